@@ -1,0 +1,41 @@
+#pragma once
+
+// What a node lends to its roles: everything by reference, nothing global. It outlives every role.
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "loop/loop.h"
+
+namespace candela {
+
+namespace bus {
+class Client;
+}
+class Metrics;
+
+struct NodeInfo {
+    std::string name;                // unique in the cloud; default: the host name
+    std::string version;             // of this executable
+    std::string boot_id;             // made anew at each start
+    std::filesystem::path data_dir;  // each role keeps its own folder in it
+    bool is_dev = false;             // `candela dev`
+};
+
+struct NodeContext {
+    Loop& loop;                    // the control loop; roles live here
+    std::span<Loop* const> loops;  // every worker's loop, the control loop first
+    const NodeInfo& node;
+    Metrics& metrics;
+    Logger log;
+    // A bus client with the profile's [bus] url and credentials for this role, on the loop named. It
+    // connects by itself and for ever. In one process with the bus role it needs no socket.
+    std::function<std::unique_ptr<bus::Client>(Loop& loop, std::string_view name)> make_bus_client;
+};
+
+}  // namespace candela
