@@ -1,0 +1,17 @@
+#include "crypto/sodium.h"
+
+#include <sodium.h>
+
+#include "base/check.h"
+
+namespace candela::crypto {
+
+void ensure_sodium() {
+    static const bool is_ready = [] {
+        CHECK(sodium_init() >= 0);
+        return true;
+    }();
+    (void)is_ready;
+}
+
+}  // namespace candela::crypto
