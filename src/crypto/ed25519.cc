@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "crypto/sodium.h"
+#include "crypto/sodium_init.h"
 
 namespace candela::crypto {
 

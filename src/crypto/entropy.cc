@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/encoding.h"
-#include "crypto/sodium.h"
+#include "crypto/sodium_init.h"
 
 namespace candela::crypto {
 

@@ -4,7 +4,7 @@
 
 #include <new>
 
-#include "crypto/sodium.h"
+#include "crypto/sodium_init.h"
 
 namespace candela::crypto {
 

@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "crypto/entropy.h"
-#include "crypto/sodium.h"
+#include "crypto/sodium_init.h"
 
 namespace candela::crypto {
 

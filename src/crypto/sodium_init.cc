@@ -1,4 +1,4 @@
-#include "crypto/sodium.h"
+#include "crypto/sodium_init.h"
 
 #include <sodium.h>
 
