@@ -17,6 +17,7 @@ namespace candela {
 namespace bus {
 class Client;
 }
+class Heartbeats;
 class Metrics;
 
 struct NodeInfo {
@@ -31,7 +32,8 @@ struct NodeContext {
     Loop& loop;                    // the control loop; roles live here
     std::span<Loop* const> loops;  // every worker's loop, the control loop first
     const NodeInfo& node;
-    Metrics& metrics;
+    Metrics& metrics;        // node/metrics.h
+    Heartbeats& heartbeats;  // node/heartbeat.h: how a role says things to the lighthouse each second
     Logger log;
     // A bus client with the profile's [bus] url and credentials for this role, on the loop named. It
     // connects by itself and for ever. In one process with the bus role it needs no socket.
