@@ -1,0 +1,108 @@
+#pragma once
+
+// A Manifest is what service.toml says: what a service is, how it is started, probed, stopped, updated
+// and routed. It is a value. Text (TOML) and JSON (the API, the database) are two spellings of it with
+// the same keys and one validation, so what one accepts the other does. docs/reference/service.md is
+// made from the tables here.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "base/time.h"
+
+namespace candela::service {
+
+enum class Kind : uint8_t {
+    kHttp,    // listens on $PORT; routes lead to it
+    kBus,     // talks over the bus only
+    kJob,     // runs to its end; exit status 0 is success
+    kStatic,  // files of its bundle, served by candela itself
+};
+
+std::string_view to_string(Kind kind);
+Result<Kind> parse_kind(std::string_view text);
+
+// How the host finds out that an instance is ready and well. Of path, tcp and exec at most one is set.
+// Absent: http and static services are probed by tcp on $PORT; bus services and jobs are ready once
+// they run.
+struct Probe {
+    enum class Type : uint8_t { kNone, kHttp, kTcp, kExec };
+
+    Type type = Type::kNone;
+    std::string path;               // kHttp: GET; 200 to 399 is well
+    std::vector<std::string> exec;  // kExec: run in the bundle's folder; exit status 0 is well
+    Duration interval = 1s;
+    Duration timeout = 500ms;       // of one probe
+    Duration start_timeout = 30s;   // from the start until the first success
+
+    friend bool operator==(const Probe&, const Probe&) = default;
+};
+
+struct Stop {
+    Duration grace = 10s;  // from SIGTERM to SIGKILL
+
+    friend bool operator==(const Stop&, const Stop&) = default;
+};
+
+enum class UpdateStrategy : uint8_t { kRolling };
+
+struct Update {
+    UpdateStrategy strategy = UpdateStrategy::kRolling;
+    uint32_t max_surge = 1;        // instances beyond the wanted number while updating
+    uint32_t max_unavailable = 0;  // instances that may be missing; both 0 would never move
+
+    friend bool operator==(const Update&, const Update&) = default;
+};
+
+struct Route {
+    std::string host;        // lower case; "*.example.org" for any label in front; empty: any host
+    std::string path = "/";  // a prefix of whole segments
+
+    friend bool operator==(const Route&, const Route&) = default;
+};
+
+struct Manifest {
+    std::string name;  // [a-z][a-z0-9-]{0,62}
+    Kind kind = Kind::kHttp;
+    std::vector<std::string> command;        // argv; required but for kStatic, where it is refused
+    std::string root = ".";                  // kStatic: the folder in the bundle that is served
+    uint32_t instances = 1;                  // 0 to kInstancesMax
+    std::map<std::string, std::string> env;  // PORT, HOST and CANDELA_* belong to the host
+    Probe probe;
+    Stop stop;
+    Update update;
+    std::vector<Route> routes;  // only of kHttp, kStatic, and kBus (NATS micro over HTTP)
+
+    friend bool operator==(const Manifest&, const Manifest&) = default;
+};
+
+// Limits, each with a test that meets it.
+inline constexpr size_t kManifestSizeMax = 256 * 1024;  // bytes of service.toml
+inline constexpr uint32_t kInstancesMax = 1000;
+inline constexpr size_t kCommandArgumentsMax = 256;
+inline constexpr size_t kCommandLengthMax = 64 * 1024;  // bytes of all arguments together
+inline constexpr size_t kEnvironmentMax = 256;          // variables
+inline constexpr size_t kEnvironmentLengthMax = 128 * 1024;
+inline constexpr size_t kRoutesMax = 64;
+inline constexpr Duration kProbeIntervalMin = 10ms;
+inline constexpr Duration kDurationMax = 24h;
+
+// The name that a service, and a space, may have.
+bool is_valid_name(std::string_view name);
+
+// Reads service.toml. The error's message has one line for each mistake, in the order of the file:
+// "<file_name>:<line>:<column>: <what is wrong>, <the nearest valid key or value>".
+Result<Manifest> parse_manifest(std::string_view toml, std::string_view file_name = "service.toml");
+
+// Every key is written, durations as text ("1s"); manifest_from_json(to_json(m)) == m.
+Json to_json(const Manifest& manifest);
+// The error's message has one line for each mistake: "<key path>: <what is wrong>". Unknown keys are
+// mistakes here too; absent ones have their defaults.
+Result<Manifest> manifest_from_json(const Json& json);
+
+}  // namespace candela::service
