@@ -1,0 +1,359 @@
+#include "proto/messages.h"
+
+#include <array>
+#include <type_traits>
+
+#include "base/check.h"
+#include "proto/wire.h"
+
+namespace candela::proto {
+
+namespace wire {
+
+#define CANDELA_SHAPE(Name)                                                     \
+    template <>                                                                 \
+    struct Shape<Name> {                                                        \
+        using Wire = candela_wire_##Name;                                       \
+        static const pb_msgdesc_t* fields() { return candela_wire_##Name##_fields; } \
+    }
+
+CANDELA_SHAPE(Failure);
+CANDELA_SHAPE(InstanceStatus);
+CANDELA_SHAPE(NodeHeartbeat);
+CANDELA_SHAPE(AssignmentsPull);
+CANDELA_SHAPE(EnvironmentVariable);
+CANDELA_SHAPE(Probe);
+CANDELA_SHAPE(InstanceSpec);
+CANDELA_SHAPE(Assignments);
+CANDELA_SHAPE(Nudge);
+CANDELA_SHAPE(RoutesPull);
+CANDELA_SHAPE(Endpoint);
+CANDELA_SHAPE(Route);
+CANDELA_SHAPE(RouteService);
+CANDELA_SHAPE(RouteTable);
+CANDELA_SHAPE(BundleRead);
+CANDELA_SHAPE(BundleChunk);
+CANDELA_SHAPE(CredentialRequest);
+CANDELA_SHAPE(Credential);
+CANDELA_SHAPE(LogEntry);
+CANDELA_SHAPE(LogBatch);
+
+#undef CANDELA_SHAPE
+
+}  // namespace wire
+
+// In these a value is const for the Writer and not for the others: `As<Name> auto&` names both.
+template <class T, class Name>
+concept As = std::is_same_v<std::remove_const_t<T>, Name>;
+
+template <class V>
+void visit(V& v, As<Failure> auto& m, candela_wire_Failure& w) {
+    v.text(w.code, m.code, kNameBytesMax);
+    v.text(w.message, m.message, kTextBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<InstanceStatus> auto& m, candela_wire_InstanceStatus& w) {
+    v.text(w.instance, m.instance, kNameBytesMax);
+    v.choice(w.state, m.state, InstanceState::kFailed);
+    v.number(w.port, m.port);
+    v.number(w.pid, m.pid);
+    v.number(w.restarts, m.restarts);
+    v.text(w.last_exit, m.last_exit, kNameBytesMax);
+    v.text(w.cause, m.cause, kTextBytesMax);
+    v.text(w.probe_answer, m.probe_answer, kTextBytesMax);
+    v.texts(w.log_tail, m.log_tail, kLogTailMax, kTextBytesMax);
+    v.number(w.exit_code, m.exit_code);
+    v.number(w.started_at, m.started_at);
+    v.number(w.memory_bytes, m.memory_bytes);
+    v.number(w.epoch, m.epoch);
+}
+
+template <class V>
+void visit(V& v, As<NodeHeartbeat> auto& m, candela_wire_NodeHeartbeat& w) {
+    v.text(w.node, m.node, kNameBytesMax);
+    v.text(w.boot_id, m.boot_id, kNameBytesMax);
+    v.text(w.version, m.version, kNameBytesMax);
+    v.texts(w.roles, m.roles, kRolesMax, kNameBytesMax);
+    v.text(w.machine_id, m.machine_id, kNameBytesMax);
+    v.text(w.address, m.address, kNameBytesMax);
+    v.number(w.sequence, m.sequence);
+    v.number(w.draining, m.draining);
+    v.number(w.routes_version, m.routes_version);
+    v.texts(w.busy_instances, m.busy_instances, kInstancesMax, kNameBytesMax);
+    v.number(w.assignments_version, m.assignments_version);
+    v.number(w.instances_max, m.instances_max);
+    v.list(w.instances, m.instances, kInstancesMax);
+    v.number(w.instances_complete, m.instances_complete);
+    v.number(w.memory_bytes, m.memory_bytes);
+    v.number(w.cpus, m.cpus);
+    v.number(w.load_percent, m.load_percent);
+}
+
+template <class V>
+void visit(V& v, As<AssignmentsPull> auto& m, candela_wire_AssignmentsPull& w) {
+    v.text(w.node, m.node, kNameBytesMax);
+    v.number(w.version, m.version);
+    v.text(w.boot_id, m.boot_id, kNameBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<EnvironmentVariable> auto& m, candela_wire_EnvironmentVariable& w) {
+    v.text(w.name, m.name, kNameBytesMax);
+    v.text(w.value, m.value, kVariableBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<Probe> auto& m, candela_wire_Probe& w) {
+    v.choice(w.kind, m.kind, ProbeKind::kExec);
+    v.text(w.path, m.path, kTextBytesMax);
+    v.texts(w.command, m.command, kArgumentsMax, kArgumentBytesMax);
+    v.number(w.interval_ms, m.interval_ms);
+    v.number(w.timeout_ms, m.timeout_ms);
+    v.number(w.start_timeout_ms, m.start_timeout_ms);
+}
+
+template <class V>
+void visit(V& v, As<InstanceSpec> auto& m, candela_wire_InstanceSpec& w) {
+    v.text(w.instance, m.instance, kNameBytesMax);
+    v.text(w.space, m.space, kNameBytesMax);
+    v.text(w.service, m.service, kNameBytesMax);
+    v.number(w.release, m.release);
+    v.text(w.kind, m.kind, kNameBytesMax);
+    v.texts(w.command, m.command, kArgumentsMax, kArgumentBytesMax);
+    v.list(w.env, m.env, kVariablesMax);
+    v.message(w.has_probe, w.probe, m.probe);
+    v.number(w.stop_grace_ms, m.stop_grace_ms);
+    v.text(w.bundle, m.bundle, kNameBytesMax);
+    v.number(w.bundle_bytes, m.bundle_bytes);
+    v.text(w.signature, m.signature, kNameBytesMax);
+    v.text(w.signer, m.signer, kNameBytesMax);
+    v.choice(w.desired, m.desired, Desired::kStop);
+    v.number(w.epoch, m.epoch);
+    v.number(w.draining, m.draining);
+    v.text(w.root, m.root, kArgumentBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<Assignments> auto& m, candela_wire_Assignments& w) {
+    v.number(w.version, m.version);
+    v.number(w.epoch, m.epoch);
+    v.list(w.instances, m.instances, kInstancesMax);
+    v.message(w.has_failure, w.failure, m.failure);
+}
+
+template <class V>
+void visit(V& v, As<Nudge> auto& m, candela_wire_Nudge& w) {
+    v.number(w.version, m.version);
+}
+
+template <class V>
+void visit(V& v, As<RoutesPull> auto& m, candela_wire_RoutesPull& w) {
+    v.text(w.node, m.node, kNameBytesMax);
+    v.number(w.version, m.version);
+    v.text(w.boot_id, m.boot_id, kNameBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<Endpoint> auto& m, candela_wire_Endpoint& w) {
+    v.text(w.instance, m.instance, kNameBytesMax);
+    v.text(w.node, m.node, kNameBytesMax);
+    v.text(w.machine_id, m.machine_id, kNameBytesMax);
+    v.text(w.address, m.address, kNameBytesMax);
+    v.number(w.port, m.port);
+    v.choice(w.state, m.state, EndpointState::kSuspect);
+    v.number(w.release, m.release);
+}
+
+template <class V>
+void visit(V& v, As<Route> auto& m, candela_wire_Route& w) {
+    v.text(w.host, m.host, kNameBytesMax);
+    v.text(w.path, m.path, kTextBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<RouteService> auto& m, candela_wire_RouteService& w) {
+    v.text(w.space, m.space, kNameBytesMax);
+    v.text(w.service, m.service, kNameBytesMax);
+    v.text(w.kind, m.kind, kNameBytesMax);
+    v.list(w.routes, m.routes, kRoutesMax);
+    v.list(w.endpoints, m.endpoints, kEndpointsMax);
+    v.number(w.hold_requests_max, m.hold_requests_max);
+    v.number(w.hold_ms_max, m.hold_ms_max);
+}
+
+template <class V>
+void visit(V& v, As<RouteTable> auto& m, candela_wire_RouteTable& w) {
+    v.number(w.version, m.version);
+    v.number(w.epoch, m.epoch);
+    v.list(w.services, m.services, kServicesMax);
+    v.message(w.has_failure, w.failure, m.failure);
+}
+
+template <class V>
+void visit(V& v, As<BundleRead> auto& m, candela_wire_BundleRead& w) {
+    v.text(w.digest, m.digest, kNameBytesMax);
+    v.number(w.offset, m.offset);
+    v.number(w.length, m.length);
+}
+
+template <class V>
+void visit(V& v, As<BundleChunk> auto& m, candela_wire_BundleChunk& w) {
+    v.number(w.total_bytes, m.total_bytes);
+    v.number(w.offset, m.offset);
+    v.text(w.data, m.data, kBundleReadBytesMax);
+    v.message(w.has_failure, w.failure, m.failure);
+}
+
+template <class V>
+void visit(V& v, As<CredentialRequest> auto& m, candela_wire_CredentialRequest& w) {
+    v.text(w.node, m.node, kNameBytesMax);
+    v.text(w.instance, m.instance, kNameBytesMax);
+    v.text(w.space, m.space, kNameBytesMax);
+    v.text(w.public_key, m.public_key, kNameBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<Credential> auto& m, candela_wire_Credential& w) {
+    v.text(w.jwt, m.jwt, kTextBytesMax);
+    v.number(w.expires_at, m.expires_at);
+    v.message(w.has_failure, w.failure, m.failure);
+}
+
+template <class V>
+void visit(V& v, As<LogEntry> auto& m, candela_wire_LogEntry& w) {
+    v.number(w.time, m.time);
+    v.choice(w.stream, m.stream, LogStream::kHost);
+    v.text(w.text, m.text, kTextBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<LogBatch> auto& m, candela_wire_LogBatch& w) {
+    v.text(w.node, m.node, kNameBytesMax);
+    v.text(w.space, m.space, kNameBytesMax);
+    v.text(w.service, m.service, kNameBytesMax);
+    v.text(w.instance, m.instance, kNameBytesMax);
+    v.number(w.release, m.release);
+    v.list(w.entries, m.entries, kLogEntriesMax);
+    v.number(w.dropped, m.dropped);
+}
+
+namespace {
+
+template <class Value>
+std::string encode_value(const Value& value) {
+    typename wire::Shape<Value>::Wire message{};
+    wire::Writer writer;
+    visit(writer, value, message);
+    size_t size = 0;
+    const pb_msgdesc_t* fields = wire::Shape<Value>::fields();
+    // Neither pass can fail: the callbacks only write, and the second has the size of the first.
+    CHECK(pb_get_encoded_size(&size, fields, &message));
+    std::string bytes(size, '\0');
+    pb_ostream_t stream = pb_ostream_from_buffer(reinterpret_cast<pb_byte_t*>(bytes.data()), size);
+    CHECK(pb_encode(&stream, fields, &message));
+    return bytes;
+}
+
+template <class Value>
+Result<Value> decode_value(std::string_view name, std::string_view bytes) {
+    if (bytes.size() > kMessageBytesMax) {
+        return fail(Code::kInvalid, "{}: {} bytes are more than the {} that a message may have", name,
+                    bytes.size(), kMessageBytesMax);
+    }
+    Value value;
+    pb_istream_t stream =
+        pb_istream_from_buffer(reinterpret_cast<const pb_byte_t*>(bytes.data()), bytes.size());
+    if (!wire::read_message(&stream, value)) {
+        return fail(Code::kInvalid, "{}: not a valid message: {}", name, PB_GET_ERROR(&stream));
+    }
+    return value;
+}
+
+constexpr std::array<std::string_view, 9> kStateNames = {
+    "unknown", "pending", "starting", "ready", "unready", "draining", "stopping", "exited", "failed"};
+
+constexpr std::array kCodes = {Code::kInvalid,     Code::kNotFound,  Code::kDenied,
+                               Code::kConflict,    Code::kUnreachable, Code::kTimeout,
+                               Code::kCancelled,   Code::kExhausted, Code::kCorrupt,
+                               Code::kUnsupported, Code::kIo,        Code::kInternal};
+
+}  // namespace
+
+std::string heartbeat_subject(std::string_view node) {
+    return fmt::format("candela.nodes.{}.heartbeat", node);
+}
+std::string nudge_subject(std::string_view node) {
+    return fmt::format("candela.nodes.{}.nudge", node);
+}
+std::string logs_subject(std::string_view space, std::string_view service,
+                         std::string_view instance) {
+    return fmt::format("candela.logs.{}.{}.{}", space, service, instance);
+}
+
+Failure::Failure(const Error& error)
+    : code(candela::to_string(error.code())), message(error.message()) {}
+
+Error Failure::to_error() const {
+    for (const Code known : kCodes) {
+        if (candela::to_string(known) == code) return Error(known, message);
+    }
+    return Error(Code::kInternal, message);
+}
+
+std::string_view to_string(InstanceState state) {
+    return kStateNames[static_cast<size_t>(state)];
+}
+
+Result<InstanceState> parse_instance_state(std::string_view text) {
+    for (size_t i = 0; i < kStateNames.size(); ++i) {
+        if (kStateNames[i] == text) return static_cast<InstanceState>(i);
+    }
+    return fail(Code::kInvalid, "'{}' is not an instance's state", text);
+}
+
+std::string encode(const NodeHeartbeat& message) { return encode_value(message); }
+std::string encode(const AssignmentsPull& message) { return encode_value(message); }
+std::string encode(const Assignments& message) { return encode_value(message); }
+std::string encode(const Nudge& message) { return encode_value(message); }
+std::string encode(const RoutesPull& message) { return encode_value(message); }
+std::string encode(const RouteTable& message) { return encode_value(message); }
+std::string encode(const BundleRead& message) { return encode_value(message); }
+std::string encode(const BundleChunk& message) { return encode_value(message); }
+std::string encode(const CredentialRequest& message) { return encode_value(message); }
+std::string encode(const Credential& message) { return encode_value(message); }
+std::string encode(const LogBatch& message) { return encode_value(message); }
+
+Result<NodeHeartbeat> decode_node_heartbeat(std::string_view bytes) {
+    return decode_value<NodeHeartbeat>("NodeHeartbeat", bytes);
+}
+Result<AssignmentsPull> decode_assignments_pull(std::string_view bytes) {
+    return decode_value<AssignmentsPull>("AssignmentsPull", bytes);
+}
+Result<Assignments> decode_assignments(std::string_view bytes) {
+    return decode_value<Assignments>("Assignments", bytes);
+}
+Result<Nudge> decode_nudge(std::string_view bytes) { return decode_value<Nudge>("Nudge", bytes); }
+Result<RoutesPull> decode_routes_pull(std::string_view bytes) {
+    return decode_value<RoutesPull>("RoutesPull", bytes);
+}
+Result<RouteTable> decode_route_table(std::string_view bytes) {
+    return decode_value<RouteTable>("RouteTable", bytes);
+}
+Result<BundleRead> decode_bundle_read(std::string_view bytes) {
+    return decode_value<BundleRead>("BundleRead", bytes);
+}
+Result<BundleChunk> decode_bundle_chunk(std::string_view bytes) {
+    return decode_value<BundleChunk>("BundleChunk", bytes);
+}
+Result<CredentialRequest> decode_credential_request(std::string_view bytes) {
+    return decode_value<CredentialRequest>("CredentialRequest", bytes);
+}
+Result<Credential> decode_credential(std::string_view bytes) {
+    return decode_value<Credential>("Credential", bytes);
+}
+Result<LogBatch> decode_log_batch(std::string_view bytes) {
+    return decode_value<LogBatch>("LogBatch", bytes);
+}
+
+}  // namespace candela::proto
