@@ -74,7 +74,8 @@ Result<std::string> mint_user(const Account& account, const UserRequest& request
 // Roles: bus, lighthouse, lighthouse-sys (in SYS), host, gateway, loadbalancer, admin.
 Result<Permissions> role_permissions(std::string_view role, std::string_view public_key,
                                      std::string_view node = "*");
-// What a person or an instance may do in its space's account: everything, but in inboxes only answer.
+// What a person or an instance may do on the bus, in the account of its space: everything; a viewer may
+// only listen, and ask nothing.
 Permissions space_permissions(std::string_view role);
 
 }  // namespace candela::auth
