@@ -1,0 +1,74 @@
+#pragma once
+
+// What a TLS connection is set up from: certificates and trust. Contexts are shared by any number of
+// connections on any loop; every method may be called from any thread.
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/secret.h"
+
+struct ssl_ctx_st;
+
+namespace candela::tls {
+
+using SslCtxPtr = std::shared_ptr<ssl_ctx_st>;
+
+struct KeyPair {
+    std::string certificate_pem;  // the leaf first, then intermediates
+    Secret key_pem;
+};
+
+struct ServerOptions {
+    // Offered by ALPN, by preference. A client that offers none of them is refused (RFC 7301 §3.2).
+    std::vector<std::string> alpn = {"http/1.1"};
+    // PEM of the CA that clients' certificates must come from; empty: clients need none.
+    std::string client_ca_pem;
+};
+
+// TLS 1.2 and 1.3, forward secrecy only.
+class ServerContext final {
+public:
+    static Result<std::shared_ptr<ServerContext>> create(const KeyPair& key_pair,
+                                                         const ServerOptions& options);
+    ServerContext(SslCtxPtr context, ServerOptions options);
+
+    // New connections use the new certificate, those open keep theirs. An error changes nothing.
+    Result<> swap(const KeyPair& key_pair);
+    SslCtxPtr current() const;
+
+private:
+    const ServerOptions options_;
+    mutable std::mutex mutex_;
+    SslCtxPtr context_;
+};
+
+struct ClientOptions {
+    // One of them: a CA that the server's certificate must come from, or the SHA-256 fingerprint (64 hex
+    // digits) of the very certificate. With neither, the system's CAs are trusted.
+    std::string ca_pem;
+    std::string pinned_fingerprint;
+    std::vector<std::string> alpn = {"http/1.1"};
+    // The certificate shown to the server, where it asks for one.
+    const KeyPair* key_pair = nullptr;
+};
+
+class ClientContext final {
+public:
+    static Result<std::shared_ptr<ClientContext>> create(const ClientOptions& options);
+    ClientContext(SslCtxPtr context, std::string pinned_fingerprint)
+        : context_(std::move(context)), pinned_fingerprint_(std::move(pinned_fingerprint)) {}
+
+    const SslCtxPtr& current() const { return context_; }
+    const std::string& pinned_fingerprint() const { return pinned_fingerprint_; }
+
+private:
+    const SslCtxPtr context_;
+    const std::string pinned_fingerprint_;  // lower-case hex, or empty
+};
+
+}  // namespace candela::tls
