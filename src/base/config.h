@@ -187,6 +187,8 @@ private:
         std::vector<ConfigItem> items;
         std::vector<Config> tables;  // one for kTable
     };
+    explicit Config(std::shared_ptr<const ConfigSchema> schema);
+    static void set_default(const ConfigKey& key, Value& value);
     const Value& value(std::string_view name, std::initializer_list<ConfigType> types) const;
     size_t index_of(std::string_view name) const;
 
@@ -195,7 +197,7 @@ private:
     ConfigPosition at_;
 };
 
-constexpr size_t kConfigTextMax = 1 << 20;
+constexpr size_t kConfigTextMax = 256 << 10;
 constexpr size_t kConfigDepthMax = 32;
 
 // Reads TOML 1.0. `problems` must be empty() afterwards for the Config to be trusted. A key that is
