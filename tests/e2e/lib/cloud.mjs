@@ -1,0 +1,134 @@
+// A cloud for one test: `candela dev`, or several `candela node` processes from profiles.
+
+import fs from 'node:fs';
+import path from 'node:path';
+import { CANDELA, Program, processesWith, run, tempDir } from './program.mjs';
+import { DEFAULT_PORTS, freeOffset } from './ports.mjs';
+import { Load, request } from './http.mjs';
+import { until } from './wait.mjs';
+
+// What a test asks of its cloud, however many processes it has.
+export class Cloud {
+  constructor(t, dir) {
+    this.t = t;
+    this.dir = dir;
+    this.nodes = [];
+    this.address = undefined;  // of the API, for ctl
+    this.gatewayPort = undefined;
+    t.after(() => this.stop());
+  }
+
+  start(name, args, options = {}) {
+    const node = new Program(CANDELA, args, {
+      name, log: path.join(this.dir, `${name}.log`), ...options,
+    });
+    this.nodes = this.nodes.filter((other) => other.name !== name).concat(node);
+    return node;
+  }
+
+  node(name) {
+    return this.nodes.find((node) => node.name === name);
+  }
+
+  async ready(name, port, timeout = 20_000) {
+    const node = this.node(name);
+    await until(`${name} to be ready`, async () => {
+      if (node.how) throw new EndedError(node);
+      return (await request(port, '/readyz', { timeout: 2000 })).status === 200;
+    }, { timeout, every: 20 }).catch((error) => { throw this.explain(error); });
+  }
+
+  // Adds the end of each node's log to an error.
+  explain(error) {
+    const logs = this.nodes.map((node) => `--- ${node.name} (${JSON.stringify(node.how ?? 'running')})\n${node.tail()}`);
+    error.message = `${error.message}\n${logs.join('\n')}`;
+    return error;
+  }
+
+  // Runs `candela ctl`; options.ok (the default) makes any other exit code than 0 an error.
+  async ctl(args, { ok = true, timeout = 90_000, env, cwd } = {}) {
+    const words = Array.isArray(args) ? args : args.split(' ');
+    const result = await run(CANDELA, ['ctl', ...words], {
+      timeout, cwd, env: { CANDELA_ADDRESS: this.address, NO_COLOR: '1', ...env },
+    });
+    if (result.timedOut) throw this.explain(new Error(`ctl ${words.join(' ')}: not done within ${timeout} ms\n${result.stderr}`));
+    if (ok && result.code !== 0) {
+      throw this.explain(new Error(`ctl ${words.join(' ')}: exit ${result.code}\n${result.stdout}${result.stderr}`));
+    }
+    return result;
+  }
+
+  async ctlJson(args, options) {
+    const words = Array.isArray(args) ? args : args.split(' ');
+    const result = await this.ctl([...words, '--json'], options);
+    return JSON.parse(result.stdout);
+  }
+
+  get(target, options) {
+    return request(this.gatewayPort, target, options);
+  }
+
+  load(options) {
+    const load = new Load(this.gatewayPort, options);
+    this.t.after(() => load.stop());
+    return load;
+  }
+
+  // Instances of a service as the API lists them.
+  async instances(service) {
+    const listed = await this.ctlJson(['instances', '--service', service]);
+    return Array.isArray(listed) ? listed : listed.instances;
+  }
+
+  async readyInstances(service, count, timeout = 30_000) {
+    return until(`${count} ready instances of ${service}`, async () => {
+      const ready = (await this.instances(service)).filter((i) => i.state === 'ready');
+      return ready.length === count && ready;
+    }, { timeout, every: 100 }).catch((error) => { throw this.explain(error); });
+  }
+
+  // Stops every node in reverse order, and what instances might be left.
+  async stop() {
+    for (const node of [...this.nodes].reverse()) await node.stop();
+  }
+}
+
+class EndedError extends Error {
+  constructor(node) {
+    super(`${node.name} ended: ${JSON.stringify(node.how)}`);
+  }
+}
+
+// `candela dev` with a data folder and ports of its own; ready when it returns.
+export async function startDev(t, { args = [], env } = {}) {
+  const dir = tempDir(t);
+  const cloud = new Cloud(t, dir);
+  const offset = await freeOffset();
+  cloud.offset = offset;
+  cloud.ports = Object.fromEntries(Object.entries(DEFAULT_PORTS).map(([k, v]) => [k, v + offset]));
+  cloud.gatewayPort = cloud.ports.gateway;
+  cloud.dataDir = path.join(dir, 'data');
+  cloud.address = `unix:${path.join(cloud.dataDir, 'lighthouse.sock')}`;
+  // What an instance inherits tells a test afterwards whether one was left behind.
+  cloud.mark = `e2e-${process.pid}-${offset}`;
+  cloud.startDev = async () => {
+    cloud.start('dev', ['dev', '--data-dir', cloud.dataDir, '--port-offset', String(offset), ...args], { env, cwd: dir });
+    await cloud.ready('dev', cloud.ports.node);
+  };
+  await cloud.startDev();
+  return cloud;
+}
+
+// Writes files ({'name': 'text' or Buffer}) into a folder of the test's own and returns its path.
+export function makeService(t, name, manifest, files = {}) {
+  const dir = path.join(tempDir(t, `service-${name}`), name);
+  fs.mkdirSync(dir, { recursive: true });
+  if (manifest !== undefined) fs.writeFileSync(path.join(dir, 'service.toml'), manifest);
+  for (const [file, content] of Object.entries(files)) {
+    fs.mkdirSync(path.dirname(path.join(dir, file)), { recursive: true });
+    fs.writeFileSync(path.join(dir, file), content);
+  }
+  return dir;
+}
+
+export { processesWith };

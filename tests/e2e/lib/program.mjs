@@ -1,0 +1,128 @@
+// Programs that a test starts: their output is kept, and they are stopped by pid, whatever happens.
+
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { sleep } from './wait.mjs';
+
+export const ROOT = path.resolve(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '../../..');
+export const CANDELA = process.env.CANDELA_BIN ?? path.join(ROOT, 'build/candela');
+
+// A folder that is removed when the test ends.
+export function tempDir(t, name = 'candela') {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), `${name}-`));
+  t.after(() => fs.rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
+  return dir;
+}
+
+export const isAlive = (pid) => {
+  try {
+    process.kill(pid, 0);
+    // A zombie is not alive.
+    return fs.readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').pop()[0] !== 'Z';
+  } catch {
+    return false;
+  }
+};
+
+// Resident memory in bytes; 0 where the process is gone.
+export function rss(pid) {
+  try {
+    const line = fs.readFileSync(`/proc/${pid}/status`, 'latin1').match(/^VmRSS:\s+(\d+) kB/m);
+    return line ? Number(line[1]) * 1024 : 0;
+  } catch {
+    return 0;
+  }
+}
+
+// Every process whose environment carries NAME=VALUE: finds what a node has left behind.
+export function processesWith(name, value) {
+  const wanted = `${name}=${value}`;
+  const found = [];
+  for (const entry of fs.readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    try {
+      const env = fs.readFileSync(`/proc/${entry}/environ`, 'latin1');
+      if (env.split('\0').includes(wanted) && isAlive(Number(entry))) found.push(Number(entry));
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  return found;
+}
+
+export class Program {
+  // `log` is the file that takes stdout and stderr.
+  constructor(file, args, { cwd, env, log, name = path.basename(file) } = {}) {
+    this.name = name;
+    this.log = log;
+    const out = fs.openSync(log, 'a');
+    this.child = spawn(file, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', out, out],
+    });
+    fs.closeSync(out);
+    this.pid = this.child.pid;
+    this.ended = new Promise((done) => {
+      this.child.on('exit', (code, signal) => done({ code, signal }));
+      this.child.on('error', (error) => done({ code: null, signal: null, error }));
+    });
+    this.ended.then((how) => { this.how = how; });
+  }
+
+  kill(signal = 'SIGKILL') {
+    if (!this.how) this.child.kill(signal);
+    return this.ended;
+  }
+
+  // SIGTERM, and SIGKILL for one that does not listen. Returns how it ended.
+  async stop(grace = 15_000) {
+    if (!this.how) {
+      this.child.kill('SIGTERM');
+      const late = await Promise.race([this.ended.then(() => false), sleep(grace).then(() => true)]);
+      if (late) {
+        this.child.kill('SIGKILL');
+        await this.ended;
+        this.how = { ...this.how, late: true };
+      }
+    }
+    return this.how ?? this.ended;
+  }
+
+  output() {
+    return fs.existsSync(this.log) ? fs.readFileSync(this.log, 'utf8') : '';
+  }
+
+  // The end of its log, for a failing test's message.
+  tail(lines = 40) {
+    return this.output().trimEnd().split('\n').slice(-lines).join('\n');
+  }
+}
+
+// Runs a program to its end. Never throws for its exit code.
+export function run(file, args, { cwd, env, input, timeout = 60_000 } = {}) {
+  return new Promise((done) => {
+    const child = spawn(file, args, { cwd, env: { ...process.env, ...env } });
+    let stdout = '';
+    let stderr = '';
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      child.kill('SIGKILL');
+    }, timeout);
+    child.stdout.on('data', (bytes) => { stdout += bytes; });
+    child.stderr.on('data', (bytes) => { stderr += bytes; });
+    child.on('error', (error) => {
+      clearTimeout(timer);
+      done({ code: null, stdout, stderr: `${stderr}${error.message}`, timedOut });
+    });
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      done({ code, signal, stdout, stderr, timedOut });
+    });
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+  });
+}
