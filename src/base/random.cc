@@ -42,7 +42,7 @@ uint64_t SeededRandom::next() {
 
 SeededRandom system_seeded_random() {
     uint64_t seed = 0;
-    CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
+    CANDELA_CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
     return SeededRandom(seed);
 }
 

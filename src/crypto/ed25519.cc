@@ -16,7 +16,7 @@ SigningKey SigningKey::generate() {
     ensure_sodium();
     SigningKey key;
     PublicKey ignored;
-    CHECK(crypto_sign_keypair(ignored.data(), key.secret_.data()) == 0);
+    CANDELA_CHECK(crypto_sign_keypair(ignored.data(), key.secret_.data()) == 0);
     return key;
 }
 
@@ -27,7 +27,7 @@ Result<SigningKey> SigningKey::from_seed(ByteView seed) {
     }
     SigningKey key;
     PublicKey ignored;
-    CHECK(crypto_sign_seed_keypair(ignored.data(), key.secret_.data(), seed.data()) == 0);
+    CANDELA_CHECK(crypto_sign_seed_keypair(ignored.data(), key.secret_.data(), seed.data()) == 0);
     return key;
 }
 
@@ -56,7 +56,7 @@ Secret SigningKey::seed() const {
 
 Signature SigningKey::sign(ByteView message) const {
     Signature signature;
-    CHECK(crypto_sign_detached(signature.data(), nullptr, message.data(), message.size(),
+    CANDELA_CHECK(crypto_sign_detached(signature.data(), nullptr, message.data(), message.size(),
                                secret_.data()) == 0);
     return signature;
 }

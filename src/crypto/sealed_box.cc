@@ -16,7 +16,7 @@ BoxKey BoxKey::generate() {
     random_bytes(seed);
     Result<BoxKey> key = from_seed(seed);
     sodium_memzero(seed.data(), seed.size());
-    CHECK(key.has_value());
+    CANDELA_CHECK(key.has_value());
     return std::move(*key);
 }
 
@@ -27,7 +27,7 @@ Result<BoxKey> BoxKey::from_seed(ByteView seed) {
     }
     BoxKey key;
     std::array<uint8_t, crypto_box_SECRETKEYBYTES> secret;
-    CHECK(crypto_box_seed_keypair(key.public_.data(), secret.data(), seed.data()) == 0);
+    CANDELA_CHECK(crypto_box_seed_keypair(key.public_.data(), secret.data(), seed.data()) == 0);
     key.secret_ = Secret(as_text(secret));
     sodium_memzero(secret.data(), secret.size());
     return key;

@@ -8,7 +8,7 @@ namespace candela::crypto {
 
 void ensure_sodium() {
     static const bool is_ready = [] {
-        CHECK(sodium_init() >= 0);
+        CANDELA_CHECK(sodium_init() >= 0);
         return true;
     }();
     (void)is_ready;

@@ -27,7 +27,8 @@ public:
     virtual void on_end() = 0;
     // The stream is broken; nothing more will be called. Never called from within write() or end().
     virtual void on_error(const Error& error) = 0;
-    // A write had to queue, and the queue has become empty again.
+    // A write had to queue, and the queue has become empty again; after end(): all is with the kernel,
+    // and the stream may be destroyed without loss.
     virtual void on_drained() {}
 
 protected:

@@ -29,23 +29,21 @@ public:
     using OnDone = void (*)(void*);
 
     std::suspend_always initial_suspend() noexcept { return {}; }
-    auto final_suspend() noexcept {
-        struct Final {
-            bool await_ready() const noexcept { return false; }
-            // Reads the continuation before calling it: the frame, and this awaiter in it, may be
-            // gone when it returns.
-            template <class Promise>
-            void await_suspend(std::coroutine_handle<Promise> self) const noexcept {
-                PromiseBase& promise = self.promise();
-                const OnDone on_done = promise.on_done_;
-                void* const context = promise.context_;
-                promise.finished_ = true;
-                if (on_done != nullptr) on_done(context);
-            }
-            void await_resume() const noexcept {}
-        };
-        return Final{};
-    }
+    struct Final {
+        bool await_ready() const noexcept { return false; }
+        // Reads the continuation before calling it: the frame, and this awaiter in it, may be gone
+        // when it returns.
+        template <class P>
+        void await_suspend(std::coroutine_handle<P> self) const noexcept {
+            PromiseBase& promise = self.promise();
+            const OnDone on_done = promise.on_done_;
+            void* const context = promise.context_;
+            promise.finished_ = true;
+            if (on_done != nullptr) on_done(context);
+        }
+        void await_resume() const noexcept {}
+    };
+    Final final_suspend() noexcept { return {}; }
     void unhandled_exception() noexcept { std::terminate(); }
 
     void set_continuation(OnDone on_done, void* context) {
@@ -114,7 +112,7 @@ public:
     bool is_done() const { return handle_.promise().finished(); }
     // The result of a task that is done.
     T take() {
-        CHECK(is_done());
+        CANDELA_CHECK(is_done());
         return handle_.promise().take();
     }
 

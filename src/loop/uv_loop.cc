@@ -1,0 +1,211 @@
+#include "loop/uv_loop.h"
+
+#include <uv.h>
+
+#include <array>
+#include <mutex>
+#include <vector>
+
+#include "base/check.h"
+#include "loop/uv_stream.h"
+
+namespace candela {
+
+struct UvLoop::Impl {
+    explicit Impl(UvLoop& owner, InProcessHub& in_process_hub)
+        : hub(in_process_hub), timers(owner), random(system_seeded_random()) {}
+
+    InProcessHub& hub;
+    uv_loop_t loop{};
+    uv_async_t wake{};
+    uv_timer_t timer{};
+    uv_prepare_t prepare{};
+    Timers timers;
+    SeededRandom random;
+    std::vector<Callback> deferred;
+    std::mutex mutex;
+    std::vector<Callback> posted;  // under mutex
+    bool stopping = false;         // under mutex
+    std::unique_ptr<char[]> read_buffer = std::make_unique<char[]>(kReadBufferSize);
+
+    void run_posted();
+    void run_deferred();
+    void arm_timer();
+};
+
+// Deferred work may defer more. A few rounds are run at once; what keeps coming waits for the next turn
+// of the loop, so that two chatting in-process peers can't keep sockets from being served.
+void UvLoop::Impl::run_deferred() {
+    constexpr int kRoundsMax = 16;
+    for (int round = 0; round < kRoundsMax && !deferred.empty(); ++round) {
+        std::vector<Callback> batch;
+        batch.swap(deferred);
+        for (Callback& callback : batch) callback();
+        if (deferred.empty()) {  // keep the storage
+            batch.clear();
+            deferred.swap(batch);
+        }
+    }
+    if (!deferred.empty()) uv_async_send(&wake);
+}
+
+void UvLoop::Impl::run_posted() {
+    std::vector<Callback> batch;
+    bool stop = false;
+    {
+        const std::lock_guard lock(mutex);
+        batch.swap(posted);
+        stop = stopping;
+    }
+    for (Callback& callback : batch) callback();
+    if (stop) uv_stop(&loop);
+}
+
+void UvLoop::Impl::arm_timer() {
+    const auto deadline = timers.next_deadline();
+    if (!deadline) {
+        uv_timer_stop(&timer);
+        return;
+    }
+    // libuv counts milliseconds from its own now; never early, so round up.
+    const auto now_ms = static_cast<int64_t>(uv_now(&loop));
+    const auto due_ms =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline->time_since_epoch()).count();
+    const auto delay_ms = static_cast<uint64_t>(std::max<int64_t>(0, due_ms - now_ms));
+    uv_timer_start(&timer, [](uv_timer_t* handle) {
+        static_cast<Impl*>(handle->data)->timers.run_due();
+    }, delay_ms, 0);
+}
+
+UvLoop::UvLoop(InProcessHub& hub) : impl_(std::make_unique<Impl>(*this, hub)) {
+    Impl& impl = *impl_;
+    CANDELA_CHECK(uv_loop_init(&impl.loop) == 0);
+    impl.loop.data = this;
+    CANDELA_CHECK(uv_async_init(&impl.loop, &impl.wake, [](uv_async_t* handle) {
+        static_cast<Impl*>(handle->data)->run_posted();
+    }) == 0);
+    impl.wake.data = &impl;
+    uv_timer_init(&impl.loop, &impl.timer);
+    impl.timer.data = &impl;
+    uv_prepare_init(&impl.loop, &impl.prepare);
+    impl.prepare.data = &impl;
+    uv_prepare_start(&impl.prepare, [](uv_prepare_t* handle) {
+        Impl* self = static_cast<Impl*>(handle->data);
+        self->run_deferred();
+        self->arm_timer();
+    });
+}
+
+UvLoop::~UvLoop() {
+    Impl& impl = *impl_;
+    // Callbacks that never ran may own streams; they go before the loop does.
+    for (int round = 0; round < 64; ++round) {
+        std::vector<Callback> posted;
+        {
+            const std::lock_guard lock(impl.mutex);
+            posted.swap(impl.posted);
+        }
+        std::vector<Callback> deferred;
+        deferred.swap(impl.deferred);
+        if (posted.empty() && deferred.empty()) break;
+    }
+    uv_close(reinterpret_cast<uv_handle_t*>(&impl.wake), nullptr);
+    uv_close(reinterpret_cast<uv_handle_t*>(&impl.timer), nullptr);
+    uv_close(reinterpret_cast<uv_handle_t*>(&impl.prepare), nullptr);
+    uv_run(&impl.loop, UV_RUN_DEFAULT);
+    CANDELA_CHECK(uv_loop_close(&impl.loop) == 0);
+}
+
+void UvLoop::run() {
+    {
+        const std::lock_guard lock(impl_->mutex);
+        if (impl_->stopping) {
+            impl_->stopping = false;
+            return;
+        }
+    }
+    uv_run(&impl_->loop, UV_RUN_DEFAULT);
+    const std::lock_guard lock(impl_->mutex);
+    impl_->stopping = false;
+}
+
+void UvLoop::stop() {
+    {
+        const std::lock_guard lock(impl_->mutex);
+        impl_->stopping = true;
+    }
+    uv_async_send(&impl_->wake);
+}
+
+bool UvLoop::run_until(const std::function<bool()>& condition, Duration limit) {
+    uv_update_time(&impl_->loop);
+    bool expired = false;
+    Timer timer(impl_->timers, [&expired] { expired = true; });
+    timer.start(limit);
+    while (!condition()) {
+        if (expired) return false;
+        uv_run(&impl_->loop, UV_RUN_ONCE);
+    }
+    return true;
+}
+
+MonoTime UvLoop::now() const {
+    return MonoTime(std::chrono::milliseconds(uv_now(&impl_->loop)));
+}
+
+WallTime UvLoop::wall() const { return std::chrono::system_clock::now(); }
+
+Timers& UvLoop::timers() { return impl_->timers; }
+Random& UvLoop::random() { return impl_->random; }
+uv_loop_s* UvLoop::uv() { return &impl_->loop; }
+char* UvLoop::read_buffer() { return impl_->read_buffer.get(); }
+
+void UvLoop::post(Callback callback) {
+    bool first = false;
+    {
+        const std::lock_guard lock(impl_->mutex);
+        first = impl_->posted.empty();
+        impl_->posted.push_back(std::move(callback));
+    }
+    if (first) uv_async_send(&impl_->wake);
+}
+
+void UvLoop::defer(Callback callback) { impl_->deferred.push_back(std::move(callback)); }
+
+void UvLoop::offload(Callback work, Callback done) {
+    struct Job {
+        uv_work_t request{};
+        Callback work;
+        Callback done;
+    };
+    auto* job = new Job;
+    job->work = std::move(work);
+    job->done = std::move(done);
+    job->request.data = job;
+    const int status = uv_queue_work(
+        &impl_->loop, &job->request, [](uv_work_t* request) { static_cast<Job*>(request->data)->work(); },
+        [](uv_work_t* request, int) {
+            const std::unique_ptr<Job> owned(static_cast<Job*>(request->data));
+            owned->done();
+        });
+    CANDELA_CHECK(status == 0);
+}
+
+Result<std::unique_ptr<Listener>> UvLoop::listen(const Address& address,
+                                                 const ListenOptions& options,
+                                                 AcceptHandler on_accept) {
+    if (address.kind == Address::Kind::kInProcess) {
+        return impl_->hub.listen(*this, address.host, std::move(on_accept));
+    }
+    return uv_listen_on(*this, address, options, std::move(on_accept));
+}
+
+std::unique_ptr<ConnectAttempt> UvLoop::connect(const Address& address,
+                                                ConnectHandler on_connect) {
+    if (address.kind == Address::Kind::kInProcess) {
+        return impl_->hub.connect(*this, address.host, std::move(on_connect));
+    }
+    return uv_connect_to(*this, address, std::move(on_connect));
+}
+
+}  // namespace candela

@@ -1,0 +1,254 @@
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cstddef>
+
+#include "base/check.h"
+#include "loop/uv_stream_impl.h"
+
+namespace candela {
+
+Error uv_failure(std::string_view what, int uv_status) {
+    // On unix libuv's codes are negated errno values, but for its own range of address errors.
+    if (uv_status > -4000 && uv_status > -1000) return Error::system(what, -uv_status);
+    return Error(Code::kUnreachable, fmt::format("{}: {}", what, uv_strerror(uv_status)));
+}
+
+Address address_of(const sockaddr* address) {
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    if (address->sa_family == AF_INET) {
+        const auto* in = reinterpret_cast<const sockaddr_in*>(address);
+        uv_ip4_name(in, text.data(), text.size());
+        return Address::tcp(text.data(), ntohs(in->sin_port));
+    }
+    if (address->sa_family == AF_INET6) {
+        const auto* in6 = reinterpret_cast<const sockaddr_in6*>(address);
+        uv_ip6_name(in6, text.data(), text.size());
+        return Address::tcp(text.data(), ntohs(in6->sin6_port));
+    }
+    if (address->sa_family == AF_UNIX) {
+        const auto* un = reinterpret_cast<const sockaddr_un*>(address);
+        return Address::unix_socket(un->sun_path);
+    }
+    return Address();
+}
+
+UvStreamBlock* UvStreamBlock::make(uv_loop_t* loop, bool tcp) {
+    auto* block = new UvStreamBlock;
+    block->is_tcp = tcp;
+    CANDELA_CHECK((tcp ? uv_tcp_init(loop, &block->handle.tcp)
+               : uv_pipe_init(loop, &block->handle.pipe, 0)) == 0);
+    block->handle.any.data = block;
+    return block;
+}
+
+void UvStreamBlock::close() {
+    owner = nullptr;
+    uv_close(&handle.any, [](uv_handle_t* closed) {
+        static_cast<UvStreamBlock*>(closed->data)->unpin();
+    });
+}
+
+struct UvStream::PendingWrite {
+    uv_write_t request{};
+    std::string bytes;
+    UvStreamBlock* block = nullptr;
+};
+
+UvStream::UvStream(UvLoop& loop, UvStreamBlock* block) : loop_(loop), block_(block) {
+    block_->owner = this;
+    if (block_->is_tcp) uv_tcp_nodelay(&block_->handle.tcp, 1);
+}
+
+UvStream::~UvStream() { block_->close(); }
+
+void UvStream::start(StreamHandler& handler) {
+    handler_ = &handler;
+    resume();
+}
+
+void UvStream::pause() {
+    if (!reading_) return;
+    reading_ = false;
+    uv_read_stop(&block_->handle.stream);
+}
+
+void UvStream::resume() {
+    if (reading_ || ended_ || broken_) return;
+    reading_ = true;
+    start_reading();
+}
+
+void UvStream::start_reading() {
+    const int status = uv_read_start(
+        &block_->handle.stream,
+        [](uv_handle_t* handle, size_t, uv_buf_t* buffer) {
+            auto* loop = static_cast<UvLoop*>(handle->loop->data);
+            *buffer = uv_buf_init(loop->read_buffer(), UvLoop::kReadBufferSize);
+        },
+        [](uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
+            UvStream* owner = static_cast<UvStreamBlock*>(stream->data)->owner;
+            if (owner != nullptr) owner->on_read(count, buffer);
+        });
+    if (status != 0) fail_soon(status);
+}
+
+void UvStream::on_read(ssize_t count, const uv_buf_t* buffer) {
+    if (count > 0) {
+        handler_->on_data(std::string_view(buffer->base, static_cast<size_t>(count)));
+    } else if (count == UV_EOF) {
+        ended_ = true;
+        reading_ = false;
+        handler_->on_end();
+    } else if (count < 0) {
+        reading_ = false;
+        if (broken_) return;
+        broken_ = true;
+        uv_read_stop(&block_->handle.stream);
+        handler_->on_error(uv_failure("read", static_cast<int>(count)));
+    }
+}
+
+void UvStream::write(std::span<const std::string_view> parts) {
+    if (broken_ || ending_) return;
+    if (queued_bytes_ > 0) {
+        queue(parts, 0);
+        return;
+    }
+    constexpr size_t kPartsMax = 16;
+    std::array<uv_buf_t, kPartsMax> buffers;
+    size_t total = 0;
+    size_t used = 0;
+    for (const std::string_view part : parts) {
+        if (part.empty()) continue;
+        if (used == kPartsMax) break;
+        buffers[used++] = uv_buf_init(const_cast<char*>(part.data()),
+                                      static_cast<unsigned>(part.size()));
+        total += part.size();
+    }
+    if (used == 0) return;
+    int sent = uv_try_write(&block_->handle.stream, buffers.data(), static_cast<unsigned>(used));
+    if (sent == UV_EAGAIN) sent = 0;
+    if (sent < 0) {
+        fail_soon(sent);
+        return;
+    }
+    const bool all_tried = parts.size() <= kPartsMax;
+    if (static_cast<size_t>(sent) == total && all_tried) return;
+    queue(parts, static_cast<size_t>(sent));
+}
+
+void UvStream::queue(std::span<const std::string_view> parts, size_t skip) {
+    for (std::string_view part : parts) {
+        const size_t skipped = std::min(skip, part.size());
+        skip -= skipped;
+        part.remove_prefix(skipped);
+        pending_ += part;
+        queued_bytes_ += part.size();
+    }
+    if (in_flight_ == nullptr && !pending_.empty()) submit();
+}
+
+void UvStream::submit() {
+    auto* pending = new PendingWrite;
+    pending->bytes.swap(pending_);
+    pending->block = block_;
+    pending->request.data = pending;
+    ++block_->pins;
+    uv_buf_t buffer = uv_buf_init(pending->bytes.data(), static_cast<unsigned>(pending->bytes.size()));
+    in_flight_ = pending;
+    const int status = uv_write(
+        &pending->request, &block_->handle.stream, &buffer, 1, [](uv_write_t* request, int result) {
+            const std::unique_ptr<PendingWrite> done(static_cast<PendingWrite*>(request->data));
+            UvStreamBlock* block = done->block;
+            if (block->owner != nullptr) block->owner->on_written(result);
+            block->unpin();
+        });
+    if (status == 0) return;
+    in_flight_ = nullptr;
+    delete pending;
+    block_->unpin();
+    fail_soon(status);
+}
+
+void UvStream::on_written(int status) {
+    const size_t sent = in_flight_->bytes.size();
+    in_flight_ = nullptr;
+    if (status < 0) {
+        if (status != UV_ECANCELED) fail_soon(status);
+        return;
+    }
+    queued_bytes_ -= sent;
+    if (!pending_.empty()) {
+        submit();
+        return;
+    }
+    if (ending_) shut_down();
+    else if (handler_ != nullptr) handler_->on_drained();
+}
+
+void UvStream::end() {
+    if (ending_ || broken_) return;
+    ending_ = true;
+    if (queued_bytes_ == 0) shut_down();
+}
+
+void UvStream::shut_down() {
+    if (shut_down_) return;
+    shut_down_ = true;
+    auto* request = new uv_shutdown_t;
+    const int status = uv_shutdown(request, &block_->handle.stream,
+                                   [](uv_shutdown_t* done, int) { delete done; });
+    // ENOTCONN: the peer has gone already; reading will say so.
+    if (status != 0) delete request;
+    if (handler_ == nullptr) return;
+    loop_.defer([pin = UvStreamPin(block_)] {
+        if (pin.owner() != nullptr) pin.owner()->handler_->on_drained();
+    });
+}
+
+// The caller is in the middle of its own work: it hears of the failure in the next step of the loop.
+void UvStream::fail_soon(int uv_status) {
+    if (broken_) return;
+    broken_ = true;
+    pause();
+    pending_.clear();
+    loop_.defer([pin = UvStreamPin(block_), uv_status] {
+        UvStream* self = pin.owner();
+        if (self != nullptr && self->handler_ != nullptr) {
+            self->handler_->on_error(uv_failure("write", uv_status));
+        }
+    });
+}
+
+Address UvStream::peer() const {
+    sockaddr_storage storage{};
+    int length = sizeof storage;
+    auto* address = reinterpret_cast<sockaddr*>(&storage);
+    if (!block_->is_tcp) return Address::unix_socket("");
+    if (uv_tcp_getpeername(&block_->handle.tcp, address, &length) != 0) return Address();
+    return address_of(address);
+}
+
+Address UvStream::local() const {
+    sockaddr_storage storage{};
+    int length = sizeof storage;
+    auto* address = reinterpret_cast<sockaddr*>(&storage);
+    if (!block_->is_tcp) return Address::unix_socket("");
+    if (uv_tcp_getsockname(&block_->handle.tcp, address, &length) != 0) return Address();
+    return address_of(address);
+}
+
+std::optional<uint32_t> UvStream::peer_uid() const {
+    if (block_->is_tcp) return std::nullopt;
+    uv_os_fd_t fd = -1;
+    if (uv_fileno(&block_->handle.any, &fd) != 0) return std::nullopt;
+    ucred credentials{};
+    socklen_t length = sizeof credentials;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return std::nullopt;
+    return credentials.uid;
+}
+
+}  // namespace candela

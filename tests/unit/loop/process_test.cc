@@ -1,0 +1,78 @@
+#include "loop/process.h"
+
+#include <signal.h>
+
+#include <string>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "loop/uv_loop.h"
+
+namespace candela {
+namespace {
+
+struct Child final : ProcessHandler {
+    void on_output(OutputKind kind, std::string_view bytes) override {
+        (kind == OutputKind::kStdout ? out : err) += bytes;
+    }
+    void on_exit(const ExitStatus& s) override { status = s; }
+    std::string out;
+    std::string err;
+    std::optional<ExitStatus> status;
+};
+
+struct Processes {
+    InProcessHub hub;
+    UvLoop loop{hub};
+    Child child;
+    SpawnOptions shell(std::string script) {
+        SpawnOptions options;
+        options.command = {"/bin/sh", "-c", std::move(script)};
+        options.environment = {"PATH=/usr/bin:/bin", "GREETING=hi"};
+        return options;
+    }
+};
+
+TEST_CASE_METHOD(Processes, "a_child_sees_its_environment_and_its_output_and_exit_are_seen") {
+    const auto process =
+        Process::spawn(loop, shell("echo $GREETING; pwd >&2; exit 3"), child);
+    REQUIRE(process.has_value());
+    REQUIRE(loop.run_until([&] { return child.status && child.out == "hi\n" && !child.err.empty(); },
+                           20s));
+    CHECK(child.status->code == 3);
+    CHECK(child.status->to_string() == "exit code 3");
+}
+
+TEST_CASE_METHOD(Processes, "a_signal_reaches_the_whole_group") {
+    const auto process = Process::spawn(loop, shell("sleep 100 & echo ready; wait"), child);
+    REQUIRE(process.has_value());
+    REQUIRE(loop.run_until([&] { return child.out == "ready\n"; }, 20s));
+    REQUIRE((*process)->signal_group(SIGKILL).has_value());
+    REQUIRE(loop.run_until([&] { return child.status.has_value(); }, 20s));
+    CHECK(child.status->signal == SIGKILL);
+    // Nobody of the group is left (a zombie of the shell's child is init's to reap).
+    CHECK(loop.run_until([&] { return ::kill(-(*process)->pid(), 0) != 0; }, 20s));
+}
+
+TEST_CASE_METHOD(Processes, "a_program_that_does_not_exist_is_an_error_with_its_name") {
+    SpawnOptions options;
+    options.command = {"/no/such/program"};
+    const auto process = Process::spawn(loop, options, child);
+    REQUIRE_FALSE(process.has_value());
+    CHECK(process.error().code() == Code::kNotFound);
+    CHECK(process.error().message().find("/no/such/program") != std::string::npos);
+}
+
+TEST_CASE_METHOD(Processes, "a_process_that_is_let_go_does_not_disturb_the_loop") {
+    auto process = Process::spawn(loop, shell("sleep 0.05"), child);
+    REQUIRE(process.has_value());
+    process->reset();
+    bool done = false;
+    Timer timer(loop.timers(), [&] { done = true; });
+    timer.start(100ms);
+    CHECK(loop.run_until([&] { return done; }, 20s));
+    CHECK_FALSE(child.status.has_value());
+}
+
+}  // namespace
+}  // namespace candela
