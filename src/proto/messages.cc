@@ -248,10 +248,10 @@ std::string encode_value(const Value& value) {
     size_t size = 0;
     const pb_msgdesc_t* fields = wire::Shape<Value>::fields();
     // Neither pass can fail: the callbacks only write, and the second has the size of the first.
-    CHECK(pb_get_encoded_size(&size, fields, &message));
+    CANDELA_CHECK(pb_get_encoded_size(&size, fields, &message));
     std::string bytes(size, '\0');
     pb_ostream_t stream = pb_ostream_from_buffer(reinterpret_cast<pb_byte_t*>(bytes.data()), size);
-    CHECK(pb_encode(&stream, fields, &message));
+    CANDELA_CHECK(pb_encode(&stream, fields, &message));
     return bytes;
 }
 
