@@ -26,6 +26,7 @@ struct UvLoop::Impl {
     std::mutex mutex;
     std::vector<Callback> posted;  // under mutex
     bool stopping = false;         // under mutex
+    bool watched = false;          // run_until() asks its condition after each round
     std::unique_ptr<char[]> read_buffer = std::make_unique<char[]>(kReadBufferSize);
 
     void run_posted();
@@ -37,6 +38,8 @@ struct UvLoop::Impl {
 // of the loop, so that two chatting in-process peers can't keep sockets from being served.
 void UvLoop::Impl::run_deferred() {
     constexpr int kRoundsMax = 16;
+    // What deferred work changed must be looked at before the loop waits.
+    if (watched && !deferred.empty()) uv_async_send(&wake);
     for (int round = 0; round < kRoundsMax && !deferred.empty(); ++round) {
         std::vector<Callback> batch;
         batch.swap(deferred);
@@ -142,11 +145,14 @@ bool UvLoop::run_until(const std::function<bool()>& condition, Duration limit) {
     bool expired = false;
     Timer timer(impl_->timers, [&expired] { expired = true; });
     timer.start(limit);
-    while (!condition()) {
-        if (expired) return false;
+    impl_->watched = true;
+    bool met = condition();
+    while (!met && !expired) {
         uv_run(&impl_->loop, UV_RUN_ONCE);
+        met = condition();
     }
-    return true;
+    impl_->watched = false;
+    return met;
 }
 
 MonoTime UvLoop::now() const {
