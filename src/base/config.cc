@@ -169,7 +169,7 @@ void Config::set_default(const ConfigKey& key, Value& value) {
     const bool has_default = !key.default_text.empty() || key.type == ConfigType::kString;
     if (is_list || !has_default) return;
     const auto parsed = parse_config_scalar(key, key.default_text);
-    CHECK(parsed.has_value());  // a default that its own schema refuses is a bug
+    CANDELA_CHECK(parsed.has_value());  // a default that its own schema refuses is a bug
     value.text = key.default_text;
     value.integer = parsed->integer;
     value.number = parsed->number;
@@ -178,14 +178,14 @@ void Config::set_default(const ConfigKey& key, Value& value) {
 
 size_t Config::index_of(std::string_view name) const {
     const ConfigKey* key = schema_->find(name);
-    CHECK(key != nullptr);
+    CANDELA_CHECK(key != nullptr);
     return static_cast<size_t>(key - schema_->keys().data());
 }
 
 const Config::Value& Config::value(std::string_view name,
                                    std::initializer_list<ConfigType> types) const {
     const size_t index = index_of(name);
-    CHECK(std::find(types.begin(), types.end(), schema_->keys()[index].type) != types.end());
+    CANDELA_CHECK(std::find(types.begin(), types.end(), schema_->keys()[index].type) != types.end());
     return values_[index];
 }
 
@@ -225,7 +225,7 @@ const std::vector<Config>& Config::tables(std::string_view name) const {
 }
 Config& Config::mutable_table(std::string_view name) {
     const size_t index = index_of(name);
-    CHECK(schema_->keys()[index].type == ConfigType::kTable);
+    CANDELA_CHECK(schema_->keys()[index].type == ConfigType::kTable);
     return values_[index].tables.front();
 }
 

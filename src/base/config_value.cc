@@ -88,7 +88,7 @@ Result<ConfigScalar> parse_by_type(ConfigType type, std::string_view text) {
         case ConfigType::kStrings: break;
         case ConfigType::kStringMap:
         case ConfigType::kTable:
-        case ConfigType::kTables: CHECK(false);
+        case ConfigType::kTables: CANDELA_CHECK(false);
     }
     return out;
 }
@@ -97,7 +97,7 @@ Result<> check_range(const ConfigKey& key, const ConfigScalar& value) {
     const auto beyond = [&](const std::string& bound_text, int sign) {
         if (bound_text.empty()) return false;
         const auto bound = parse_by_type(key.type, bound_text);
-        CHECK(bound.has_value());
+        CANDELA_CHECK(bound.has_value());
         if (key.type == ConfigType::kFloat) return (value.number - bound->number) * sign > 0;
         return sign > 0 ? value.integer > bound->integer : value.integer < bound->integer;
     };
