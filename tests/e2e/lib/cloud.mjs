@@ -2,16 +2,18 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
-import { CANDELA, Program, processesWith, run, tempDir } from './program.mjs';
+import {
+  CANDELA, Program, isAlive, makeTempDir, processesIn, removeDir, run, tempDir,
+} from './program.mjs';
 import { DEFAULT_PORTS, freeOffset } from './ports.mjs';
 import { Load, request } from './http.mjs';
 import { until } from './wait.mjs';
 
 // What a test asks of its cloud, however many processes it has.
 export class Cloud {
-  constructor(t, dir) {
+  constructor(t) {
     this.t = t;
-    this.dir = dir;
+    this.dir = makeTempDir();
     this.nodes = [];
     this.address = undefined;  // of the API, for ctl
     this.gatewayPort = undefined;
@@ -87,9 +89,16 @@ export class Cloud {
     }, { timeout, every: 100 }).catch((error) => { throw this.explain(error); });
   }
 
-  // Stops every node in reverse order, and what instances might be left.
+  // Stops every node in reverse order, removes the folder, and fails where a process was left.
   async stop() {
     for (const node of [...this.nodes].reverse()) await node.stop();
+    const left = processesIn(this.dir);
+    const commands = left.map((pid) => `${pid} ${fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ')}`);
+    for (const pid of left) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+    removeDir(this.dir);
+    if (left.length > 0 && !this.mayLeaveProcesses) {
+      throw new Error(`left behind after the nodes stopped: ${commands.join('; ')}`);
+    }
   }
 }
 
@@ -101,16 +110,14 @@ class EndedError extends Error {
 
 // `candela dev` with a data folder and ports of its own; ready when it returns.
 export async function startDev(t, { args = [], env } = {}) {
-  const dir = tempDir(t);
-  const cloud = new Cloud(t, dir);
+  const cloud = new Cloud(t);
+  const { dir } = cloud;
   const offset = await freeOffset();
   cloud.offset = offset;
   cloud.ports = Object.fromEntries(Object.entries(DEFAULT_PORTS).map(([k, v]) => [k, v + offset]));
   cloud.gatewayPort = cloud.ports.gateway;
   cloud.dataDir = path.join(dir, 'data');
   cloud.address = `unix:${path.join(cloud.dataDir, 'lighthouse.sock')}`;
-  // What an instance inherits tells a test afterwards whether one was left behind.
-  cloud.mark = `e2e-${process.pid}-${offset}`;
   cloud.startDev = async () => {
     cloud.start('dev', ['dev', '--data-dir', cloud.dataDir, '--port-offset', String(offset), ...args], { env, cwd: dir });
     await cloud.ready('dev', cloud.ports.node);
@@ -130,5 +137,3 @@ export function makeService(t, name, manifest, files = {}) {
   }
   return dir;
 }
-
-export { processesWith };

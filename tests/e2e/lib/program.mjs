@@ -9,10 +9,13 @@ import { sleep } from './wait.mjs';
 export const ROOT = path.resolve(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '../../..');
 export const CANDELA = process.env.CANDELA_BIN ?? path.join(ROOT, 'build/candela');
 
+export const makeTempDir = (name = 'candela') => fs.mkdtempSync(path.join(os.tmpdir(), `${name}-`));
+export const removeDir = (dir) => fs.rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+
 // A folder that is removed when the test ends.
-export function tempDir(t, name = 'candela') {
-  const dir = fs.mkdtempSync(path.join(os.tmpdir(), `${name}-`));
-  t.after(() => fs.rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
+export function tempDir(t, name) {
+  const dir = makeTempDir(name);
+  t.after(() => removeDir(dir));
   return dir;
 }
 
@@ -36,15 +39,14 @@ export function rss(pid) {
   }
 }
 
-// Every process whose environment carries NAME=VALUE: finds what a node has left behind.
-export function processesWith(name, value) {
-  const wanted = `${name}=${value}`;
+// Every process whose working directory lies in the folder: finds what a node has left behind.
+export function processesIn(dir) {
   const found = [];
   for (const entry of fs.readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     try {
-      const env = fs.readFileSync(`/proc/${entry}/environ`, 'latin1');
-      if (env.split('\0').includes(wanted) && isAlive(Number(entry))) found.push(Number(entry));
+      const cwd = fs.readlinkSync(`/proc/${entry}/cwd`);
+      if ((cwd + '/').startsWith(dir + '/') && isAlive(Number(entry))) found.push(Number(entry));
     } catch {
       // It ended while we looked.
     }
