@@ -99,10 +99,15 @@ bool is_valid_name(std::string_view name);
 // "<file_name>:<line>:<column>: <what is wrong>, <the nearest valid key or value>".
 Result<Manifest> parse_manifest(std::string_view toml, std::string_view file_name = "service.toml");
 
-// Every key is written, durations as text ("1s"); manifest_from_json(to_json(m)) == m.
+// Keys without a value are left out, durations are text ("1s"); manifest_from_json(to_json(m)) == m.
 Json to_json(const Manifest& manifest);
 // The error's message has one line for each mistake: "<key path>: <what is wrong>". Unknown keys are
 // mistakes here too; absent ones have their defaults.
 Result<Manifest> manifest_from_json(const Json& json);
+
+// What the host starts: the command, or for kStatic candela's own file server (static_server.h). The
+// lighthouse puts it into InstanceSpec.command; the host runs its own executable for kStaticProgram.
+inline constexpr std::string_view kStaticProgram = "candela";
+std::vector<std::string> start_command(const Manifest& manifest);
 
 }  // namespace candela::service

@@ -1,0 +1,173 @@
+#include "service/manifest.h"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "base/config.h"
+#include "base/text.h"
+#include "service/json_table.h"
+#include "service/manifest_rules.h"
+#include "service/manifest_schema.h"
+
+namespace candela::service {
+
+namespace {
+
+template <class Table>
+Probe read_probe(const Table& table, Kind kind, const std::function<void(ManifestMistake)>& report) {
+    Probe probe;
+    probe.path = table.string("path");
+    probe.exec = table.strings("exec");
+    probe.interval = table.duration("interval");
+    probe.timeout = table.duration("timeout");
+    probe.start_timeout = table.duration("start_timeout");
+
+    const bool has_path = table.is_written("path");
+    const bool has_exec = table.is_written("exec");
+    const bool has_tcp = table.boolean("tcp");
+    if (has_path + has_exec + has_tcp > 1) {
+        report({{"probe", has_exec ? "exec" : "tcp"}, "one of path, tcp and exec, not several"});
+    }
+    if (has_exec && probe.exec.empty()) report({{"probe", "exec"}, "the command is empty"});
+    if (has_path) probe.type = Probe::Type::kHttp;
+    else if (has_exec) probe.type = Probe::Type::kExec;
+    else if (has_tcp || kind == Kind::kHttp || kind == Kind::kStatic) probe.type = Probe::Type::kTcp;
+    return probe;
+}
+
+// "/api/" and "/api" are the same prefix of whole segments.
+std::string normal_path(std::string_view path) {
+    while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+    return std::string(path);
+}
+
+// Config and JsonTable answer the same questions.
+template <class Table>
+Manifest read_manifest(const Table& table, const std::function<void(ManifestMistake)>& report) {
+    Manifest m;
+    m.name = table.string("name");
+    m.kind = parse_kind(table.string("kind")).value_or(Kind::kHttp);
+    m.command = table.strings("command");
+    m.root = table.string("root");
+    m.instances = static_cast<uint32_t>(table.integer("instances"));
+    for (const ConfigItem& item : table.items("env")) m.env[item.name] = item.value;
+    m.probe = read_probe(table.table("probe"), m.kind, report);
+    m.stop.grace = table.table("stop").duration("grace");
+    m.update.max_surge = static_cast<uint32_t>(table.table("update").integer("max_surge"));
+    m.update.max_unavailable = static_cast<uint32_t>(table.table("update").integer("max_unavailable"));
+    for (const auto& route : table.tables("route")) {
+        m.routes.push_back({ascii_lower(route.string("host")), normal_path(route.string("path"))});
+    }
+    check_manifest(m, report);
+    return m;
+}
+
+ConfigPosition locate(const Config& config, const ManifestPlace& place) {
+    const auto item_or = [](const Config& table, std::string_view key, auto&& is_item) {
+        for (size_t i = 0; const ConfigItem& item : table.items(key)) {
+            if (is_item(item, i++)) return item.at;
+        }
+        return table.position(key);
+    };
+    if (place.table == "env") {
+        return item_or(config, "env",
+                       [&](const ConfigItem& item, size_t) { return item.name == place.key; });
+    }
+    if (place.table == "route") {
+        const auto& routes = config.tables("route");
+        const auto index = static_cast<size_t>(std::max(place.index, 0));
+        return index < routes.size() ? routes[index].position(place.key) : config.position("route");
+    }
+    const Config& table = place.table.empty() ? config : config.table(place.table);
+    if (place.index < 0) return table.position(place.key);
+    return item_or(table, place.key,
+                   [&](const ConfigItem&, size_t i) { return static_cast<int>(i) == place.index; });
+}
+
+}  // namespace
+
+std::string_view to_string(Kind kind) {
+    switch (kind) {
+        case Kind::kHttp: return "http";
+        case Kind::kBus: return "bus";
+        case Kind::kJob: return "job";
+        case Kind::kStatic: return "static";
+    }
+    return "http";
+}
+
+Result<Kind> parse_kind(std::string_view text) {
+    for (const Kind kind : {Kind::kHttp, Kind::kBus, Kind::kJob, Kind::kStatic}) {
+        if (to_string(kind) == text) return kind;
+    }
+    return fail(Code::kInvalid, "\"{}\" is not a kind: http, bus, job or static", printable(text));
+}
+
+Result<Manifest> parse_manifest(std::string_view toml, std::string_view file_name) {
+    if (toml.size() > kManifestSizeMax) {
+        return fail(Code::kExhausted, "{}: {} bytes; a manifest has at most {}", file_name, toml.size(),
+                    kManifestSizeMax);
+    }
+    ConfigProblems problems(file_name);
+    const Config config = read_config(toml, manifest_schema(), problems);
+    const bool is_well_typed = problems.empty();
+    Manifest manifest = read_manifest(config, [&](ManifestMistake mistake) {
+        if (mistake.is_missing && !is_well_typed) return;
+        problems.add(locate(config, mistake.place), std::move(mistake.message));
+    });
+    if (!problems.empty()) return fail(problems.as_error());
+    return manifest;
+}
+
+Result<Manifest> manifest_from_json(const Json& json) {
+    std::vector<std::string> mistakes;
+    const JsonTable table(json, manifest_schema(), "", mistakes);
+    const bool is_well_typed = mistakes.empty();
+    Manifest manifest = read_manifest(table, [&](ManifestMistake mistake) {
+        if (mistake.is_missing && !is_well_typed) return;
+        mistakes.push_back(fmt::format("{}: {}", mistake.place.to_string(), mistake.message));
+    });
+    if (mistakes.empty()) return manifest;
+    constexpr size_t kMistakesMax = 100;
+    if (mistakes.size() > kMistakesMax) {
+        const size_t more = mistakes.size() - kMistakesMax;
+        mistakes.resize(kMistakesMax);
+        mistakes.push_back(fmt::format("and {} more", more));
+    }
+    return fail(Code::kInvalid, "{}", join(mistakes, "\n"));
+}
+
+Json to_json(const Manifest& m) {
+    Json json = {{"name", m.name}, {"kind", to_string(m.kind)}, {"instances", m.instances}};
+    if (m.kind == Kind::kStatic) json["root"] = m.root;
+    if (!m.command.empty()) json["command"] = m.command;
+    if (!m.env.empty()) json["env"] = m.env;
+
+    Json& probe = json["probe"];
+    probe["interval"] = format_duration(m.probe.interval);
+    probe["timeout"] = format_duration(m.probe.timeout);
+    probe["start_timeout"] = format_duration(m.probe.start_timeout);
+    if (m.probe.type == Probe::Type::kHttp) probe["path"] = m.probe.path;
+    if (m.probe.type == Probe::Type::kTcp) probe["tcp"] = true;
+    if (m.probe.type == Probe::Type::kExec) probe["exec"] = m.probe.exec;
+
+    json["stop"]["grace"] = format_duration(m.stop.grace);
+    Json& update = json["update"];
+    update["strategy"] = "rolling";
+    update["max_surge"] = m.update.max_surge;
+    update["max_unavailable"] = m.update.max_unavailable;
+    for (const Route& route : m.routes) {
+        Json entry = {{"path", route.path}};
+        if (!route.host.empty()) entry["host"] = route.host;
+        json["route"].push_back(std::move(entry));
+    }
+    return json;
+}
+
+std::vector<std::string> start_command(const Manifest& m) {
+    if (m.kind != Kind::kStatic) return m.command;
+    return {std::string(kStaticProgram), "serve-static", m.root};
+}
+
+}  // namespace candela::service

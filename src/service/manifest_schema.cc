@@ -1,0 +1,65 @@
+#include "service/manifest_schema.h"
+
+#include <string>
+
+#include "service/manifest.h"
+
+namespace candela::service {
+
+namespace {
+
+const std::string kCount = std::to_string(kInstancesMax);
+
+ConfigSchema probe_schema() {
+    return ConfigSchema({
+        config_string("path", "", "GET this path on $PORT; 200 to 399 is well."),
+        config_bool("tcp", "false", "Connect to $PORT; the default of http and static services."),
+        config_strings("exec", {}, "Run this in the bundle's folder; exit status 0 is well."),
+        config_duration("interval", "1s", "From one probe to the next."),
+        config_duration("timeout", "500ms", "How long one probe may take."),
+        config_duration("start_timeout", "30s", "From the start until the first success."),
+    });
+}
+
+ConfigSchema stop_schema() {
+    return ConfigSchema({
+        config_duration("grace", "10s", "From SIGTERM to SIGKILL."),
+    });
+}
+
+ConfigSchema update_schema() {
+    return ConfigSchema({
+        config_string("strategy", "rolling", "How a new release takes over.").one_of({"rolling"}),
+        config_int("max_surge", "1", "Instances beyond the wanted number while updating.")
+            .range("0", kCount),
+        config_int("max_unavailable", "0", "Instances that may be missing while updating.")
+            .range("0", kCount),
+    });
+}
+
+ConfigSchema route_schema() {
+    return ConfigSchema({
+        config_string("host", "", "Host name; \"*.example.org\" for any label; absent: any host."),
+        config_string("path", "/", "Prefix of whole segments."),
+    });
+}
+
+}  // namespace
+
+const ConfigSchema& manifest_schema() {
+    static const ConfigSchema schema({
+        config_string("name", "", "[a-z][a-z0-9-]{0,62}, unique in its space."),
+        config_string("kind", "http", "What it is.").one_of({"http", "bus", "job", "static"}),
+        config_strings("command", {}, "Program and arguments, run in the bundle's folder."),
+        config_string("root", ".", "Of a static service: the folder that is served."),
+        config_int("instances", "1", "How many copies run.").range("0", kCount),
+        config_string_map("env", "Environment of the program."),
+        config_table("probe", probe_schema(), "How candela knows that an instance is well."),
+        config_table("stop", stop_schema(), "How an instance is stopped."),
+        config_table("update", update_schema(), "How a new release replaces the old."),
+        config_tables("route", route_schema(), "Where requests come from; may be repeated."),
+    });
+    return schema;
+}
+
+}  // namespace candela::service
