@@ -165,9 +165,4 @@ Json to_json(const Manifest& m) {
     return json;
 }
 
-std::vector<std::string> start_command(const Manifest& m) {
-    if (m.kind != Kind::kStatic) return m.command;
-    return {std::string(kStaticProgram), "serve-static", m.root};
-}
-
 }  // namespace candela::service

@@ -105,9 +105,4 @@ Json to_json(const Manifest& manifest);
 // mistakes here too; absent ones have their defaults.
 Result<Manifest> manifest_from_json(const Json& json);
 
-// What the host starts: the command, or for kStatic candela's own file server (static_server.h). The
-// lighthouse puts it into InstanceSpec.command; the host runs its own executable for kStaticProgram.
-inline constexpr std::string_view kStaticProgram = "candela";
-std::vector<std::string> start_command(const Manifest& manifest);
-
 }  // namespace candela::service
