@@ -1,14 +1,11 @@
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <vector>
 
 #include "auth/key_pair.h"
 #include "base/encoding.h"
 #include "base/text.h"
-#include "crypto/hash.h"
 #include "service/bundle.h"
 #include "service/file_descriptor.h"
 
@@ -18,18 +15,6 @@ bool is_valid_digest(std::string_view digest) {
     return digest.size() == 64 && std::ranges::all_of(digest, [](char c) {
         return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
     });
-}
-
-Result<std::string> digest_open_file(int fd, std::string_view name) {
-    crypto::Sha256 hash;
-    std::vector<uint8_t> buffer(256 * 1024);
-    for (;;) {
-        const ssize_t count = read(fd, buffer.data(), buffer.size());
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return fail_errno(name, errno);
-        if (count == 0) return hash.finish_hex();
-        hash.update(ByteView(buffer.data(), static_cast<size_t>(count)));
-    }
 }
 
 Result<std::string> digest_file(const std::filesystem::path& file) {
