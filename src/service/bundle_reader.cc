@@ -1,5 +1,7 @@
 #include "service/bundle_reader.h"
 
+#include <archive.h>
+#include <archive_entry.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -18,6 +20,7 @@ constexpr int kWindowLogMax = 23;
 constexpr size_t kBufferSize = 128 * 1024;
 }  // namespace
 
+void BundleReader::ArchiveFree::operator()(archive* a) const { archive_read_free(a); }
 void BundleReader::ContextFree::operator()(ZSTD_DCtx_s* c) const { ZSTD_freeDCtx(c); }
 
 BundleReader::BundleReader(FileDescriptor file, const BundleLimits& limits)
@@ -44,14 +47,14 @@ Result<> BundleReader::open() {
     return {};
 }
 
-la_ssize_t BundleReader::read_archive(archive* a, void* context, const void** bytes) {
+ssize_t BundleReader::read_archive(archive* a, void* context, const void** bytes) {
     auto& self = *static_cast<BundleReader*>(context);
-    const la_ssize_t count = self.decompress(bytes);
+    const ssize_t count = self.decompress(bytes);
     if (count < 0) archive_set_error(a, EINVAL, "%s", self.stream_error_.c_str());
     return count;
 }
 
-la_ssize_t BundleReader::decompress(const void** bytes) {
+ssize_t BundleReader::decompress(const void** bytes) {
     for (;;) {
         if (input_at_ == input_end_) {
             const ssize_t count = read(file_.get(), input_.data(), input_.size());
@@ -81,7 +84,7 @@ la_ssize_t BundleReader::decompress(const void** bytes) {
         if (out.pos == 0) continue;
         tar_bytes_ += out.pos;
         *bytes = output_.data();
-        return static_cast<la_ssize_t>(out.pos);
+        return static_cast<ssize_t>(out.pos);
     }
 }
 
@@ -111,33 +114,42 @@ Result<bool> BundleReader::next(Entry& entry) {
     }
     const char* name = archive_entry_pathname(header);
     CANDELA_TRY_ASSIGN(entry.path, normal_entry_path(name != nullptr ? name : "", limits_));
-    entry.type = archive_entry_filetype(header);
     entry.mode = archive_entry_perm(header) & 0777;
     entry.link_target.clear();
     if (archive_entry_hardlink(header) != nullptr) {
         return fail(Code::kInvalid, "\"{}\" is a hard link", printable(entry.path));
     }
-    if (entry.type == AE_IFLNK) {
-        const char* target = archive_entry_symlink(header);
-        entry.link_target = target != nullptr ? target : "";
-        CANDELA_TRY(check_link_target(entry.path, entry.link_target, limits_));
-    } else if (entry.type == AE_IFREG) {
-        const int64_t size = archive_entry_size(header);
-        if (size < 0 || static_cast<uint64_t>(size) > limits_.size_bytes_max - info_.unpacked_bytes) {
-            return fail(Code::kExhausted, "\"{}\": the bundle unpacks to more than {}",
-                        printable(entry.path), format_size(limits_.size_bytes_max));
+    switch (archive_entry_filetype(header)) {
+        case AE_IFDIR: entry.type = EntryType::kFolder; break;
+        case AE_IFLNK: {
+            entry.type = EntryType::kLink;
+            const char* target = archive_entry_symlink(header);
+            entry.link_target = target != nullptr ? target : "";
+            CANDELA_TRY(check_link_target(entry.path, entry.link_target, limits_));
+            break;
         }
-    } else if (entry.type != AE_IFDIR) {
-        return fail(Code::kInvalid, "\"{}\" is a device, a pipe or a socket", printable(entry.path));
+        case AE_IFREG: {
+            entry.type = EntryType::kFile;
+            const int64_t size = archive_entry_size(header);
+            const uint64_t left = limits_.size_bytes_max - info_.unpacked_bytes;
+            if (size < 0 || static_cast<uint64_t>(size) > left) {
+                return fail(Code::kExhausted, "\"{}\": the bundle unpacks to more than {}",
+                            printable(entry.path), format_size(limits_.size_bytes_max));
+            }
+            break;
+        }
+        default:
+            return fail(Code::kInvalid, "\"{}\" is a device, a pipe or a socket",
+                        printable(entry.path));
     }
-    if (entry.path.empty() && entry.type != AE_IFDIR) {
+    if (entry.path.empty() && entry.type != EntryType::kFolder) {
         return fail(Code::kInvalid, "an entry replaces the bundle's root");
     }
     return true;
 }
 
 Result<size_t> BundleReader::read_data(char* out, size_t size) {
-    const la_ssize_t count = archive_read_data(archive_.get(), out, size);
+    const ssize_t count = archive_read_data(archive_.get(), out, size);
     if (count < 0) return archive_failure("bundle");
     info_.unpacked_bytes += static_cast<uint64_t>(count);
     if (info_.unpacked_bytes > limits_.size_bytes_max) {

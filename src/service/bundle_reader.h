@@ -3,8 +3,7 @@
 // Reads the entries of a bundle: zstd by libzstd with a bounded window, tar by libarchive, and the limits
 // that hold whatever the archive says of itself. Blocking.
 
-#include <archive.h>
-#include <archive_entry.h>
+#include <sys/types.h>
 
 #include <cstdint>
 #include <memory>
@@ -15,9 +14,12 @@
 #include "service/bundle.h"
 #include "service/file_descriptor.h"
 
+struct archive;
 struct ZSTD_DCtx_s;
 
 namespace candela::service {
+
+enum class EntryType : uint8_t { kFile, kFolder, kLink };
 
 class BundleReader {
 public:
@@ -30,7 +32,7 @@ public:
 
     struct Entry {
         std::string path;  // normal form; "" is the root
-        unsigned type = 0;  // AE_IFREG, AE_IFDIR or AE_IFLNK: others are refused here
+        EntryType type = EntryType::kFile;
         unsigned mode = 0;  // permission bits
         std::string link_target;  // checked
     };
@@ -42,13 +44,13 @@ public:
     const BundleInfo& info() const { return info_; }  // without digest
 
 private:
-    static la_ssize_t read_archive(archive*, void* context, const void** bytes);
-    la_ssize_t decompress(const void** bytes);
+    static ssize_t read_archive(archive*, void* context, const void** bytes);
+    ssize_t decompress(const void** bytes);
     Result<> check_ratio() const;
     std::unexpected<Error> archive_failure(std::string_view what);
 
     struct ArchiveFree {
-        void operator()(archive* a) const { archive_read_free(a); }
+        void operator()(archive* a) const;
     };
     struct ContextFree {
         void operator()(ZSTD_DCtx_s* c) const;

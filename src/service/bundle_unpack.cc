@@ -22,12 +22,12 @@ public:
     explicit Unpacker(FileDescriptor root) : root_(std::move(root)) {}
 
     Result<> add(const BundleReader::Entry& entry, BundleReader& reader) {
-        if (entry.type == AE_IFDIR) return enter(entry.path, entry.mode);
+        if (entry.type == EntryType::kFolder) return enter(entry.path, entry.mode);
         const size_t slash = entry.path.rfind('/');
         const bool is_top = slash == std::string::npos;
         CANDELA_TRY(enter(is_top ? std::string() : entry.path.substr(0, slash), std::nullopt));
         const std::string name = is_top ? entry.path : entry.path.substr(slash + 1);
-        if (entry.type != AE_IFLNK) return add_file(entry, name, reader);
+        if (entry.type != EntryType::kLink) return add_file(entry, name, reader);
         if (symlinkat(entry.link_target.c_str(), folder(), name.c_str()) != 0) {
             return refused(entry.path, errno);
         }
@@ -165,7 +165,7 @@ Result<std::string> read_bundle_file(const std::filesystem::path& archive, std::
     for (;;) {
         CANDELA_TRY_ASSIGN(const bool has_more, reader.next(entry));
         if (!has_more) return fail(Code::kNotFound, "the bundle has no file \"{}\"", printable(name));
-        if (entry.path == name && entry.type == AE_IFREG) break;
+        if (entry.path == name && entry.type == EntryType::kFile) break;
     }
     std::string text(size_max + 1, '\0');
     size_t size = 0;

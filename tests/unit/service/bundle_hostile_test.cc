@@ -9,6 +9,7 @@
 
 namespace candela::service {
 
+using test::EntryKind;
 using test::HostileArchive;
 using test::read_text;
 using test::TempFolder;
@@ -28,8 +29,8 @@ Error refusal(const TempFolder& work, const std::string& digest, const BundleLim
 TEST_CASE("names that lead out of the bundle are refused") {
     for (const char* name : {"../evil", "a/../../evil", "/tmp/evil", "a/..", "..", "./../x"}) {
         const TempFolder work;
-        const auto digest = HostileArchive((work / "b").string()).add("ok", AE_IFREG, "x")
-                                .add(name, AE_IFREG, "x").finish();
+        const auto digest = HostileArchive((work / "b").string()).add("ok", EntryKind::kFile, "x")
+                                .add(name, EntryKind::kFile, "x").finish();
         INFO(name);
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
@@ -39,7 +40,7 @@ TEST_CASE("links that lead out of the bundle are refused") {
     for (const char* target : {"/etc/passwd", "..", "../x", "a/../../x", "sub/../x"}) {
         const TempFolder work;
         const auto digest =
-            HostileArchive((work / "b").string()).add("link", AE_IFLNK, target).finish();
+            HostileArchive((work / "b").string()).add("link", EntryKind::kLink, target).finish();
         INFO(target);
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
@@ -48,45 +49,45 @@ TEST_CASE("links that lead out of the bundle are refused") {
 TEST_CASE("a file through a link is refused, whichever comes first") {
     const TempFolder work;
     SECTION("link first") {
-        const auto digest = HostileArchive((work / "b").string()).add("dir", AE_IFDIR, {}, 0755)
-                                .add("link", AE_IFLNK, "dir").add("link/x", AE_IFREG, "x").finish();
+        const auto digest = HostileArchive((work / "b").string()).add("dir", EntryKind::kFolder, {}, 0755)
+                                .add("link", EntryKind::kLink, "dir").add("link/x", EntryKind::kFile, "x").finish();
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
     SECTION("file first") {
-        const auto digest = HostileArchive((work / "b").string()).add("link/x", AE_IFREG, "x")
-                                .add("link", AE_IFLNK, "elsewhere").finish();
+        const auto digest = HostileArchive((work / "b").string()).add("link/x", EntryKind::kFile, "x")
+                                .add("link", EntryKind::kLink, "elsewhere").finish();
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
     SECTION("a folder where a link is") {
-        const auto digest = HostileArchive((work / "b").string()).add("link", AE_IFLNK, "dir")
-                                .add("link", AE_IFDIR, {}, 0755).finish();
+        const auto digest = HostileArchive((work / "b").string()).add("link", EntryKind::kLink, "dir")
+                                .add("link", EntryKind::kFolder, {}, 0755).finish();
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
 }
 
 TEST_CASE("the same name twice is refused") {
     const TempFolder work;
-    const auto digest = HostileArchive((work / "b").string()).add("a", AE_IFREG, "x")
-                            .add("./a", AE_IFREG, "y").finish();
+    const auto digest = HostileArchive((work / "b").string()).add("a", EntryKind::kFile, "x")
+                            .add("./a", EntryKind::kFile, "y").finish();
     CHECK(refusal(work, digest).message().find("twice") != std::string::npos);
 }
 
 TEST_CASE("devices, pipes, sockets and hard links are refused") {
-    for (const unsigned type : {AE_IFCHR, AE_IFBLK, AE_IFIFO}) {
+    for (const EntryKind type : {EntryKind::kCharDevice, EntryKind::kBlockDevice, EntryKind::kPipe}) {
         const TempFolder work;
         const auto digest = HostileArchive((work / "b").string()).add("x", type).finish();
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
     const TempFolder work;
-    const auto digest = HostileArchive((work / "b").string()).add("a", AE_IFREG, "x")
+    const auto digest = HostileArchive((work / "b").string()).add("a", EntryKind::kFile, "x")
                             .add_hard_link("b", "a").finish();
     CHECK(refusal(work, digest).message().find("hard link") != std::string::npos);
 }
 
 TEST_CASE("special mode bits are taken away") {
     const TempFolder work;
-    const auto digest = HostileArchive((work / "b").string()).add("suid", AE_IFREG, "x", 06777)
-                            .add("blind", AE_IFREG, "x", 0).add("dir", AE_IFDIR, {}, 01000).finish();
+    const auto digest = HostileArchive((work / "b").string()).add("suid", EntryKind::kFile, "x", 06777)
+                            .add("blind", EntryKind::kFile, "x", 0).add("dir", EntryKind::kFolder, {}, 01000).finish();
     REQUIRE(unpack_bundle(work / "b", digest, work / "out"));
     struct stat status {};
     REQUIRE(stat((work / "out/suid").c_str(), &status) == 0);
@@ -100,8 +101,8 @@ TEST_CASE("special mode bits are taken away") {
 TEST_CASE("bombs are refused by each of the limits") {
     const TempFolder work;
     const std::string zeros(8 << 20, '\0');
-    const auto digest = HostileArchive((work / "b").string()).add("a", AE_IFREG, zeros)
-                            .add("b/c/d/e", AE_IFREG, zeros).finish();
+    const auto digest = HostileArchive((work / "b").string()).add("a", EntryKind::kFile, zeros)
+                            .add("b/c/d/e", EntryKind::kFile, zeros).finish();
     BundleLimits limits;
     SECTION("size") { limits.size_bytes_max = 10 << 20; }
     SECTION("ratio") {
@@ -118,7 +119,7 @@ TEST_CASE("bombs are refused by each of the limits") {
 TEST_CASE("rotten archives are refused") {
     const TempFolder work;
     const auto good = HostileArchive((work / "b").string())
-                          .add("a", AE_IFREG, std::string(100'000, 'a')).finish();
+                          .add("a", EntryKind::kFile, std::string(100'000, 'a')).finish();
     std::string bytes = read_text(work / "b");
     SECTION("another digest") {
         CHECK(refusal(work, std::string(64, '0')).code() == Code::kCorrupt);
@@ -137,14 +138,14 @@ TEST_CASE("rotten archives are refused") {
         CHECK(refusal(work, good).code() == Code::kCorrupt);
     }
     SECTION("names that are not UTF-8") {
-        const auto digest = HostileArchive((work / "b").string()).add("\xff\xfe", AE_IFREG).finish();
+        const auto digest = HostileArchive((work / "b").string()).add("\xff\xfe", EntryKind::kFile).finish();
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
 }
 
 TEST_CASE("a folder that exists is not touched") {
     const TempFolder work;
-    const auto digest = HostileArchive((work / "b").string()).add("a", AE_IFREG, "x").finish();
+    const auto digest = HostileArchive((work / "b").string()).add("a", EntryKind::kFile, "x").finish();
     std::filesystem::create_directory(work / "out");
     CHECK(unpack_bundle(work / "b", digest, work / "out").error().code() == Code::kConflict);
     CHECK(std::filesystem::is_empty(work / "out"));

@@ -5,6 +5,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "auth/key_pair.h"
 #include "temp_folder.h"
 
 namespace candela::service {
@@ -135,6 +136,24 @@ TEST_CASE("what can't be packed is an error that names it and leaves nothing") {
         CHECK(pack_bundle(source.path(), work / "b", {}, cancel).error().code() == Code::kCancelled);
     }
     CHECK(std::filesystem::is_empty(work.path()));
+}
+
+TEST_CASE("a signature holds for its digest and signer only") {
+    const auto key = auth::KeyPair::generate(auth::KeyKind::kUser);
+    const auto other = auth::KeyPair::generate(auth::KeyKind::kUser);
+    const std::string digest(64, 'a');
+    const auto signature = sign_digest(digest, key.seed().reveal());
+    REQUIRE(signature);
+    CHECK(verify_digest(digest, *signature, key.public_key()));
+    CHECK(verify_digest(std::string(64, 'b'), *signature, key.public_key()).error().code() ==
+          Code::kDenied);
+    CHECK(verify_digest(digest, *signature, other.public_key()).error().code() == Code::kDenied);
+    CHECK_FALSE(verify_digest(digest, "", key.public_key()));
+    CHECK_FALSE(verify_digest(digest, *signature + "A", key.public_key()));
+    CHECK_FALSE(verify_digest(digest, *signature, "not a key"));
+    CHECK_FALSE(verify_digest("../../etc/passwd", *signature, key.public_key()));
+    CHECK_FALSE(sign_digest(digest, "SUnonsense"));
+    CHECK_FALSE(sign_digest("short", key.seed().reveal()));
 }
 
 TEST_CASE("one file is read without unpacking the rest") {

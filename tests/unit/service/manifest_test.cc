@@ -1,0 +1,201 @@
+#include "service/manifest.h"
+
+#include <catch2/catch_test_macros.hpp>
+#include <nlohmann/json.hpp>
+
+namespace candela::service {
+
+namespace {
+Manifest parse(std::string_view text) {
+    auto manifest = parse_manifest(text);
+    INFO((manifest ? "" : manifest.error().message()));
+    REQUIRE(manifest);
+    return *manifest;
+}
+std::string mistakes(std::string_view text) {
+    const auto manifest = parse_manifest(text);
+    REQUIRE_FALSE(manifest);
+    return manifest.error().message();
+}
+bool contains(std::string_view text, std::string_view part) {
+    if (text.find(part) != std::string_view::npos) return true;
+    UNSCOPED_INFO("in: " << text);
+    UNSCOPED_INFO("missing: " << part);
+    return false;
+}
+
+constexpr std::string_view kFull = R"(
+name = "hello"
+kind = "http"
+command = ["node", "server.js"]
+instances = 2
+[env]
+GREETING = "hi"
+[probe]
+path = "/healthz"
+interval = "2s"
+timeout = "700ms"
+start_timeout = "1m"
+[stop]
+grace = "5s"
+[update]
+strategy = "rolling"
+max_surge = 2
+max_unavailable = 1
+[[route]]
+host = "Hello.localhost"
+path = "/api/"
+[[route]]
+path = "/"
+)";
+}  // namespace
+
+TEST_CASE("every key of service.toml is read") {
+    const Manifest m = parse(kFull);
+    CHECK(m.name == "hello");
+    CHECK(m.kind == Kind::kHttp);
+    CHECK(m.command == std::vector<std::string>{"node", "server.js"});
+    CHECK(m.instances == 2);
+    CHECK(m.env.at("GREETING") == "hi");
+    CHECK(m.probe.type == Probe::Type::kHttp);
+    CHECK(m.probe.path == "/healthz");
+    CHECK(m.probe.interval == 2s);
+    CHECK(m.probe.timeout == 700ms);
+    CHECK(m.probe.start_timeout == 1min);
+    CHECK(m.stop.grace == 5s);
+    CHECK(m.update.max_surge == 2);
+    CHECK(m.update.max_unavailable == 1);
+    REQUIRE(m.routes.size() == 2);
+    CHECK(m.routes[0] == Route{"hello.localhost", "/api"});
+    CHECK(m.routes[1] == Route{"", "/"});
+}
+
+TEST_CASE("defaults stand in for what is not written") {
+    const Manifest m = parse("name = \"a\"\ncommand = [\"x\"]\n");
+    CHECK(m.kind == Kind::kHttp);
+    CHECK(m.instances == 1);
+    CHECK(m.probe.type == Probe::Type::kTcp);
+    CHECK(m.probe.interval == 1s);
+    CHECK(m.probe.timeout == 500ms);
+    CHECK(m.probe.start_timeout == 30s);
+    CHECK(m.stop.grace == 10s);
+    CHECK(m.update.max_surge == 1);
+    CHECK(m.update.max_unavailable == 0);
+    CHECK(parse("name='a'\nkind='bus'\ncommand=['x']").probe.type == Probe::Type::kNone);
+    CHECK(parse("name='a'\nkind='job'\ncommand=['x']").probe.type == Probe::Type::kNone);
+    CHECK(parse("name='a'\nkind='static'\nroot='public'").probe.type == Probe::Type::kTcp);
+}
+
+TEST_CASE("all mistakes are reported at once, with line, column and the nearest key") {
+    const std::string text = mistakes(R"(name = "Hello"
+comand = ["node"]
+instances = -1
+[probe]
+path = "healthz"
+interval = "1"
+[[route]]
+host = "http://x"
+pth = "/"
+)");
+    CHECK(contains(text, "service.toml:1:"));
+    CHECK(contains(text, "\"Hello\" is not a name"));
+    CHECK(contains(text, "service.toml:2:1"));
+    CHECK(contains(text, "did you mean \"command\"?"));
+    CHECK(contains(text, "service.toml:3:"));
+    CHECK(contains(text, "service.toml:5:"));
+    CHECK(contains(text, "service.toml:6:"));
+    CHECK(contains(text, "service.toml:8:"));
+    CHECK(contains(text, "service.toml:9:1"));
+    CHECK(contains(text, "did you mean \"path\"?"));
+    CHECK_FALSE(text.find("\"command\" is missing") != std::string::npos);
+}
+
+TEST_CASE("each rule has its own message") {
+    const std::string head = "name = \"a\"\ncommand = [\"x\"]\n";
+    CHECK(contains(mistakes("command = [\"x\"]"), "\"name\" is missing"));
+    CHECK(contains(mistakes("name = \"a\""), "\"command\" is missing"));
+    CHECK(contains(mistakes("name = \"a\"\ncommand = []"), "\"command\" is missing"));
+    CHECK(contains(mistakes("name = \"a\"\ncommand = [\"\"]"), "program's name is empty"));
+    CHECK(contains(mistakes("name='a'\nkind='static'\ncommand=['x']"), "has no command"));
+    CHECK(contains(mistakes("name='a'\nkind='static'\nroot='../x'"), "not a folder within"));
+    CHECK(contains(mistakes(head + "root = \"public\""), "only a static service has a root"));
+    CHECK(contains(mistakes(head + "kind = \"htp\""), "http"));
+    CHECK(contains(mistakes(head + "instances = 1001"), "1000"));
+    CHECK(contains(mistakes(head + "[env]\nPORT = \"1\""), "PORT is set by candela"));
+    CHECK(contains(mistakes(head + "[env]\nCANDELA_X = \"1\""), "is set by candela"));
+    CHECK(contains(mistakes(head + "[env]\n\"1a\" = \"1\""), "not a variable's name"));
+    CHECK(contains(mistakes(head + "[probe]\npath='/'\nexec=['x']"), "not several"));
+    CHECK(contains(mistakes(head + "[probe]\nexec=[]"), "command is empty"));
+    CHECK(contains(mistakes(head + "[probe]\ninterval='1ms'"), "out of range"));
+    CHECK(contains(mistakes(head + "[update]\nmax_surge=0"), "both 0"));
+    CHECK(contains(mistakes(head + "[update]\nstrategy='canary'"), "rolling"));
+    CHECK(contains(mistakes(head + "[[route]]\npath='/a/../b'"), "not a path prefix"));
+    CHECK(contains(mistakes(head + "[[route]]\npath='/a?b'"), "not a path prefix"));
+    CHECK(contains(mistakes(head + "[[route]]\npath='/a'\n[[route]]\npath='/a/'"), "twice"));
+    CHECK(contains(mistakes("name='a'\nkind='job'\ncommand=['x']\n[probe]\ntcp=true"), "not probed"));
+    CHECK(contains(mistakes("name='a'\nkind='job'\ncommand=['x']\n[[route]]\npath='/'"), "no routes"));
+}
+
+TEST_CASE("a mistake in a list or map stands where the item is") {
+    CHECK(contains(mistakes("name = \"a\"\ncommand = [\n  \"x\",\n  \"a\\u0000b\",\n]"),
+                   "service.toml:4:"));
+    CHECK(contains(mistakes("name = \"a\"\ncommand = [\"x\"]\n[env]\nA = \"1\"\nHOST = \"x\""),
+                   "service.toml:5:"));
+    CHECK(contains(mistakes("name='a'\ncommand=['x']\n[[route]]\npath='/a'\n[[route]]\npath='b'"),
+                   "service.toml:6:"));
+}
+
+TEST_CASE("limits are met with an error") {
+    CHECK(parse_manifest(std::string(kManifestSizeMax + 1, '#')).error().code() == Code::kExhausted);
+    std::string many = "name='a'\ncommand=['x'";
+    for (size_t i = 0; i < kCommandArgumentsMax; ++i) many += ",'y'";
+    CHECK(contains(mistakes(many + "]"), "at most 256"));
+    std::string routes = "name='a'\ncommand=['x']\n";
+    for (size_t i = 0; i <= kRoutesMax; ++i) routes += fmt::format("[[route]]\npath='/{}'\n", i);
+    CHECK(contains(mistakes(routes), "at most 64"));
+    std::string env = "name='a'\ncommand=['x']\n[env]\n";
+    for (size_t i = 0; i <= kEnvironmentMax; ++i) env += fmt::format("V{}='x'\n", i);
+    CHECK(contains(mistakes(env), "at most 256"));
+}
+
+TEST_CASE("JSON gives back what was written") {
+    for (const std::string_view text :
+         {kFull, std::string_view("name='a'\ncommand=['x']"),
+          std::string_view("name='a'\nkind='static'\nroot='public'"),
+          std::string_view("name='a'\nkind='bus'\ncommand=['x']\n[probe]\nexec=['sh','-c','x']"),
+          std::string_view("name='a'\nkind='job'\ncommand=['x']\ninstances=0")}) {
+        const Manifest manifest = parse(text);
+        const auto again = manifest_from_json(to_json(manifest));
+        INFO((again ? "" : again.error().message()));
+        REQUIRE(again);
+        CHECK(*again == manifest);
+    }
+}
+
+TEST_CASE("JSON mistakes are reported at once, with their paths") {
+    const auto json = parse_json(R"({"name": 5, "comand": [], "command": ["x"], "instances": 1e3,
+        "probe": {"interval": "soon", "pat": "/"}, "route": [{"path": "/"}, {"path": "x"}],
+        "env": {"A": 1}, "update": {"max_surge": -1}, "kind": "htp"})");
+    REQUIRE(json);
+    const auto manifest = manifest_from_json(*json);
+    REQUIRE_FALSE(manifest);
+    const std::string& text = manifest.error().message();
+    CHECK(contains(text, "name: must be"));
+    CHECK(contains(text, "comand: unknown key; did you mean \"command\"?"));
+    CHECK(contains(text, "instances: must be"));
+    CHECK(contains(text, "probe.interval: must be"));
+    CHECK(contains(text, "probe.pat: unknown key; did you mean \"path\"?"));
+    CHECK(contains(text, "route[1].path: \"x\" is not a path prefix"));
+    CHECK(contains(text, "env: must be"));
+    CHECK(contains(text, "update.max_surge: -1 is out of range"));
+    CHECK(contains(text, "kind: \"htp\" is not one of"));
+}
+
+TEST_CASE("JSON that is no object is refused") {
+    for (const char* text : {"[]", "null", "5", "\"x\"", "{}", "{\"route\": {}}", "{\"probe\": []}"}) {
+        INFO(text);
+        CHECK_FALSE(manifest_from_json(*parse_json(text)));
+    }
+}
+
+}  // namespace candela::service
