@@ -45,7 +45,7 @@ void JsonTable::mistake(std::string_view key, std::string_view what) {
 
 const JsonTable::Value& JsonTable::value(std::string_view name) const {
     const auto found = values_.find(name);
-    CHECK(found != values_.end());
+    CANDELA_CHECK(found != values_.end());
     return found->second;
 }
 
