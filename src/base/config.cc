@@ -166,14 +166,13 @@ void Config::set_default(const ConfigKey& key, Value& value) {
     }
     const bool is_list = key.type == ConfigType::kStrings || key.type == ConfigType::kAddresses ||
                          key.type == ConfigType::kStringMap || key.type == ConfigType::kTables;
-    const bool has_default = !key.default_text.empty() || key.type == ConfigType::kString;
-    if (is_list || !has_default) return;
+    if (is_list || key.default_text.empty()) return;
     const auto parsed = parse_config_scalar(key, key.default_text);
     CANDELA_CHECK(parsed.has_value());  // a default that its own schema refuses is a bug
     value.text = key.default_text;
     value.integer = parsed->integer;
     value.number = parsed->number;
-    value.has_value = !key.default_text.empty();
+    value.has_value = true;
 }
 
 size_t Config::index_of(std::string_view name) const {

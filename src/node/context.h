@@ -24,6 +24,8 @@ struct NodeInfo {
     std::string name;                // unique in the cloud; default: the host name
     std::string version;             // of this executable
     std::string boot_id;             // made anew at each start
+    std::string machine_id;          // equal for processes that share a loopback interface
+    std::string address;             // where others reach this node; empty: nowhere (behind NAT, say)
     std::filesystem::path data_dir;  // each role keeps its own folder in it
     bool is_dev = false;             // `candela dev`
 };
@@ -35,8 +37,9 @@ struct NodeContext {
     Metrics& metrics;        // node/metrics.h
     Heartbeats& heartbeats;  // node/heartbeat.h: how a role says things to the lighthouse each second
     Logger log;
-    // A bus client with the profile's [bus] url and credentials for this role, on the loop named. It
-    // connects by itself and for ever. In one process with the bus role it needs no socket.
+    // A bus client, on the loop named, with the profile's [bus] url and this role's credential. It
+    // connects by itself and for ever; in one process with the bus role it needs no socket. `name` is the
+    // role's own name, or that of a further credential in DIR/identity/creds ("lighthouse-sys").
     std::function<std::unique_ptr<bus::Client>(Loop& loop, std::string_view name)> make_bus_client;
 };
 
