@@ -8,9 +8,12 @@
 #include <pb_decode.h>
 #include <pb_encode.h>
 
+#include <cstring>
 #include <deque>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "candela.pb.h"
@@ -129,11 +132,14 @@ public:
     void number(const Wire& wire, Value& value) {
         value = static_cast<Value>(wire);
     }
-    // A value that this version does not know becomes the first one.
+    // A value that this version does not know becomes the first one. nanopb stores what came off the
+    // wire, whatever it is, so it is read as bytes: as an enum it need not be a valid value.
     template <class Wire, class Value>
     void choice(const Wire& wire, Value& value, Value last) {
-        const auto number = static_cast<int64_t>(wire);
-        const bool known = number >= 0 && number <= static_cast<int64_t>(last);
+        std::underlying_type_t<Wire> number;
+        std::memcpy(&number, &wire, sizeof number);
+        const bool known = std::cmp_greater_equal(number, 0) &&
+                           std::cmp_less_equal(number, static_cast<int64_t>(last));
         value = known ? static_cast<Value>(number) : Value{};
     }
     template <class Wire, class Value>
