@@ -1,0 +1,515 @@
+#include "bus/client_core.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include <nlohmann/json.hpp>
+
+#include "base/ids.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "bus/subject.h"
+
+namespace candela::bus {
+
+namespace {
+
+constexpr size_t kWriteEarlyBytes = 64 * 1024;  // more than this is not kept until the round ends
+constexpr unsigned kPingsUnansweredMax = 2;
+constexpr size_t kMessageBytesMax = 64 * 1024 * 1024;  // more than any server may be told to carry
+
+void append_number(std::string& out, uint64_t value) {
+    char digits[20];
+    const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+    out.append(digits, static_cast<size_t>(end - digits));
+}
+
+void append_publish(std::string& out, std::string_view subject, std::string_view payload,
+                    const PublishOptions& options) {
+    out += options.headers.empty() ? "PUB " : "HPUB ";
+    out += subject;
+    out += ' ';
+    if (!options.reply.empty()) {
+        out += options.reply;
+        out += ' ';
+    }
+    if (!options.headers.empty()) {
+        append_number(out, options.headers.size());
+        out += ' ';
+    }
+    append_number(out, options.headers.size() + payload.size());
+    out += kLineEnd;
+    out += options.headers;
+    out += payload;
+    out += kLineEnd;
+}
+
+}  // namespace
+
+ClientCore::ClientCore(Loop& loop, ClientOptions options, Logger log)
+    : loop_(loop),
+      options_(std::move(options)),
+      log_(std::move(log)),
+      connect_timer_(loop.timers(),
+                     [this] {
+                         const std::shared_ptr<ClientCore> self = shared_from_this();
+                         if (stream_ != nullptr || attempt_ != nullptr) {
+                             lost(Error(Code::kTimeout, "the bus did not answer in time"));
+                         } else {
+                             connect_next();
+                         }
+                     }),
+      ping_timer_(loop.timers(), [this] { on_ping_timer(); }) {}
+
+ClientCore::~ClientCore() = default;
+
+void ClientCore::start() { connect_timer_.start(0ns); }
+
+void ClientCore::close() {
+    if (state_ == ClientState::kClosed) return;
+    flush_out();
+    attempt_.reset();
+    stream_.reset();
+    connect_timer_.stop();
+    ping_timer_.stop();
+    set_state(ClientState::kClosed);
+    const Error closed(Code::kCancelled, "the bus client was closed");
+    while (!waiting_.empty()) {
+        Waiting* waiting = waiting_.begin()->second;
+        waiting_.erase(waiting_.begin());
+        waiting->done.complete(fail(closed));
+    }
+    pongs_.insert(pongs_.end(), flushes_.begin(), flushes_.end());
+    flushes_.clear();
+    fail_flushes(closed);
+    // Handlers may own what holds this client: they end last, when nothing here is looked at any more.
+    const auto entries = std::exchange(entries_, {});
+}
+
+void ClientCore::connect_next() {
+    if (options_.servers.empty()) {
+        last_error_ = "no bus address is configured";
+        return;
+    }
+    const Address& address = options_.servers[next_server_ % options_.servers.size()];
+    ++next_server_;
+    connect_timer_.start(options_.connect_timeout);
+    // The attempt is ours: when it is gone its handler is never called.
+    attempt_ = loop_.connect(address,
+                             [this](Result<StreamPtr> stream) { on_connected(std::move(stream)); });
+}
+
+void ClientCore::on_connected(Result<StreamPtr> stream) {
+    const std::shared_ptr<ClientCore> self = shared_from_this();
+    attempt_.reset();
+    if (!stream) {
+        lost(stream.error());
+        return;
+    }
+    stream_ = std::move(*stream);
+    reader_ = ClientReader(kMessageBytesMax);
+    broken_.reset();
+    got_info_ = false;
+    out_.clear();
+    stream_->start(*this);
+}
+
+void ClientCore::on_data(std::string_view bytes) {
+    const std::shared_ptr<ClientCore> self = shared_from_this();
+    const std::optional<ReadError> error = reader_.feed(bytes, *this);
+    if (state_ == ClientState::kClosed) return;
+    if (error) {
+        lost(Error(Code::kInvalid, "what the bus sent is not the NATS protocol"));
+    } else if (broken_) {
+        lost(Error(*broken_));
+    }
+}
+
+void ClientCore::on_end() {
+    const std::shared_ptr<ClientCore> self = shared_from_this();
+    lost(Error(Code::kUnreachable, "the bus closed the connection"));
+}
+
+void ClientCore::on_error(const Error& error) {
+    const std::shared_ptr<ClientCore> self = shared_from_this();
+    lost(error);
+}
+
+bool ClientCore::on_line(const Line& line, std::string_view headers, std::string_view payload) {
+    switch (line.operation) {
+        case Operation::kMsg:
+        case Operation::kHmsg: dispatch(line, headers, payload); break;
+        case Operation::kPing:
+            out_ += "PONG\r\n";
+            schedule_flush();
+            break;
+        case Operation::kPong: on_pong(); break;
+        case Operation::kInfo: on_info(line.text); break;
+        case Operation::kErr: on_server_error(line.text); break;
+        default: break;
+    }
+    return state_ != ClientState::kClosed && !broken_ && stream_ != nullptr;
+}
+
+void ClientCore::on_info(std::string_view text) {
+    const Result<Json> info = parse_json(text);
+    if (!info) {
+        broken_ = info.error().in("INFO of the bus");
+        return;
+    }
+    const int64_t payload_max = json_int_or(*info, "max_payload", kDefaultPayloadMax);
+    if (payload_max > 0) payload_max_ = static_cast<size_t>(payload_max);
+    if (std::exchange(got_info_, true)) return;
+    if (json_bool_or(*info, "tls_required", false)) {
+        broken_ = Error(Code::kUnsupported, "the bus asks for TLS, which this client can't speak");
+        return;
+    }
+    log_in(json_string_or(*info, "nonce"), json_bool_or(*info, "headers", false));
+}
+
+void ClientCore::log_in(const std::string& nonce, bool has_headers) {
+    Json connect = {{"verbose", false},
+                    {"pedantic", false},
+                    {"tls_required", false},
+                    {"name", options_.name},
+                    {"lang", "candela"},
+                    {"version", CANDELA_VERSION},
+                    {"protocol", 1},
+                    {"echo", true},
+                    {"headers", has_headers},
+                    {"no_responders", has_headers}};
+    if (inbox_prefix_.empty()) inbox_prefix_ = options_.inbox_prefix;
+    if (options_.credentials) {
+        const Result<auth::Credentials> credentials = options_.credentials();
+        if (!credentials) {
+            broken_ = credentials.error();
+            return;
+        }
+        connect["jwt"] = credentials->jwt;
+        const crypto::Signature signature = credentials->key.sign(nonce);
+        connect["sig"] = base64url_encode(signature);
+        // Credentials allow the inboxes below their own key only; those that were renewed have a new one.
+        if (options_.inbox_prefix.empty()) {
+            const std::string own = "_INBOX." + credentials->key.public_key();
+            if (own != inbox_prefix_) {
+                inbox_prefix_ = own;
+                if (inbox_sid_ != 0) {
+                    unsubscribe(std::exchange(inbox_sid_, 0));
+                    inbox_.clear();
+                }
+            }
+        }
+    }
+    out_ += "CONNECT ";
+    out_ += dump_json(connect);
+    out_ += "\r\nPING\r\n";
+    schedule_flush();
+}
+
+void ClientCore::on_pong() {
+    if (state_ != ClientState::kConnected) {
+        if (got_info_) become_connected();
+        return;
+    }
+    pings_unanswered_ = 0;
+    if (pongs_.empty()) return;
+    FlushWaiting* waiting = pongs_.front();
+    pongs_.pop_front();
+    if (waiting != nullptr) waiting->done.complete(Result<>());
+}
+
+void ClientCore::become_connected() {
+    connect_timer_.stop();
+    failures_ = 0;
+    pings_unanswered_ = 0;
+    last_error_.clear();
+    for (auto& [sid, entry] : entries_) append_sub(sid, *entry);
+    out_ += std::exchange(offline_, {});
+    for (FlushWaiting* waiting : std::exchange(flushes_, {})) send_ping(waiting);
+    schedule_flush();
+    ping_timer_.start(options_.ping_interval);
+    log_.info("bus_connected", {{"bus", stream_->peer().to_string()}});
+    set_state(ClientState::kConnected);
+}
+
+void ClientCore::on_server_error(std::string_view text) {
+    last_error_ = "the bus answered " + printable(text);
+    log_.warn("bus_error", {{"bus", options_.name}, {"error", printable(text)}});
+    const std::string lowered = ascii_lower(text);
+    // What concerns one subject leaves the connection as it is; all else the server closes.
+    const bool goes_on = lowered.find("permissions violation") != std::string::npos ||
+                         lowered.find("invalid subject") != std::string::npos ||
+                         lowered.find("invalid publish subject") != std::string::npos ||
+                         lowered.find("maximum subscriptions exceeded") != std::string::npos;
+    if (!goes_on) broken_ = Error(Code::kDenied, last_error_);
+}
+
+void ClientCore::lost(const Error& error) {
+    if (state_ == ClientState::kClosed) return;
+    const bool was_connected = state_ == ClientState::kConnected;
+    // The same failure again and again is told once.
+    const bool is_news = was_connected || last_error_ != error.message();
+    if (is_news) {
+        log_.warn("bus_connection_lost", {{"error", error}, {"was_connected", was_connected}});
+    }
+    last_error_ = error.message();
+    got_info_ = false;
+    attempt_.reset();
+    stream_.reset();
+    out_.clear();
+    ping_timer_.stop();
+    const double growth = static_cast<double>(uint64_t{1} << std::min(failures_, 20u));
+    const double longest = static_cast<double>(options_.reconnect_delay_max.count());
+    const double full = std::min(static_cast<double>(options_.reconnect_delay_min.count()) * growth, longest);
+    // Half of the pause is random, so that a thousand clients do not come back at once.
+    const auto half = static_cast<int64_t>(full / 2);
+    const auto jitter = static_cast<int64_t>(loop_.random().below(static_cast<uint64_t>(half) + 1));
+    if (next_server_ % std::max<size_t>(options_.servers.size(), 1) == 0) ++failures_;
+    connect_timer_.start(Duration(half + jitter));
+    if (was_connected) set_state(ClientState::kConnecting);
+    fail_flushes(error);
+}
+
+// Each one that is woken may end others that wait: they are taken one by one.
+void ClientCore::fail_flushes(const Error& error) {
+    while (!pongs_.empty()) {
+        FlushWaiting* waiting = pongs_.front();
+        pongs_.pop_front();
+        if (waiting != nullptr) waiting->done.complete(fail(error));
+    }
+}
+
+void ClientCore::set_state(ClientState state) {
+    if (state_ == state) return;
+    state_ = state;
+    // The callback may replace itself, or end this client.
+    const std::function<void(ClientState)> callback = on_state_;
+    if (callback) callback(state);
+}
+
+void ClientCore::on_ping_timer() {
+    const std::shared_ptr<ClientCore> self = shared_from_this();
+    if (pings_unanswered_ >= kPingsUnansweredMax) {
+        lost(Error(Code::kTimeout, "the bus no longer answers"));
+        return;
+    }
+    send_ping(nullptr);
+    ping_timer_.start(options_.ping_interval);
+}
+
+void ClientCore::send_ping(FlushWaiting* waiting) {
+    ++pings_unanswered_;
+    pongs_.push_back(waiting);
+    out_ += "PING\r\n";
+    schedule_flush();
+}
+
+void ClientCore::schedule_flush() {
+    if (flush_scheduled_) return;
+    flush_scheduled_ = true;
+    loop_.defer([weak = weak_from_this()] {
+        const std::shared_ptr<ClientCore> self = weak.lock();
+        if (self == nullptr) return;
+        self->flush_scheduled_ = false;
+        self->flush_out();
+    });
+}
+
+void ClientCore::flush_out() {
+    if (stream_ == nullptr || out_.empty()) return;
+    stream_->write(out_);
+    out_.clear();
+}
+
+size_t ClientCore::pending_bytes() const {
+    return out_.size() + offline_.size() + (stream_ != nullptr ? stream_->queued_bytes() : 0);
+}
+
+Result<> ClientCore::publish(std::string_view subject, std::string_view payload,
+                             const PublishOptions& options) {
+    if (state_ == ClientState::kClosed) return fail(Code::kCancelled, "the bus client was closed");
+    if (!is_valid_subject(subject)) {
+        return fail(Code::kInvalid, "\"{}\" is not a subject to publish to", printable(subject));
+    }
+    if (!options.reply.empty() && !is_valid_subject(options.reply)) {
+        return fail(Code::kInvalid, "\"{}\" is not a subject to answer to", printable(options.reply));
+    }
+    const size_t size = options.headers.size() + payload.size();
+    if (size > payload_max_) {
+        return fail(Code::kInvalid, "a message of {} bytes; the bus takes {}", size, payload_max_);
+    }
+    const size_t needed = size + subject.size() + options.reply.size() + 32;
+    if (pending_bytes() + needed > options_.pending_bytes_max) {
+        return fail(Code::kExhausted, "more than {} bytes wait for the bus",
+                    options_.pending_bytes_max);
+    }
+    if (state_ != ClientState::kConnected) {
+        append_publish(offline_, subject, payload, options);
+        return {};
+    }
+    append_publish(out_, subject, payload, options);
+    if (out_.size() >= kWriteEarlyBytes) flush_out();
+    else schedule_flush();
+    return {};
+}
+
+void ClientCore::append_sub(uint64_t sid, const Entry& entry) {
+    out_ += "SUB ";
+    out_ += entry.subject;
+    out_ += ' ';
+    if (!entry.queue.empty()) {
+        out_ += entry.queue;
+        out_ += ' ';
+    }
+    append_number(out_, sid);
+    out_ += kLineEnd;
+    if (entry.max == 0) return;
+    out_ += "UNSUB ";
+    append_number(out_, sid);
+    out_ += ' ';
+    append_number(out_, entry.max - entry.delivered);
+    out_ += kLineEnd;
+}
+
+Result<uint64_t> ClientCore::subscribe(std::string_view subject, std::string_view queue,
+                                       Client::Handler handler) {
+    if (state_ == ClientState::kClosed) return fail(Code::kCancelled, "the bus client was closed");
+    if (!is_valid_pattern(subject)) {
+        return fail(Code::kInvalid, "\"{}\" is not a subject to subscribe to", printable(subject));
+    }
+    if (!queue.empty() && !is_valid_subject(queue)) {
+        return fail(Code::kInvalid, "\"{}\" is not a name for a queue", printable(queue));
+    }
+    const uint64_t sid = next_sid_++;
+    auto entry = std::make_shared<Entry>();
+    entry->subject = std::string(subject);
+    entry->queue = std::string(queue);
+    entry->handler = std::move(handler);
+    if (state_ == ClientState::kConnected) {
+        append_sub(sid, *entry);
+        schedule_flush();
+    }
+    entries_.emplace(sid, std::move(entry));
+    return sid;
+}
+
+void ClientCore::unsubscribe(uint64_t sid) {
+    const auto node = entries_.extract(sid);
+    if (node.empty() || state_ != ClientState::kConnected) return;
+    out_ += "UNSUB ";
+    append_number(out_, sid);
+    out_ += kLineEnd;
+    schedule_flush();
+}
+
+void ClientCore::unsubscribe_after(uint64_t sid, uint64_t messages) {
+    const auto found = entries_.find(sid);
+    if (found == entries_.end()) return;
+    if (messages <= found->second->delivered) {
+        unsubscribe(sid);
+        return;
+    }
+    found->second->max = messages;
+    if (state_ != ClientState::kConnected) return;
+    out_ += "UNSUB ";
+    append_number(out_, sid);
+    out_ += ' ';
+    append_number(out_, messages);
+    out_ += kLineEnd;
+    schedule_flush();
+}
+
+void ClientCore::unsubscribe_all() {
+    if (state_ != ClientState::kConnected) return;
+    for (const auto& [sid, entry] : entries_) {
+        out_ += "UNSUB ";
+        append_number(out_, sid);
+        out_ += kLineEnd;
+    }
+    schedule_flush();
+}
+
+void ClientCore::dispatch(const Line& line, std::string_view headers, std::string_view payload) {
+    const int64_t sid = parse_count(line.sid);
+    const auto found = entries_.find(static_cast<uint64_t>(sid));
+    if (found == entries_.end()) return;  // unsubscribed meanwhile
+    const std::shared_ptr<Entry> entry = found->second;
+    ++entry->delivered;
+    if (entry->max != 0 && entry->delivered >= entry->max) entries_.erase(found);
+    const MessageView message{line.subject, line.reply, headers, payload};
+    entry->handler(message);
+}
+
+Result<> ClientCore::start_inbox() {
+    inbox_ = new_inbox() + ".";
+    Result<uint64_t> sid = subscribe(inbox_ + "*", {},
+                                     [this](const MessageView& message) { on_reply(message); });
+    if (!sid) return fail(sid.error());
+    inbox_sid_ = *sid;
+    return {};
+}
+
+std::string ClientCore::new_inbox() {
+    if (inbox_prefix_.empty()) {
+        // Before the first login the key is not known from it; it decides what may be subscribed to.
+        inbox_prefix_ = options_.inbox_prefix;
+        if (inbox_prefix_.empty() && options_.credentials) {
+            const Result<auth::Credentials> credentials = options_.credentials();
+            if (credentials) inbox_prefix_ = "_INBOX." + credentials->key.public_key();
+        }
+    }
+    const std::string prefix = inbox_prefix_.empty() ? "_INBOX" : inbox_prefix_;
+    return prefix + "." + make_id(loop_.random());
+}
+
+void ClientCore::on_reply(const MessageView& message) {
+    const auto found = waiting_.find(std::string(message.subject.substr(inbox_.size())));
+    if (found == waiting_.end()) return;  // nobody waits any more
+    Waiting* waiting = found->second;
+    waiting_.erase(found);
+    if (message.payload.empty() && header_status(message.headers) == 503) {
+        waiting->done.complete(fail(Code::kUnreachable, "nobody on the bus answers to this subject"));
+        return;
+    }
+    waiting->done.complete(OwnedMessage(message));
+}
+
+ClientCore::Waiting::Waiting(std::shared_ptr<ClientCore> core) : core_(std::move(core)) {
+    if (core_->state() == ClientState::kClosed) {
+        done.complete(fail(Code::kCancelled, "the bus client was closed"));
+        return;
+    }
+    if (core_->inbox_.empty()) {
+        const Result<> started = core_->start_inbox();
+        if (!started) {
+            core_->inbox_.clear();
+            done.complete(fail(started.error()));
+            return;
+        }
+    }
+    token_ = std::to_string(core_->next_token_++);
+    reply = core_->inbox_ + token_;
+    core_->waiting_.emplace(token_, this);
+}
+
+ClientCore::Waiting::~Waiting() {
+    const auto found = core_->waiting_.find(token_);
+    if (found != core_->waiting_.end() && found->second == this) core_->waiting_.erase(found);
+}
+
+ClientCore::FlushWaiting::FlushWaiting(std::shared_ptr<ClientCore> core) : core_(std::move(core)) {
+    switch (core_->state()) {
+        case ClientState::kClosed:
+            done.complete(fail(Code::kCancelled, "the bus client was closed"));
+            break;
+        case ClientState::kConnected: core_->send_ping(this); break;
+        case ClientState::kConnecting: core_->flushes_.push_back(this); break;
+    }
+}
+
+ClientCore::FlushWaiting::~FlushWaiting() {
+    std::erase(core_->flushes_, this);
+    std::replace(core_->pongs_.begin(), core_->pongs_.end(), this, static_cast<FlushWaiting*>(nullptr));
+}
+
+}  // namespace candela::bus
