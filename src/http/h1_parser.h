@@ -52,6 +52,7 @@ struct Framing {
     // Responses: the 101 that was allowed by expect(); after kComplete the rest is another protocol.
     bool upgrade = false;
     // Requests: the Host field's host without its port, as sent; empty only in HTTP/1.0 without one.
+    // A view into the head's fields, good until they are changed.
     std::string_view host;
 };
 
@@ -59,13 +60,15 @@ namespace detail {
 
 struct H1Callbacks;
 
-// What both parsers share; h1_parser.cc gives the events of llhttp to it.
+// What both parsers share. llhttp parses heads and chunked bodies; the other bodies are only counted.
 class H1Parser {
 public:
     H1Parser(const H1Parser&) = delete;
     H1Parser& operator=(const H1Parser&) = delete;
+    virtual ~H1Parser() = default;
 
-    // Uses the front of `bytes`, up to and with the next event, and cuts it off.
+    // Uses the front of `bytes`, up to and with the next event, and cuts it off. Call it again after
+    // every event but kNeedMore and kError, even where no bytes are left: kComplete needs none.
     ParseEvent parse(std::string_view& bytes);
     // The peer ended its direction. kNeedMore: between messages, all is well. kComplete: a body that
     // ends with the connection has ended. kError: the message is cut off.
@@ -83,45 +86,76 @@ protected:
     friend struct H1Callbacks;
     enum class Phase : uint8_t { kStart, kHead, kBody, kFailed };
 
-    H1Parser(const ParserLimits& limits, bool is_request);
-    virtual ~H1Parser() = default;
+    // What the fields of the current head said, noted as each was complete.
+    struct Seen {
+        uint8_t hosts = 0;
+        uint8_t transfer_encodings = 0;
+        bool is_chunked = false;       // the only coding is exactly "chunked"
+        bool has_other_coding = false;
+        bool has_length = false;
+        bool has_close = false;
+        bool has_keep_alive = false;
+        bool has_upgrade_option = false;
+        bool has_upgrade = false;
+        bool has_h2c = false;
+        bool has_continue = false;
+    };
 
-    // Called once per message when llhttp has seen the empty line; sets framing_. False after fail().
+    H1Parser(const ParserLimits& limits, bool is_request, Headers& headers);
+
+    // Called when the empty line was seen; sets framing_. False after fail().
     virtual bool check_head() = 0;
     virtual void clear_head() = 0;
-    virtual Headers& headers() = 0;
-    bool check_framing_fields();
-    bool check_field(const Headers::Field& field);
+    int status_code() const;
+    bool check_version();
+    bool check_transfer_encoding();
     bool fail(int status, std::string_view reason);
+    // kLength, or kNone for an empty body.
+    BodyKind length_body() const {
+        return framing_.content_length > 0 ? BodyKind::kLength : BodyKind::kNone;
+    }
 
-    ParserLimits limits_;
+    const ParserLimits limits_;
+    Headers& headers_;
     const bool is_request_;
-    Phase phase_ = Phase::kStart;
-    ParseEvent pending_ = ParseEvent::kNeedMore;
+    Version version_ = Version::kHttp11;
+    Seen seen_;
     Framing framing_;
-    std::string_view body_;
-    ParseError error_;
-    // llhttp_t; its header stays in the .cc file.
-    alignas(8) unsigned char llhttp_[96];
 
-    size_t head_bytes_ = 0;          // of this message, as received
-    size_t overhead_bytes_ = 0;      // of a chunked body, since the last piece of body
-    size_t extension_bytes_ = 0;     // chunk extensions of this message
-    size_t blank_bytes_ = 0;         // CR and LF before the request line
-    size_t trailer_count_ = 0;
-    bool field_open_ = false;        // a field's name has begun
-    bool value_begun_ = false;
+private:
+    ParseEvent parse_head(std::string_view& bytes);
+    ParseEvent parse_body(std::string_view& bytes);
+    ParseEvent parse_chunked(std::string_view& bytes);
+    ParseEvent complete();
+    ParseEvent fail_from_llhttp(int code);
+    bool skip_blank_lines(std::string_view& bytes);
+    void begin_message();
+    bool note_field(const Headers::Field& field);
+    bool note_connection(std::string_view value);
+    bool note_transfer_encoding(std::string_view value);
+    char byte_before(const char* at, size_t distance) const;
+    void keep_tail(std::string_view used);
+
+    Phase phase_ = Phase::kStart;
+    ParseEvent pending_ = ParseEvent::kNeedMore;  // what a callback has just seen
+    bool closed_ = false;                         // no message may follow
+    bool field_open_ = false;                     // a field's name has begun
     bool target_begun_ = false;
     bool version_begun_ = false;
+    uint8_t blank_bytes_ = 0;      // CR and LF before the request line
+    // llhttp_t; its header stays in the .cc file.
+    alignas(8) unsigned char llhttp_[96];
+    std::string_view body_;
+    ParseError error_;
+    uint64_t body_left_ = 0;       // kLength
+    size_t head_bytes_ = 0;        // of this message, as received
+    size_t name_bytes_ = 0;        // of the field that is open
+    size_t trailer_count_ = 0;
+    size_t overhead_bytes_ = 0;    // of a chunked body, since the last piece of body
+    size_t extension_bytes_ = 0;   // chunk extensions of this message
     // The bytes before the piece being parsed, for checks that look back over a split.
     char tail_[8] = {};
     const char* piece_ = nullptr;
-    bool looks_back(const char* at, std::string_view expected) const;
-    char byte_before(const char* at, size_t distance) const;
-    ParseEvent step(std::string_view& bytes);
-    void keep_tail(std::string_view used);
-    bool skip_blank_lines(std::string_view& bytes);
-    void begin_message();
 };
 
 }  // namespace detail
@@ -141,8 +175,8 @@ private:
     bool check_head() override;
     bool check_target();
     bool check_host();
+    bool check_absolute_target();
     void clear_head() override { head_.clear(); }
-    Headers& headers() override { return head_.headers; }
 
     RequestHead head_;
 };
@@ -155,7 +189,7 @@ public:
 
     // Before each response: what was asked, since a response's framing depends on it.
     void expect(bool head_request, bool upgrade_offered);
-    bool is_interim() const { return head_.status >= 100 && head_.status < 200 && !framing_.upgrade; }
+    bool is_interim() const { return head_.status < 200 && !framing_.upgrade; }
 
     ResponseHead& head() { return head_; }
     const ResponseHead& head() const { return head_; }
@@ -165,7 +199,6 @@ private:
     friend struct detail::H1Callbacks;
     bool check_head() override;
     void clear_head() override { head_.clear(); }
-    Headers& headers() override { return head_.headers; }
 
     ResponseHead head_;
     bool head_request_ = false;
