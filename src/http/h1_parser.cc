@@ -105,6 +105,7 @@ struct H1Callbacks {
         return HPE_PAUSED;
     }
     static int on_body(llhttp_t* llhttp, const char* at, size_t size) {
+        if (size == 0) return HPE_OK;
         H1Parser& parser = of(llhttp);
         parser.body_ = std::string_view(at, size);
         parser.pending_ = ParseEvent::kBody;
@@ -259,16 +260,16 @@ ParseEvent H1Parser::parse_body(std::string_view& bytes) {
 }
 
 ParseEvent H1Parser::parse_chunked(std::string_view& bytes) {
+    // Without bytes llhttp would report an empty piece of an open chunk again and again.
+    if (bytes.empty()) return ParseEvent::kNeedMore;
     llhttp_resume(raw(llhttp_));
     pending_ = ParseEvent::kNeedMore;
     body_ = {};
-    // Never null: llhttp subtracts from it.
-    const char* const data = bytes.data() != nullptr ? bytes.data() : "";
-    piece_ = data;
-    const llhttp_errno_t code = llhttp_execute(raw(llhttp_), data, bytes.size());
+    piece_ = bytes.data();
+    const llhttp_errno_t code = llhttp_execute(raw(llhttp_), bytes.data(), bytes.size());
     size_t used = bytes.size();
     if (pending_ != ParseEvent::kNeedMore) {
-        used = static_cast<size_t>(llhttp_get_error_pos(raw(llhttp_)) - data);
+        used = static_cast<size_t>(llhttp_get_error_pos(raw(llhttp_)) - piece_);
     } else if (code != HPE_OK) {
         return fail_from_llhttp(code);
     }
@@ -290,11 +291,13 @@ ParseEvent H1Parser::complete() {
 
 ParseEvent H1Parser::fail_from_llhttp(int code) {
     if (phase_ == Phase::kFailed) return ParseEvent::kError;  // one of our own checks
-    if (code == HPE_INVALID_VERSION || code == HPE_PAUSED_H2_UPGRADE) {
+    const char* const text = llhttp_get_error_reason(raw(llhttp_));
+    const std::string_view reason = text != nullptr && *text != 0 ? text : "not HTTP";
+    // HPE_INVALID_VERSION also stands for a line that is no start line at all.
+    if (reason == "Invalid HTTP version" || code == HPE_PAUSED_H2_UPGRADE) {
         fail(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     } else {
-        const char* const reason = llhttp_get_error_reason(raw(llhttp_));
-        fail(400, reason != nullptr && *reason != 0 ? reason : "not HTTP");
+        fail(400, reason);
     }
     return ParseEvent::kError;
 }

@@ -217,7 +217,7 @@ void Headers::append_value(std::string_view piece) {
 
 Headers::Field Headers::finish_field() {
     if (open_value_at_ == kNoValue) open_value_at_ = static_cast<uint32_t>(buffer_.size());
-    CHECK(open_value_at_ - open_name_at_ <= UINT16_MAX);
+    CANDELA_CHECK(open_value_at_ - open_name_at_ <= UINT16_MAX);
     while (buffer_.size() > open_value_at_ && is_blank(buffer_.back())) buffer_.pop_back();
     const std::string_view name(buffer_.data() + open_name_at_, open_value_at_ - open_name_at_);
     slots_.push_back(Slot{open_name_at_, open_value_at_,
