@@ -251,4 +251,19 @@ Result<> Config::set(std::string_view name, std::string_view text) {
     return {};
 }
 
+void Config::rewrite_texts(
+    const std::function<std::string(const ConfigKey& key, const std::string&)>& f) {
+    for (size_t i = 0; i < values_.size(); ++i) {
+        const ConfigKey& key = schema_->keys()[i];
+        Value& target = values_[i];
+        if (key.type == ConfigType::kString || key.type == ConfigType::kAddress) {
+            target.text = f(key, target.text);
+        }
+        if (key.type == ConfigType::kStrings || key.type == ConfigType::kAddresses) {
+            for (ConfigItem& item : target.items) item.value = f(key, item.value);
+        }
+        for (Config& table : target.tables) table.rewrite_texts(f);
+    }
+}
+
 }  // namespace candela

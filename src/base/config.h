@@ -18,6 +18,7 @@
 //     }
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -174,6 +175,10 @@ public:
     // Fails where the schema refuses it.
     Result<> set(std::string_view name, std::string_view text);
     Config& mutable_table(std::string_view name);
+    // Replaces every text and address, of nested tables too, by what the function makes of it; the result
+    // is taken as it is.
+    void rewrite_texts(const std::function<std::string(const ConfigKey& key, const std::string&)>& f);
+    const ConfigSchema& schema() const { return *schema_; }
 
 private:
     friend class ConfigReader;

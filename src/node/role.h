@@ -34,7 +34,8 @@ public:
     virtual RoleStatus status() const = 0;
 };
 
-// One row of the table in roles/registry.cc.
+// One row of the table in roles/registry.cc. A role's face is roles/NAME/role.h, which declares
+// `extern const RoleSpec kRole;` in the role's namespace; the commit that defines it adds the row.
 struct RoleSpec {
     std::string_view name;     // "gateway"; also the profile's section
     std::string_view summary;  // one line for help texts
@@ -42,7 +43,11 @@ struct RoleSpec {
     const ConfigSchema& (*schema)();
     // Checks that no schema can express. Problems are added to the list with their positions.
     void (*check)(const Config& config, ConfigProblems& problems);
+    // The context outlives the role; the config is there during the call only.
     std::unique_ptr<Role> (*create)(NodeContext& context, const Config& config);
+    // Lines of TOML for the role's section under `candela dev`, where the defaults don't do. Every address
+    // on loopback, default or not, is moved by --port-offset then.
+    std::string_view dev_profile = {};
 };
 
 }  // namespace candela
