@@ -1,0 +1,466 @@
+#include "http/exchange.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "http/proxy_connection.h"
+
+namespace candela::http {
+namespace {
+
+// A request that can't be repeated takes a pooled connection only when it was in use a moment ago: one
+// that the endpoint is closing right now would lose it.
+constexpr Duration kFreshConnection = 1s;
+
+}  // namespace
+
+Exchange::Exchange(Proxy& proxy)
+    : proxy_(proxy), timer_(proxy.loop_.timers(), [this] { on_timer(); }) {}
+
+Exchange::~Exchange() = default;
+
+void Exchange::begin(ProxyConnection& client, const RouteResult& route, std::string_view target,
+                     const ForwardedInfo& info) {
+    const RequestHead& head = client.parser().head();
+    const Framing& framing = client.parser().framing();
+    client_ = &client;
+    upstream_ = route.upstream;
+    ++upstream_->users_;
+    upstream_->budget_.on_request();
+    bump(proxy_.counters_.requests_in_flight);
+    began_at_ = proxy_.loop_.now();
+    is_idempotent_ = is_idempotent(head.method);
+    is_head_ = head.method == "HEAD";
+    is_http11_ = head.version == Version::kHttp11;
+    is_chunked_ = framing.body == BodyKind::kChunked;
+    offers_upgrade_ = framing.upgrade;
+    expects_continue_ = framing.expects_continue;
+    head_.clear();
+    append_upstream_request(head, framing, target, info, head_);
+    attempt();
+}
+
+void Exchange::attempt() {
+    endpoint_ = upstream_->pick(std::span<Load* const>(tried_.data(), tried_count_));
+    if (endpoint_ == nullptr) {
+        hold();
+        return;
+    }
+    ++attempts_;
+    if (tried_count_ < tried_.size()) tried_[tried_count_++] = endpoint_;
+    if (!use_fresh_) {
+        const Duration age_max = is_idempotent_ ? Duration::max() : kFreshConnection;
+        UpstreamConnectionPtr pooled = endpoint_->take_idle(proxy_.loop_.now(), age_max);
+        if (pooled != nullptr) {
+            open(std::move(pooled));
+            return;
+        }
+    }
+    state_ = State::kConnecting;
+    bump(upstream_->counters_.connects);
+    timer_.start(proxy_.options_.connect_timeout);
+    connecting_ = endpoint_->connector().connect(
+        proxy_.loop_, [this](Result<StreamPtr> result) { on_connected(std::move(result)); });
+}
+
+void Exchange::hold() {
+    const MonoTime now = proxy_.loop_.now();
+    if (!was_held_) {
+        hold_until_ = now + upstream_->options_.hold_timeout;
+        bump(upstream_->counters_.holds);
+    }
+    was_held_ = true;
+    const bool is_full =
+        upstream_->held_.size() >= upstream_->options_.hold_requests_max ||
+        proxy_.counters_.requests_held.load(std::memory_order_relaxed) >=
+            proxy_.options_.held_requests_max;
+    if (is_full || now >= hold_until_) {
+        bump(upstream_->counters_.hold_failures);
+        fail(503, is_full ? "has no instance ready, and too many requests wait for one"
+                          : "had no instance ready in time");
+        return;
+    }
+    state_ = State::kHeld;
+    tried_count_ = 0;  // what is ready when it wakes may be one of them
+    bump(proxy_.counters_.requests_held);
+    upstream_->hold(*this);
+    timer_.start(hold_until_ - now);
+}
+
+void Exchange::on_woken() {
+    bump(proxy_.counters_.requests_held, static_cast<uint64_t>(-1));
+    state_ = State::kConnecting;
+    attempt();
+}
+
+void Exchange::on_connected(Result<StreamPtr> result) {
+    connecting_.reset();
+    if (!result) {
+        bump(upstream_->counters_.connect_failures);
+        proxy_.log_.debug("upstream_connect_failed", {{"service", upstream_->name()},
+                                                      {"endpoint", endpoint_->id()},
+                                                      {"error", result.error()}});
+        Balancer::on_failure(*endpoint_, EndpointFailure::kConnect, proxy_.loop_.now());
+        upstream_->release(*std::exchange(endpoint_, nullptr));
+        // Nothing was written: it may go anywhere, as often as there are endpoints that can be reached.
+        attempt();
+        return;
+    }
+    auto connection = std::make_unique<UpstreamConnection>(*endpoint_, std::move(*result),
+                                                           proxy_.options_.response_limits);
+    open(std::move(connection));
+}
+
+void Exchange::open(UpstreamConnectionPtr connection) {
+    state_ = State::kOpen;
+    connection_ = std::move(connection);
+    connection_->user_ = this;
+    connection_->parser().expect(is_head_, offers_upgrade_);
+    answer_heard_ = false;
+    timer_.start(proxy_.options_.response_timeout);
+    proxy_.to_upstream_.borrow(connection_->stream(), head_);
+    client_->on_upstream_ready();
+}
+
+void Exchange::send_body(std::string_view bytes) {
+    Stream& stream = connection_->stream();
+    body_sent_ = true;
+    received_bytes_ += bytes.size();
+    if (is_chunked_) {
+        ChunkLine line;
+        proxy_.to_upstream_.copy(stream, chunk_line(bytes.size(), line));
+        proxy_.to_upstream_.borrow(stream, bytes);
+        proxy_.to_upstream_.copy(stream, "\r\n");
+    } else {
+        proxy_.to_upstream_.borrow(stream, bytes);
+    }
+}
+
+void Exchange::end_body() {
+    request_sent_ = true;
+    if (!is_chunked_) return;
+    body_sent_ = true;
+    proxy_.to_upstream_.borrow(connection_->stream(), kLastChunk);
+}
+
+void Exchange::flush_upstream() {
+    if (state_ != State::kOpen) return;
+    if (proxy_.to_upstream_.flush(connection_->stream()) == 0) return;
+    if (!response_begun_) timer_.start(proxy_.options_.response_timeout);
+}
+
+bool Exchange::is_upstream_full() const {
+    return connection_ != nullptr &&
+           connection_->stream().queued_bytes() > proxy_.options_.buffer_bytes_max;
+}
+
+void Exchange::on_upstream_drained() {
+    if (state_ != State::kRelay) {
+        client_->on_upstream_ready();
+    } else if (client_ended_ && upstream_ended_) {
+        end_relay_if_drained();
+    } else {
+        client_->resume_reading();
+    }
+}
+
+void Exchange::on_upstream_data(std::string_view bytes) {
+    if (state_ == State::kRelay) {
+        timer_.start(proxy_.options_.relay_timeout);
+        client_->stream().write(bytes);
+        client_->note_written(bytes.size());
+        sent_bytes_ += bytes.size();
+        flush_client();
+        return;
+    }
+    answer_heard_ = true;
+    timer_.start(response_begun_ ? proxy_.options_.stream_timeout
+                                 : proxy_.options_.response_timeout);
+    ResponseParser& parser = connection_->parser();
+    for (;;) {
+        switch (parser.parse(bytes)) {
+            case ParseEvent::kNeedMore: flush_client(); return;
+            case ParseEvent::kHead:
+                if (!on_response_head()) return;
+                break;
+            case ParseEvent::kBody: on_response_body(parser.body()); break;
+            case ParseEvent::kComplete:
+                if (!on_response_complete(bytes)) return;
+                break;
+            case ParseEvent::kError: upstream_failed(parser.error().reason); return;
+        }
+    }
+}
+
+bool Exchange::on_response_head() {
+    const ResponseHead& head = connection_->parser().head();
+    const Framing& framing = connection_->parser().framing();
+    Stream& stream = client_->stream();
+    if (connection_->parser().is_interim()) {
+        if (++interim_count_ > kInterimMax) {
+            upstream_failed("too many interim responses");
+            return false;
+        }
+        // HTTP/1.0 knows none, and 100 is for those who wait for it (RFC 9110 §15.2).
+        const bool is_wanted = is_http11_ && (head.status != 100 || expects_continue_);
+        if (!is_wanted) return true;
+        std::string& out = proxy_.to_client_.begin_head(stream);
+        append_client_response(head, ClientBody::kNone, ClientConnection::kPersistent, "", out);
+        proxy_.to_client_.add_head(stream);
+        return true;
+    }
+    response_begun_ = true;
+    status_ = head.status;
+    timer_.start(proxy_.options_.stream_timeout);
+    if (framing.upgrade) {
+        client_body_ = ClientBody::kNone;
+    } else if (is_head_ || status_has_no_body(head.status)) {
+        client_body_ = ClientBody::kNone;
+    } else if (framing.body == BodyKind::kNone || framing.body == BodyKind::kLength) {
+        client_body_ = ClientBody::kLength;
+    } else {
+        client_body_ = is_http11_ ? ClientBody::kChunked : ClientBody::kUntilClose;
+    }
+    persistent_ = client_->is_persistent() && client_body_ != ClientBody::kUntilClose;
+    ClientConnection connection = ClientConnection::kPersistent;
+    if (framing.upgrade) {
+        connection = ClientConnection::kSayUpgrade;
+    } else if (!persistent_) {
+        connection = ClientConnection::kSayClose;
+    } else if (!is_http11_) {
+        connection = ClientConnection::kSayKeepAlive;
+    }
+    std::string& out = proxy_.to_client_.begin_head(stream);
+    append_client_response(head, client_body_, connection, proxy_.date(), out);
+    proxy_.to_client_.add_head(stream);
+    return true;
+}
+
+void Exchange::on_response_body(std::string_view bytes) {
+    Stream& stream = client_->stream();
+    if (client_body_ == ClientBody::kChunked) {
+        ChunkLine line;
+        proxy_.to_client_.copy(stream, chunk_line(bytes.size(), line));
+        proxy_.to_client_.borrow(stream, bytes);
+        proxy_.to_client_.copy(stream, "\r\n");
+    } else {
+        proxy_.to_client_.borrow(stream, bytes);
+    }
+    sent_bytes_ += bytes.size();
+}
+
+bool Exchange::on_response_complete(std::string_view rest) {
+    if (!response_begun_) return true;  // an interim one
+    if (connection_->parser().framing().upgrade) {
+        start_relay(rest);
+        return false;
+    }
+    if (client_body_ == ClientBody::kChunked) {
+        proxy_.to_client_.borrow(client_->stream(), kLastChunk);
+    }
+    finish(rest.empty() && request_sent_ && connection_->parser().framing().keep_alive);
+    return false;
+}
+
+// Writes what was gathered, and stops reading the upstream while the client is behind.
+void Exchange::flush_client() {
+    Stream& stream = client_->stream();
+    client_->note_written(proxy_.to_client_.flush(stream));
+    if (upstream_paused_ || stream.queued_bytes() <= proxy_.options_.buffer_bytes_max) return;
+    upstream_paused_ = true;
+    connection_->stream().pause();
+    client_->has_taken_more();
+    timer_.start(proxy_.options_.send_timeout);
+}
+
+void Exchange::on_client_drained() {
+    if (state_ == State::kRelay && client_ended_ && upstream_ended_) {
+        end_relay_if_drained();
+        return;
+    }
+    if (!upstream_paused_) return;
+    upstream_paused_ = false;
+    timer_.start(state_ == State::kRelay ? proxy_.options_.relay_timeout
+                                         : proxy_.options_.stream_timeout);
+    connection_->stream().resume();
+}
+
+void Exchange::finish(bool reusable) {
+    client_->note_written(proxy_.to_client_.flush(client_->stream()));
+    Balancer::on_success(*endpoint_);
+    ProxyConnection& client = *client_;
+    const bool persistent = persistent_;
+    let_go(reusable);
+    client.exchange_done(persistent);
+}
+
+Duration Exchange::upstream_idle_max() const {
+    // "Keep-Alive: timeout=5": a second earlier than the endpoint closes it.
+    const auto hint = connection_->parser().head().headers.get(FieldId::kKeepAlive);
+    if (!hint) return upstream_->options_.idle_timeout;
+    Duration idle_max = upstream_->options_.idle_timeout;
+    for_each_list_element(*hint, [&](std::string_view parameter) {
+        if (!parameter.starts_with("timeout=")) return;
+        const auto seconds = parse_uint(parameter.substr(8));
+        if (!seconds || *seconds > 3600) return;
+        const auto theirs = std::chrono::seconds(*seconds) - 1s;
+        idle_max = std::max<Duration>(std::min<Duration>(idle_max, theirs), Duration(0));
+    });
+    return idle_max;
+}
+
+void Exchange::let_go(bool reusable) {
+    if (state_ == State::kHeld) {
+        upstream_->unhold(*this);
+        bump(proxy_.counters_.requests_held, static_cast<uint64_t>(-1));
+    }
+    connecting_.reset();
+    // The timer runs on: the next request moves it, which is cheaper, and in kFree it does nothing.
+    const RequestHead& head = client_->parser().head();
+    const std::string_view endpoint = endpoint_ != nullptr ? std::string_view(endpoint_->id()) : "";
+    proxy_.router_.on_done(ProxyRecord{head, upstream_, endpoint, status_,
+                                       proxy_.loop_.now() - began_at_, received_bytes_,
+                                       sent_bytes_});
+    if (connection_ != nullptr) {
+        if (reusable) {
+            if (upstream_paused_) connection_->stream().resume();
+            const Duration idle_max = upstream_idle_max();
+            endpoint_->put_idle(std::move(connection_), proxy_.loop_.now(), idle_max);
+        }
+        connection_.reset();
+        if (!reusable) proxy_.to_upstream_.clear();
+    }
+    if (endpoint_ != nullptr) upstream_->release(*endpoint_);
+    --upstream_->users_;
+    bump(proxy_.counters_.requests_in_flight, static_cast<uint64_t>(-1));
+    reset();
+    proxy_.recycle(*this);
+}
+
+void Exchange::reset() {
+    state_ = State::kFree;
+    client_ = nullptr;
+    upstream_ = nullptr;
+    endpoint_ = nullptr;
+    tried_count_ = 0;
+    attempts_ = 0;
+    interim_count_ = 0;
+    status_ = 0;
+    received_bytes_ = 0;
+    sent_bytes_ = 0;
+    was_held_ = use_fresh_ = body_sent_ = request_sent_ = answer_heard_ = false;
+    response_begun_ = persistent_ = upstream_paused_ = upstream_ended_ = client_ended_ = false;
+    // One client with huge heads must not leave its size to everyone after it.
+    if (head_.capacity() > 8192) head_ = std::string();
+}
+
+void Exchange::abort() { let_go(false); }
+
+void Exchange::on_upstream_end() {
+    if (state_ == State::kRelay) {
+        upstream_ended_ = true;
+        client_->stream().end();
+        timer_.start(proxy_.options_.send_timeout);
+        return;
+    }
+    // The end is what ends some bodies (RFC 9112 §6.3); in all other places it is a failure.
+    const ParseEvent event = connection_->parser().finish();
+    if (event == ParseEvent::kComplete && response_begun_) {
+        if (client_body_ == ClientBody::kChunked) {
+            proxy_.to_client_.borrow(client_->stream(), kLastChunk);
+        }
+        finish(false);
+        return;
+    }
+    upstream_failed("closed the connection before it had answered");
+}
+
+void Exchange::on_upstream_error(const Error& error) {
+    if (state_ == State::kRelay) {
+        ProxyConnection& client = *client_;
+        client.close();
+        return;
+    }
+    upstream_failed(error.message());
+}
+
+bool Exchange::may_retry() {
+    if (!is_idempotent_ || body_sent_ || answer_heard_ || attempts_ >= kAttemptsMax) return false;
+    // A pooled connection that turns out closed says nothing about the endpoint, and costs no budget.
+    if (connection_->was_used() && !use_fresh_) {
+        use_fresh_ = true;
+        return true;
+    }
+    Balancer::on_failure(*endpoint_, EndpointFailure::kResponse, proxy_.loop_.now());
+    return upstream_->budget_.take();
+}
+
+void Exchange::upstream_failed(std::string_view what) {
+    proxy_.to_upstream_.clear();
+    proxy_.log_.debug("upstream_failed", {{"service", upstream_->name()},
+                                          {"endpoint", endpoint_->id()},
+                                          {"error", what}});
+    if (may_retry()) {
+        bump(upstream_->counters_.retries);
+        // The request has no body, or none of it was read: all that there is, is in head_.
+        connection_.reset();
+        upstream_->release(*std::exchange(endpoint_, nullptr));
+        attempt();
+        return;
+    }
+    fail(502, what);
+}
+
+void Exchange::fail(int status, std::string_view cause) {
+    ProxyConnection& client = *client_;
+    if (response_begun_) {
+        // Part of the answer is out: only a cut shows that it is not whole.
+        proxy_.to_client_.clear();
+        client.close();
+        return;
+    }
+    proxy_.to_client_.clear();
+    status_ = status;
+    const std::string text = fmt::format("{} {}", upstream_->name(), cause);
+    let_go(false);
+    client.answer_for_exchange(status, text);
+}
+
+void Exchange::on_timer() {
+    switch (state_) {
+        case State::kFree: return;
+        case State::kHeld:
+            upstream_->unhold(*this);
+            on_woken();
+            return;
+        case State::kConnecting:
+            connecting_.reset();
+            on_connected(candela::fail(Code::kTimeout, "no connection within {}",
+                                       format_duration(proxy_.options_.connect_timeout)));
+            return;
+        case State::kOpen:
+        case State::kRelay: break;
+    }
+    if (upstream_paused_) {
+        // It is the client who is slow; that is fine as long as it takes something.
+        if (client_->has_taken_more()) {
+            timer_.start(proxy_.options_.send_timeout);
+        } else {
+            client_->close();
+        }
+        return;
+    }
+    if (state_ == State::kRelay) {
+        client_->close();
+        return;
+    }
+    if (!request_sent_ && !response_begun_) {
+        // Still uploading, at the pace that the client is held to.
+        timer_.start(proxy_.options_.response_timeout);
+        return;
+    }
+    Balancer::on_failure(*endpoint_, EndpointFailure::kResponse, proxy_.loop_.now());
+    fail(504, response_begun_ ? "fell silent in the middle of its answer" : "did not answer in time");
+}
+
+}  // namespace candela::http

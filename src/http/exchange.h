@@ -1,0 +1,118 @@
+#pragma once
+
+// One request on its way to an upstream, and the answer on its way back; after an upgrade, the relay of raw
+// bytes both ways. Taken from the proxy's pool when a request begins and given back when it is over:
+// exchange_done() of the client connection is always the last thing an exchange does.
+
+#include <array>
+#include <list>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "http/proxy.h"
+#include "loop/timers.h"
+
+namespace candela::http {
+
+class Exchange final {
+public:
+    explicit Exchange(Proxy& proxy);
+    ~Exchange();
+    Exchange(const Exchange&) = delete;
+    Exchange& operator=(const Exchange&) = delete;
+
+    // What the client side does. begin() may answer at once, by way of exchange_done().
+    void begin(ProxyConnection& client, const RouteResult& route, std::string_view target,
+               const ForwardedInfo& info);
+    // The request's body can be sent now. Otherwise the client keeps it unread.
+    bool takes_body() const { return state_ == State::kOpen; }
+    void send_body(std::string_view bytes);  // borrowed until flush_upstream()
+    void end_body();
+    // The body has become larger than is allowed: 413, or a cut where the answer has begun.
+    void refuse_body() { fail(413, "takes no body of that size"); }
+    bool is_waiting() const { return state_ == State::kHeld || state_ == State::kConnecting; }
+    void flush_upstream();
+    bool is_upstream_full() const;
+    void on_client_drained();
+    // The client is gone or has sent nonsense; the exchange ends without exchange_done().
+    void abort();
+    bool has_response() const { return response_begun_; }
+    void relay_from_client(std::string_view bytes);
+    void on_client_end();  // of a relay
+
+    // What the upstream side does.
+    void on_upstream_data(std::string_view bytes);
+    void on_upstream_end();
+    void on_upstream_error(const Error& error);
+    void on_upstream_drained();
+    void on_woken();  // taken off the hold queue
+
+private:
+    friend class Upstream;
+    enum class State : uint8_t { kFree, kHeld, kConnecting, kOpen, kRelay };
+    static constexpr size_t kAttemptsMax = 3;
+    static constexpr int kInterimMax = 32;
+
+    void attempt();
+    void hold();
+    void on_connected(Result<StreamPtr> result);
+    void open(UpstreamConnectionPtr connection);
+    bool may_retry();
+    void upstream_failed(std::string_view what);
+    void fail(int status, std::string_view cause);
+    void on_timer();
+
+    // Each returns false when the exchange is over and nothing of it may be touched.
+    bool on_response_head();
+    bool on_response_complete(std::string_view rest);
+    void on_response_body(std::string_view bytes);
+    void flush_client();
+    void start_relay(std::string_view rest);
+    void end_relay_if_drained();
+    void finish(bool reusable);
+    // Lets go of the connection, the endpoint and the upstream.
+    void let_go(bool reusable);
+    void reset();
+    Duration upstream_idle_max() const;
+
+    Proxy& proxy_;
+    State state_ = State::kFree;
+    ProxyConnection* client_ = nullptr;
+    Upstream* upstream_ = nullptr;
+    Endpoint* endpoint_ = nullptr;
+    UpstreamConnectionPtr connection_;
+    std::unique_ptr<ConnectAttempt> connecting_;
+    std::list<Exchange*>::iterator held_at_;
+    Timer timer_;
+
+    std::string head_;  // as it goes upstream; kept for retries
+    std::array<Load*, kAttemptsMax> tried_{};
+    size_t tried_count_ = 0;
+    size_t attempts_ = 0;
+    MonoTime began_at_{};
+    MonoTime hold_until_{};
+    int interim_count_ = 0;
+    int status_ = 0;
+    uint64_t received_bytes_ = 0;
+    uint64_t sent_bytes_ = 0;
+    ClientBody client_body_ = ClientBody::kNone;
+    bool is_idempotent_ = false;
+    bool is_head_ = false;
+    bool is_chunked_ = false;      // the request's body
+    bool offers_upgrade_ = false;
+    bool expects_continue_ = false;
+    bool is_http11_ = true;        // the client
+    bool was_held_ = false;
+    bool use_fresh_ = false;       // a pooled connection turned out closed
+    bool body_sent_ = false;       // any of it
+    bool request_sent_ = false;    // all of it
+    bool answer_heard_ = false;    // any byte of it
+    bool response_begun_ = false;  // the final head went to the client
+    bool persistent_ = false;      // the client's connection goes on after this
+    bool upstream_paused_ = false;
+    bool upstream_ended_ = false;  // relay: its direction
+    bool client_ended_ = false;    // relay: its direction
+};
+
+}  // namespace candela::http

@@ -1,0 +1,38 @@
+// An exchange after 101 Switching Protocols: raw bytes both ways, each direction ended by itself, each
+// side read only as fast as the other takes.
+
+#include "http/exchange.h"
+#include "http/proxy_connection.h"
+
+namespace candela::http {
+
+void Exchange::start_relay(std::string_view rest) {
+    client_->note_written(proxy_.to_client_.flush(client_->stream()));
+    Balancer::on_success(*endpoint_);
+    state_ = State::kRelay;
+    bump(proxy_.counters_.upgrades);
+    timer_.start(proxy_.options_.relay_timeout);
+    if (!rest.empty()) on_upstream_data(rest);
+    client_->start_relay();
+}
+
+void Exchange::relay_from_client(std::string_view bytes) {
+    timer_.start(proxy_.options_.relay_timeout);
+    received_bytes_ += bytes.size();
+    connection_->stream().write(bytes);
+    if (is_upstream_full()) client_->pause_reading();
+}
+
+void Exchange::on_client_end() {
+    client_ended_ = true;
+    connection_->stream().end();
+    timer_.start(proxy_.options_.send_timeout);
+}
+
+// Both have said all, and a stream that was ended tells when that is out.
+void Exchange::end_relay_if_drained() {
+    if (client_->stream().queued_bytes() > 0 || connection_->stream().queued_bytes() > 0) return;
+    client_->close();
+}
+
+}  // namespace candela::http

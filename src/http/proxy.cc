@@ -1,0 +1,96 @@
+#include "http/proxy.h"
+
+#include <algorithm>
+
+#include "http/exchange.h"
+#include "http/proxy_connection.h"
+
+namespace candela::http {
+
+Proxy::Proxy(Loop& loop, Router& router, ProxyOptions options, Logger log)
+    : loop_(loop),
+      router_(router),
+      options_(std::move(options)),
+      log_(std::move(log)),
+      clean_up_timer_(loop.timers(), [this] { clean_up(); }) {}
+
+Proxy::~Proxy() {
+    on_empty_ = nullptr;
+    while (!connections_.empty()) connections_.back()->close();
+    buried_.clear();
+}
+
+void Proxy::accept(StreamPtr stream) {
+    if (draining_ || connections_.size() >= options_.connections_max) {
+        bump(counters_.connections_refused);
+        return;
+    }
+    bump(counters_.connections_accepted);
+    auto connection = std::make_unique<ProxyConnection>(*this, std::move(stream));
+    connection->index = connections_.size();
+    connections_.push_back(std::move(connection));
+    counters_.connections_open.store(connections_.size(), std::memory_order_relaxed);
+    connections_.back()->start();
+}
+
+void Proxy::drain(std::move_only_function<void()> on_empty) {
+    draining_ = true;
+    on_empty_ = std::move(on_empty);
+    // Closing one moves the last into its place, so from the back.
+    for (size_t i = connections_.size(); i-- > 0;) connections_[i]->drain();
+    clean_up_timer_.start(Duration(0));
+}
+
+void Proxy::retire(std::unique_ptr<Upstream> upstream) {
+    upstream->retire();
+    if (!upstream->is_unused()) retired_.push_back(std::move(upstream));
+}
+
+void Proxy::collect_busy(std::vector<std::string>& ids) const {
+    for (const auto& upstream : retired_) upstream->collect_busy(ids);
+}
+
+Exchange& Proxy::take_exchange() {
+    if (free_exchanges_.empty()) {
+        all_exchanges_.push_back(std::make_unique<Exchange>(*this));
+        free_exchanges_.reserve(all_exchanges_.size());
+        return *all_exchanges_.back();
+    }
+    Exchange* exchange = free_exchanges_.back();
+    free_exchanges_.pop_back();
+    return *exchange;
+}
+
+void Proxy::recycle(Exchange& exchange) {
+    free_exchanges_.push_back(&exchange);
+    if (!retired_.empty()) clean_up_timer_.start(Duration(0));
+}
+
+void Proxy::bury(ProxyConnection& connection) {
+    const size_t index = connection.index;
+    buried_.push_back(std::move(connections_[index]));
+    if (index + 1 != connections_.size()) {
+        connections_[index] = std::move(connections_.back());
+        connections_[index]->index = index;
+    }
+    connections_.pop_back();
+    counters_.connections_open.store(connections_.size(), std::memory_order_relaxed);
+    clean_up_timer_.start(Duration(0));
+}
+
+void Proxy::clean_up() {
+    buried_.clear();
+    std::erase_if(retired_, [](const auto& upstream) { return upstream->is_unused(); });
+    if (draining_ && connections_.empty() && on_empty_) std::exchange(on_empty_, nullptr)();
+}
+
+std::string_view Proxy::date() {
+    const int64_t seconds = unix_seconds(loop_.wall());
+    if (seconds != date_seconds_) {
+        date_seconds_ = seconds;
+        date_ = format_http_date(seconds);
+    }
+    return date_;
+}
+
+}  // namespace candela::http

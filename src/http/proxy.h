@@ -1,0 +1,156 @@
+#pragma once
+
+// The proxy core of gateway and load balancer, on one loop: takes client connections, reads HTTP/1.1
+// requests, asks the Router where each goes, and streams both ways through an Upstream's pooled
+// connections. On a warm keep-alive connection a request costs no allocation.
+//
+//   ProxyConnection  one client connection: requests in, timeouts, pipelining   proxy_connection.h
+//   Exchange         one request and its answer, from a pool                    exchange.h
+//   Upstream         a service: endpoints, connections, held requests           upstream.h
+//
+// What is retried: a request of which no byte was written, always; an idempotent one without a body sent, if
+// no byte of an answer came, within a budget. Never anything else: that is 502 or 504.
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "http/cork.h"
+#include "http/h1_parser.h"
+#include "http/proxy_headers.h"
+#include "http/upstream.h"
+#include "loop/loop.h"
+
+namespace candela::http {
+
+class Exchange;
+class ProxyConnection;
+
+struct ProxyOptions {
+    ParserLimits request_limits;
+    ParserLimits response_limits;
+    size_t connections_max = 16384;     // clients, on this loop; one more is closed at once
+    size_t held_requests_max = 1024;    // over all upstreams of this loop
+    size_t pipelined_bytes_max = 64 * 1024;  // read ahead of the request being answered
+    size_t buffer_bytes_max = 256 * 1024;    // queued behind a slow reader, in each direction
+    uint64_t body_bytes_max = 0;        // of a request; 0: no limit
+    Duration head_timeout = 15s;        // from a request's first byte to its empty line; 408
+    Duration idle_timeout = 75s;        // between requests
+    uint64_t body_rate_bytes_min = 256; // per second, averaged over the window; 408
+    Duration body_rate_window = 15s;
+    Duration send_timeout = 60s;        // a client that takes nothing for so long is cut off
+    Duration linger_timeout = 5s;       // after the last answer, until the client has closed too
+    Duration connect_timeout = 5s;
+    Duration response_timeout = 2min;   // from the request's last byte to the answer's head; 504
+    Duration stream_timeout = 1h;       // silence within an answer
+    Duration relay_timeout = 1h;        // silence in both directions after an upgrade
+    TrustedPeers trusted_peers;
+};
+
+// What is known of a request when its route is asked for. Views are good during the call.
+struct RouteRequest {
+    const RequestHead& head;
+    std::string_view host;  // in lower case, without port; empty where there is none
+    std::string_view path;  // in normal form, without query
+};
+
+// Where a request goes: to an upstream, or to an answer of our own.
+struct RouteResult {
+    Upstream* upstream = nullptr;
+    std::string_view prefix;  // that the route covers, for X-Forwarded-Prefix; "" for the root
+    int status = 404;
+    std::string_view text = "no route leads here";
+};
+
+// One request, answered or not, when it is over.
+struct ProxyRecord {
+    const RequestHead& head;
+    Upstream* upstream;         // null for answers of our own
+    std::string_view endpoint;  // the last one tried; empty: none
+    int status;                 // sent to the client; 0: it went away before
+    Duration duration;
+    uint64_t received_bytes;    // of the request's body
+    uint64_t sent_bytes;        // of the answer
+};
+
+class Router {
+public:
+    virtual RouteResult route(const RouteRequest& request) = 0;
+    virtual void on_done(const ProxyRecord& record) = 0;
+
+protected:
+    ~Router() = default;
+};
+
+// Written by its loop, read by any thread.
+struct ProxyCounters {
+    std::atomic<uint64_t> connections_accepted{0};
+    std::atomic<uint64_t> connections_refused{0};
+    std::atomic<uint64_t> connections_open{0};
+    std::atomic<uint64_t> requests{0};
+    std::atomic<uint64_t> requests_in_flight{0};
+    std::atomic<uint64_t> requests_malformed{0};
+    std::atomic<uint64_t> requests_held{0};  // now
+    std::atomic<uint64_t> upgrades{0};
+};
+
+class Proxy {
+public:
+    // The router outlives the proxy.
+    Proxy(Loop& loop, Router& router, ProxyOptions options, Logger log);
+    // Closes everything at once.
+    ~Proxy();
+    Proxy(const Proxy&) = delete;
+    Proxy& operator=(const Proxy&) = delete;
+
+    // Serves the stream; made to be called from a Listener's accept handler.
+    void accept(StreamPtr stream);
+    // Closes idle connections and answers the others with Connection: close. `on_empty` is called once
+    // no connection is left, perhaps at once.
+    void drain(std::move_only_function<void()> on_empty);
+    // Takes an upstream that no route leads to any more: its held requests are answered 503, and it is
+    // destroyed when those in flight are done. Until then collect_busy() tells of it.
+    void retire(std::unique_ptr<Upstream> upstream);
+    void collect_busy(std::vector<std::string>& ids) const;
+
+    size_t connection_count() const { return connections_.size(); }
+    const ProxyCounters& counters() const { return counters_; }
+    const ProxyOptions& options() const { return options_; }
+
+private:
+    friend class Exchange;
+    friend class ProxyConnection;
+
+    Exchange& take_exchange();
+    void recycle(Exchange& exchange);
+    void bury(ProxyConnection& connection);
+    void clean_up();
+    std::string_view date();
+
+    Loop& loop_;
+    Router& router_;
+    ProxyOptions options_;
+    Logger log_;
+    ProxyCounters counters_;
+    Cork to_client_;
+    Cork to_upstream_;
+    std::string host_buffer_;
+    std::string target_buffer_;
+    std::string date_;
+    int64_t date_seconds_ = -1;
+    bool draining_ = false;
+    std::move_only_function<void()> on_empty_;
+    std::vector<std::unique_ptr<Upstream>> retired_;
+    std::vector<std::unique_ptr<Exchange>> all_exchanges_;
+    std::vector<Exchange*> free_exchanges_;
+    std::vector<std::unique_ptr<ProxyConnection>> connections_;
+    std::vector<std::unique_ptr<ProxyConnection>> buried_;
+    Timer clean_up_timer_;
+};
+
+}  // namespace candela::http

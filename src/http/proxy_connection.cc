@@ -1,0 +1,427 @@
+#include "http/proxy_connection.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "http/target.h"
+
+namespace candela::http {
+namespace {
+
+// An idle connection gives its buffers back after this long; one in steady use keeps them.
+constexpr Duration kReleaseMemoryAfter = 2s;
+// A client that has closed its direction may still read; one that is gone for good is found out by then.
+constexpr Duration kHalfClosedMax = 60s;
+constexpr std::string_view kRetryAfterSeconds = "2";
+
+}  // namespace
+
+ProxyConnection::ProxyConnection(Proxy& proxy, StreamPtr stream)
+    : proxy_(proxy),
+      stream_(std::move(stream)),
+      parser_(proxy.options_.request_limits),
+      timer_(proxy.loop_.timers(), [this] { on_timer(); }) {
+    const Address peer = stream_->peer();
+    if (peer.kind == Address::Kind::kTcp) peer_ip_ = peer.host;
+    // Whoever may open our unix socket is a proxy on this machine.
+    peer_is_trusted_ = peer.kind == Address::Kind::kUnix ||
+                       proxy_.options_.trusted_peers.contains(peer_ip_);
+}
+
+ProxyConnection::~ProxyConnection() = default;
+
+void ProxyConnection::start() {
+    wait(Wait::kIdle, proxy_.options_.idle_timeout);
+    stream_->start(*this);
+}
+
+void ProxyConnection::drain() {
+    if (state_ == State::kReading && parser_.is_between_messages() && input_.empty()) {
+        finish_and_close();
+    }
+}
+
+void ProxyConnection::close() {
+    if (state_ == State::kClosed) return;
+    state_ = State::kClosed;
+    if (exchange_ != nullptr) std::exchange(exchange_, nullptr)->abort();
+    timer_.stop();
+    stream_.reset();
+    proxy_.bury(*this);
+}
+
+bool ProxyConnection::is_persistent() const {
+    return parser_.framing().keep_alive && !proxy_.draining_ && !ended_;
+}
+
+bool ProxyConnection::has_taken_more() {
+    const uint64_t taken = written_bytes_ - stream_->queued_bytes();
+    return taken != std::exchange(taken_bytes_seen_, taken);
+}
+
+void ProxyConnection::pause_reading() {
+    if (paused_) return;
+    paused_ = true;
+    stream_->pause();
+}
+
+void ProxyConnection::resume_reading() {
+    if (!paused_) return;
+    paused_ = false;
+    stream_->resume();
+}
+
+void ProxyConnection::on_data(std::string_view bytes) {
+    if (state_ == State::kRelay) {
+        exchange_->relay_from_client(bytes);
+        return;
+    }
+    if (state_ == State::kLinger || state_ == State::kClosed) return;
+    if (input_.empty()) process(bytes);
+    if (state_ == State::kClosed || state_ == State::kLinger) return;
+    if (!bytes.empty()) {
+        input_.append(bytes);
+        if (input_.size() >= proxy_.options_.pipelined_bytes_max) pause_reading();
+    }
+    settle();
+}
+
+bool ProxyConnection::may_parse() const {
+    switch (state_) {
+        // A client that sends requests without reading the answers gets no further ones.
+        case State::kReading: return stream_->queued_bytes() <= proxy_.options_.buffer_bytes_max;
+        case State::kBusy:
+            if (request_complete_) return false;
+            return !has_body_ || (exchange_->takes_body() && !exchange_->is_upstream_full());
+        case State::kAnswered: return true;
+        default: return false;
+    }
+}
+
+void ProxyConnection::process(std::string_view& bytes) {
+    processing_ = true;
+    bool is_hungry = false;
+    while (!is_hungry && may_parse()) {
+        switch (parser_.parse(bytes)) {
+            case ParseEvent::kNeedMore: is_hungry = true; break;
+            case ParseEvent::kHead: on_request_head(); break;
+            case ParseEvent::kBody:
+                body_bytes_ += parser_.body().size();
+                exchange_->send_body(parser_.body());
+                if (proxy_.options_.body_bytes_max != 0 &&
+                    body_bytes_ > proxy_.options_.body_bytes_max) {
+                    exchange_->refuse_body();
+                }
+                break;
+            case ParseEvent::kComplete: on_request_complete(); break;
+            case ParseEvent::kError: on_malformed(); break;
+        }
+    }
+    processing_ = false;
+    if (state_ == State::kBusy) exchange_->flush_upstream();
+}
+
+// Goes on with what was read before.
+void ProxyConnection::process_input() {
+    std::string taken = std::move(input_);
+    input_.clear();
+    std::string_view bytes = taken;
+    process(bytes);
+    if (state_ == State::kClosed || state_ == State::kLinger) return;
+    input_.assign(bytes);
+    settle();
+}
+
+// After input was processed: what to wait for, and whether to read on.
+void ProxyConnection::settle() {
+    const bool is_upstream_full = state_ == State::kBusy && exchange_->is_upstream_full();
+    if (is_upstream_full && !request_complete_) {
+        was_throttled_ = true;
+        pause_reading();
+    } else if (input_.size() < proxy_.options_.pipelined_bytes_max) {
+        resume_reading();
+    }
+    if (ended_ && input_.empty()) {
+        // No more will come: an unfinished request is none, and after the last there is nothing to wait for.
+        if (state_ == State::kReading) {
+            finish_and_close();
+        } else if (state_ == State::kBusy && !request_complete_) {
+            close();
+        }
+        return;
+    }
+    if (state_ == State::kReading) {
+        if (parser_.is_in_head()) {
+            if (wait_ != Wait::kHead) wait(Wait::kHead, proxy_.options_.head_timeout);
+        } else if (wait_ != Wait::kIdle) {
+            wait(Wait::kIdle, kReleaseMemoryAfter);
+        }
+    } else if (state_ == State::kBusy) {
+        if (request_complete_) {
+            if (!ended_) wait_ = Wait::kNothing;
+        } else if (wait_ != Wait::kBody) {
+            body_bytes_seen_ = body_bytes_;
+            wait(Wait::kBody, proxy_.options_.body_rate_window);
+        }
+    }
+}
+
+void ProxyConnection::on_request_head() {
+    bump(proxy_.counters_.requests);
+    memory_released_ = false;
+    request_complete_ = false;
+    body_bytes_ = 0;
+    has_body_ = parser_.framing().body != BodyKind::kNone;
+    route_request();
+}
+
+void ProxyConnection::route_request() {
+    const RequestHead& head = parser_.head();
+    if (head.method == "CONNECT" || head.method == "TRACE") {
+        answer(405, "this method is not for a gateway", false);
+        return;
+    }
+    const uint64_t length_max = proxy_.options_.body_bytes_max;
+    if (length_max != 0 && parser_.framing().content_length > length_max) {
+        answer(413, "the request's body is larger than is allowed here", true);
+        return;
+    }
+    // Route and upstream see one path, in the form that leaves no doubt.
+    std::string_view target = head.target;
+    TargetParts parts = split_target(target);
+    std::string normal;
+    if (parts.path != "*" && !is_normal_path(parts.path)) {
+        auto path = normalize_path(parts.path);
+        if (!path) {
+            bump(proxy_.counters_.requests_malformed);
+            answer(400, path.error().message(), true);
+            return;
+        }
+        normal = std::move(*path);
+        const size_t path_bytes = normal.size();
+        if (parts.has_query) normal.append("?").append(parts.query);
+        target = normal;
+        parts.path = std::string_view(normal).substr(0, path_bytes);
+    }
+    std::string& host = proxy_.host_buffer_;
+    host.assign(parser_.framing().host);
+    for (char& c : host) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+    }
+    if (host.ends_with('.')) host.pop_back();
+    const RouteResult route = proxy_.router_.route(RouteRequest{head, host, parts.path});
+    if (route.upstream == nullptr) {
+        answer(route.status, route.text, false);
+        return;
+    }
+    const ForwardedInfo info{peer_ip_, peer_is_trusted_, stream_->is_encrypted(), route.prefix};
+    state_ = State::kBusy;
+    exchange_ = &proxy_.take_exchange();
+    exchange_->begin(*this, route, target, info);
+}
+
+void ProxyConnection::on_request_complete() {
+    request_complete_ = true;
+    if (state_ == State::kBusy) {
+        exchange_->end_body();
+    } else {
+        state_ = State::kReading;
+    }
+}
+
+void ProxyConnection::on_malformed() {
+    bump(proxy_.counters_.requests_malformed);
+    const ParseError& error = parser_.error();
+    if (exchange_ != nullptr) {
+        const bool has_response = exchange_->has_response();
+        std::exchange(exchange_, nullptr)->abort();
+        if (has_response) {
+            close();
+            return;
+        }
+    }
+    answer(error.status, error.reason, true);
+}
+
+// Answers by itself. A request with a body costs the connection: it is not worth reading to its end.
+void ProxyConnection::answer(int status, std::string_view text, bool close_after) {
+    close_after = close_after || !is_persistent() || (has_body_ && !request_complete_);
+    write_answer(status, text, close_after);
+    proxy_.router_.on_done(
+        ProxyRecord{parser_.head(), nullptr, {}, status, Duration(0), 0, text.size()});
+    if (close_after) {
+        finish_and_close();
+        return;
+    }
+    state_ = request_complete_ ? State::kReading : State::kAnswered;
+}
+
+void ProxyConnection::write_answer(int status, std::string_view text, bool close_after) {
+    const std::string body = fmt::format("{} {}: {}\n", status, reason_phrase(status), text);
+    ResponseHead head;
+    head.status = status;
+    head.headers.add("Server", "candela");
+    head.headers.add("Content-Type", "text/plain; charset=utf-8");
+    head.headers.add("Content-Length", fmt::format("{}", body.size()));
+    if (status == 503) head.headers.add("Retry-After", kRetryAfterSeconds);
+    if (status == 405) head.headers.add("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    auto connection = ClientConnection::kPersistent;
+    if (close_after) {
+        connection = ClientConnection::kSayClose;
+    } else if (parser_.head().version == Version::kHttp10) {
+        connection = ClientConnection::kSayKeepAlive;
+    }
+    std::string& out = proxy_.to_client_.begin_head(*stream_);
+    append_client_response(head, ClientBody::kLength, connection, proxy_.date(), out);
+    if (parser_.head().method != "HEAD") out += body;
+    proxy_.to_client_.add_head(*stream_);
+    note_written(proxy_.to_client_.flush(*stream_));
+}
+
+void ProxyConnection::answer_for_exchange(int status, std::string_view text) {
+    exchange_ = nullptr;
+    const bool close_after = !is_persistent() || (has_body_ && !request_complete_);
+    write_answer(status, text, close_after);
+    exchange_done(!close_after);
+}
+
+void ProxyConnection::exchange_done(bool persistent) {
+    exchange_ = nullptr;
+    if (!persistent || (has_body_ && !request_complete_)) {
+        finish_and_close();
+        return;
+    }
+    state_ = request_complete_ ? State::kReading : State::kAnswered;
+    if (processing_) return;  // process() goes on by itself
+    if (proxy_.draining_ && input_.empty()) {
+        finish_and_close();
+    } else if (!input_.empty()) {
+        process_input();
+    } else {
+        settle();
+    }
+}
+
+void ProxyConnection::on_upstream_ready() {
+    if (processing_) return;
+    process_input();
+}
+
+void ProxyConnection::start_relay() {
+    state_ = State::kRelay;
+    wait_ = Wait::kNothing;
+    resume_reading();
+    if (!input_.empty()) {
+        const std::string early = std::move(input_);
+        input_ = std::string();
+        exchange_->relay_from_client(early);
+    }
+    if (ended_) exchange_->on_client_end();
+}
+
+// RFC 9112 §9.6: ends our direction and reads on for a while, since closing with unread bytes would
+// reset the connection and might take the answer with it.
+void ProxyConnection::finish_and_close() {
+    state_ = State::kLinger;
+    input_.clear();
+    stream_->end();  // on_drained() tells when all is out
+    has_taken_more();
+    resume_reading();
+    wait(Wait::kLinger, proxy_.options_.linger_timeout);
+}
+
+void ProxyConnection::on_end() {
+    ended_ = true;
+    switch (state_) {
+        case State::kRelay: exchange_->on_client_end(); return;
+        case State::kLinger:
+            if (stream_->queued_bytes() == 0) close();
+            return;
+        case State::kClosed: return;
+        case State::kBusy:
+            if (!exchange_->is_waiting() && (request_complete_ || !input_.empty())) {
+                wait(Wait::kHalfClosed, kHalfClosedMax);
+                return;
+            }
+            close();
+            return;
+        case State::kReading:
+        case State::kAnswered:
+            if (input_.empty()) finish_and_close();
+            return;
+    }
+}
+
+void ProxyConnection::on_error(const Error&) { close(); }
+
+void ProxyConnection::on_drained() {
+    switch (state_) {
+        case State::kBusy:
+        case State::kRelay: exchange_->on_client_drained(); return;
+        case State::kLinger:
+            if (ended_) close();
+            return;
+        case State::kReading:
+            if (!input_.empty()) process_input();
+            return;
+        default: return;
+    }
+}
+
+void ProxyConnection::wait(Wait what, Duration duration) {
+    wait_ = what;
+    timer_.start(duration);
+}
+
+void ProxyConnection::on_timer() {
+    switch (std::exchange(wait_, Wait::kNothing)) {
+        case Wait::kNothing: return;
+        case Wait::kIdle:
+            if (!memory_released_ && input_.empty()) {
+                memory_released_ = true;
+                parser_.release();
+                input_ = std::string();
+                wait(Wait::kIdle, proxy_.options_.idle_timeout - kReleaseMemoryAfter);
+            } else if (memory_released_ || !has_taken_more()) {
+                finish_and_close();
+            } else {
+                wait(Wait::kIdle, proxy_.options_.idle_timeout);
+            }
+            return;
+        case Wait::kHead: answer(408, "the request's head took too long", true); return;
+        case Wait::kBody: check_body_rate(); return;
+        case Wait::kLinger:
+            // What is queued may be much, for a slow reader: it has the time that it needs.
+            if (stream_->queued_bytes() > 0 && has_taken_more()) {
+                wait(Wait::kLinger, proxy_.options_.send_timeout);
+            } else {
+                close();
+            }
+            return;
+        case Wait::kHalfClosed: close(); return;
+    }
+}
+
+void ProxyConnection::check_body_rate() {
+    if (state_ != State::kBusy || request_complete_) return;
+    const auto window = std::chrono::duration_cast<std::chrono::milliseconds>(
+        proxy_.options_.body_rate_window);
+    const uint64_t wanted = proxy_.options_.body_rate_bytes_min *
+                            static_cast<uint64_t>(window.count()) / 1000;
+    const bool is_our_fault = std::exchange(was_throttled_, paused_) || paused_ ||
+                              !exchange_->takes_body();
+    const uint64_t received = body_bytes_ - std::exchange(body_bytes_seen_, body_bytes_);
+    if (is_our_fault || received >= wanted) {
+        wait(Wait::kBody, proxy_.options_.body_rate_window);
+        return;
+    }
+    const bool has_response = exchange_->has_response();
+    std::exchange(exchange_, nullptr)->abort();
+    if (has_response) {
+        close();
+        return;
+    }
+    answer(408, "the request's body comes too slowly", true);
+}
+
+}  // namespace candela::http

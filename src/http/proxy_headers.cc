@@ -1,0 +1,300 @@
+#include "http/proxy_headers.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/text.h"
+
+namespace candela::http {
+namespace {
+
+// IPv4 is kept as IPv4-mapped IPv6, so that one comparison does for both.
+bool parse_ip(std::string_view text, unsigned char* bytes, bool& is_v4) {
+    std::array<char, INET6_ADDRSTRLEN> copy{};
+    if (text.empty() || text.size() >= copy.size()) return false;
+    std::copy(text.begin(), text.end(), copy.begin());
+    if (inet_pton(AF_INET6, copy.data(), bytes) == 1) {
+        is_v4 = false;
+        return true;
+    }
+    std::memset(bytes, 0, 10);
+    bytes[10] = bytes[11] = 0xff;
+    is_v4 = true;
+    return inet_pton(AF_INET, copy.data(), bytes + 12) == 1;
+}
+
+// Fields that Connection names besides the usual ones, which are then for this hop only.
+class NamedByConnection {
+public:
+    explicit NamedByConnection(const Headers& headers) {
+        for (const Headers::Field field : headers) {
+            if (field.id != FieldId::kConnection) continue;
+            for_each_list_element(field.value, [this](std::string_view name) { add(name); });
+        }
+    }
+    bool empty() const { return count_ == 0; }
+    bool contains(std::string_view name) const {
+        for (size_t i = 0; i < count_; ++i) {
+            if (ascii_iequals(names_[i], name)) return true;
+        }
+        return false;
+    }
+
+private:
+    void add(std::string_view name) {
+        if (ascii_iequals(name, "close") || ascii_iequals(name, "keep-alive")) return;
+        // Further names than anybody sends are not honoured: their fields go through.
+        if (count_ < names_.size()) names_[count_++] = name;
+    }
+    std::array<std::string_view, 16> names_;
+    size_t count_ = 0;
+};
+
+bool is_hop_by_hop(FieldId id) {
+    switch (id) {
+        case FieldId::kConnection:
+        case FieldId::kKeepAlive:
+        case FieldId::kProxyConnection:
+        case FieldId::kProxyAuthenticate:
+        case FieldId::kProxyAuthorization:
+        case FieldId::kTe:
+        case FieldId::kTrailer:
+        case FieldId::kTransferEncoding:
+        case FieldId::kUpgrade:
+        case FieldId::kHttp2Settings:
+            return true;
+        default:
+            return false;
+    }
+}
+
+// What only a proxy may say about the client.
+bool is_forwarding(FieldId id, std::string_view name) {
+    switch (id) {
+        case FieldId::kForwarded:
+        case FieldId::kXForwardedFor:
+        case FieldId::kXForwardedProto:
+        case FieldId::kXForwardedHost:
+        case FieldId::kXForwardedPort:
+        case FieldId::kXRealIp:
+            return true;
+        case FieldId::kOther:
+            return name.size() > 12 && ascii_iequals(name.substr(0, 12), "x-forwarded-");
+        default:
+            return false;
+    }
+}
+
+// "X_Forwarded_For" and "Content_Length" are other names in HTTP, but the same variable in CGI's and WSGI's
+// form; whoever sends them wants to be mistaken.
+bool is_lookalike(std::string_view name) {
+    if (name.find('_') == std::string_view::npos || name.size() > 32) return false;
+    std::array<char, 32> copy{};
+    std::replace_copy(name.begin(), name.end(), copy.begin(), '_', '-');
+    const std::string_view plain(copy.data(), name.size());
+    const FieldId id = field_id(plain);
+    return is_hop_by_hop(id) || is_forwarding(id, plain) || id == FieldId::kHost ||
+           id == FieldId::kContentLength;
+}
+
+void append_number(uint64_t value, std::string& out) {
+    std::array<char, 20> digits;
+    size_t at = digits.size();
+    do {
+        digits[--at] = static_cast<char>('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    out.append(digits.data() + at, digits.size() - at);
+}
+
+void append_length(uint64_t length, std::string& out) {
+    out += "Content-Length: ";
+    append_number(length, out);
+    out += "\r\n";
+}
+
+// RFC 7239 §4: a token, or else a quoted string.
+void append_forwarded_value(std::string_view value, std::string& out) {
+    if (is_token(value)) {
+        out += value;
+        return;
+    }
+    out += '"';
+    for (const char c : value) {
+        if (c == '"' || c == '\\') out += '\\';
+        out += c;
+    }
+    out += '"';
+}
+
+void append_forwarded(const Headers& headers, const ForwardedInfo& info, std::string_view host,
+                      std::string& out) {
+    const auto believed = [&](FieldId id) {
+        return info.is_trusted ? headers.get(id).value_or("") : std::string_view();
+    };
+    // Several fields of one name are one list (RFC 9110 §5.3).
+    const auto continue_list = [&](FieldId id) {
+        if (!info.is_trusted) return;
+        for (const Headers::Field field : headers) {
+            if (field.id != id || field.value.empty()) continue;
+            out += field.value;
+            out += ", ";
+        }
+    };
+    const std::string_view proto = info.is_encrypted ? "https" : "http";
+    const std::string_view peer = info.peer_ip.empty() ? "unknown" : info.peer_ip;
+
+    out += "X-Forwarded-For: ";
+    continue_list(FieldId::kXForwardedFor);
+    out += peer;
+    const std::string_view said_proto = believed(FieldId::kXForwardedProto);
+    out += "\r\nX-Forwarded-Proto: ";
+    out += said_proto.empty() ? proto : said_proto;
+    const std::string_view said_host = believed(FieldId::kXForwardedHost);
+    out += "\r\nX-Forwarded-Host: ";
+    out += said_host.empty() ? host : said_host;
+    out += "\r\nForwarded: ";
+    continue_list(FieldId::kForwarded);
+    out += "for=";
+    if (peer.find(':') != std::string_view::npos) {
+        out += "\"[";
+        out += peer;
+        out += "]\"";
+    } else {
+        out += peer;
+    }
+    if (!host.empty()) {
+        out += ";host=";
+        append_forwarded_value(host, out);
+    }
+    out += ";proto=";
+    out += proto;
+    out += "\r\n";
+    if (!info.prefix.empty()) append_field("X-Forwarded-Prefix", info.prefix, out);
+}
+
+}  // namespace
+
+Result<> TrustedPeers::add(std::string_view network) {
+    const auto parts = split_once(network, '/');
+    Network added{};
+    bool is_v4 = false;
+    if (!parse_ip(parts ? parts->first : network, added.bytes, is_v4)) {
+        return fail(Code::kInvalid, "\"{}\" is neither an IP address nor a network such as 10.0.0.0/8",
+                    printable(network));
+    }
+    const int bits_max = is_v4 ? 32 : 128;
+    int bits = bits_max;
+    if (parts) {
+        const auto number = parse_uint(parts->second);
+        if (!number || *number > static_cast<uint64_t>(bits_max)) {
+            return fail(Code::kInvalid, "\"{}\": the prefix length must be 0 to {}",
+                        printable(network), bits_max);
+        }
+        bits = static_cast<int>(*number);
+    }
+    added.prefix_bits = is_v4 ? 96 + bits : bits;
+    networks_.push_back(added);
+    return {};
+}
+
+bool TrustedPeers::contains(std::string_view ip) const {
+    unsigned char bytes[16];
+    bool is_v4 = false;
+    if (networks_.empty() || !parse_ip(ip, bytes, is_v4)) return false;
+    return std::any_of(networks_.begin(), networks_.end(), [&](const Network& network) {
+        const int whole = network.prefix_bits / 8;
+        if (std::memcmp(bytes, network.bytes, static_cast<size_t>(whole)) != 0) return false;
+        const int rest = network.prefix_bits % 8;
+        if (rest == 0) return true;
+        return ((bytes[whole] ^ network.bytes[whole]) >> (8 - rest)) == 0;
+    });
+}
+
+void append_upstream_request(const RequestHead& head, const Framing& framing,
+                             std::string_view target, const ForwardedInfo& info,
+                             std::string& out) {
+    append_request_line(head.method, target, out);
+    const NamedByConnection named(head.headers);
+    const std::string_view host = head.headers.get(FieldId::kHost).value_or("");
+    // HTTP/1.1 demands a Host even where the client, of HTTP/1.0, had none.
+    append_field("Host", host.empty() ? "localhost" : host, out);
+    std::string_view upgrade;
+    bool has_length = false;
+    for (const Headers::Field field : head.headers) {
+        switch (field.id) {
+            case FieldId::kHost: continue;
+            case FieldId::kUpgrade: upgrade = field.value; continue;
+            case FieldId::kContentLength: has_length = true; continue;
+            case FieldId::kExpect:
+                if (!framing.expects_continue) continue;
+                break;
+            default: break;
+        }
+        if (is_hop_by_hop(field.id)) continue;
+        if (is_forwarding(field.id, field.name)) {
+            // The lists are written anew below; the rest is passed on where it can be believed.
+            const bool is_rewritten =
+                field.id == FieldId::kForwarded || field.id == FieldId::kXForwardedFor ||
+                field.id == FieldId::kXForwardedProto || field.id == FieldId::kXForwardedHost;
+            if (is_rewritten || !info.is_trusted) continue;
+            if (!info.prefix.empty() && ascii_iequals(field.name, "x-forwarded-prefix")) continue;
+        }
+        if (field.id == FieldId::kOther && is_lookalike(field.name)) continue;
+        if (!named.empty() && named.contains(field.name)) continue;
+        append_field(field.name, field.value, out);
+    }
+    if (framing.upgrade) {
+        append_field("Connection", "Upgrade", out);
+        append_field("Upgrade", upgrade, out);
+    }
+    switch (framing.body) {
+        case BodyKind::kChunked: out += "Transfer-Encoding: chunked\r\n"; break;
+        case BodyKind::kLength: append_length(framing.content_length, out); break;
+        default:
+            if (has_length) append_length(0, out);
+    }
+    append_forwarded(head.headers, info, host, out);
+    out += "\r\n";
+}
+
+void append_client_response(const ResponseHead& head, ClientBody body, ClientConnection connection,
+                            std::string_view date, std::string& out) {
+    append_status_line(head.status, head.reason, out);
+    const NamedByConnection named(head.headers);
+    const bool may_have_length =
+        body == ClientBody::kLength || (body == ClientBody::kNone && head.status >= 200 && head.status != 204);
+    std::string_view upgrade;
+    bool has_date = false;
+    bool has_length = false;
+    for (const Headers::Field field : head.headers) {
+        if (field.id == FieldId::kUpgrade) upgrade = field.value;
+        if (is_hop_by_hop(field.id)) continue;
+        if (field.id == FieldId::kContentLength) {
+            if (!may_have_length || has_length) continue;
+            has_length = true;
+        } else if (field.id == FieldId::kDate) {
+            has_date = true;
+        } else if (!named.empty() && named.contains(field.name)) {
+            continue;
+        }
+        append_field(field.name, field.value, out);
+    }
+    if (!has_date && head.status >= 200) append_field("Date", date, out);
+    if (body == ClientBody::kChunked) out += "Transfer-Encoding: chunked\r\n";
+    switch (connection) {
+        case ClientConnection::kPersistent: break;
+        case ClientConnection::kSayKeepAlive: out += "Connection: keep-alive\r\n"; break;
+        case ClientConnection::kSayClose: out += "Connection: close\r\n"; break;
+        case ClientConnection::kSayUpgrade:
+            out += "Connection: Upgrade\r\n";
+            append_field("Upgrade", upgrade, out);
+            break;
+    }
+    out += "\r\n";
+}
+
+}  // namespace candela::http

@@ -1,0 +1,63 @@
+#pragma once
+
+// What a proxy does to the heads that pass through it: hop-by-hop fields out (RFC 9110 §7.6.1), framing
+// written anew, and X-Forwarded-* and Forwarded (RFC 7239) said truly. Pure functions, no allocation
+// beyond the growth of `out`.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/h1_parser.h"
+
+namespace candela::http {
+
+// Peers whose X-Forwarded-* and Forwarded fields are believed and continued: proxies in front of us. From
+// anyone else these fields are dropped, since a client may write into them what it likes.
+class TrustedPeers {
+public:
+    // "10.0.0.0/8", "192.0.2.7", "::1", "2001:db8::/32". kInvalid names what is neither.
+    Result<> add(std::string_view network);
+    bool contains(std::string_view ip) const;
+    bool empty() const { return networks_.empty(); }
+
+private:
+    struct Network {
+        unsigned char bytes[16];
+        int prefix_bits;
+    };
+    std::vector<Network> networks_;
+};
+
+// What is told to the upstream about the client's connection.
+struct ForwardedInfo {
+    std::string_view peer_ip;  // without brackets and port; empty for a unix socket
+    bool is_trusted = false;
+    bool is_encrypted = false;
+    std::string_view prefix;  // the route's path prefix, for X-Forwarded-Prefix; empty: none
+};
+
+// Appends the request as it goes to the upstream: HTTP/1.1, with this target, keep-alive.
+void append_upstream_request(const RequestHead& head, const Framing& framing,
+                             std::string_view target, const ForwardedInfo& info, std::string& out);
+
+// How the body of a response goes to the client.
+enum class ClientBody : uint8_t {
+    kNone,        // HEAD, 204, 304: Content-Length is information only
+    kLength,      // as long as the upstream said
+    kChunked,
+    kUntilClose,  // to HTTP/1.0
+};
+
+enum class ClientConnection : uint8_t {
+    kPersistent,     // HTTP/1.1: nothing to say
+    kSayKeepAlive,   // HTTP/1.0 that asked for it
+    kSayClose,
+    kSayUpgrade,     // 101
+};
+
+// Appends the response as it goes to the client. `date` is used where the upstream sent none.
+void append_client_response(const ResponseHead& head, ClientBody body, ClientConnection connection,
+                            std::string_view date, std::string& out);
+
+}  // namespace candela::http

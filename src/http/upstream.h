@@ -1,0 +1,213 @@
+#pragma once
+
+// A service as one loop of a proxy sees it: its endpoints, their pooled connections, the choice between
+// them, and the requests held while none is ready. Changing the endpoints is a difference: those that
+// stay keep their connections, those that go finish what they have. Lives on one loop and allocates only
+// when connections or endpoints come and go.
+
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "http/balancer.h"
+#include "http/h1_parser.h"
+#include "loop/loop.h"
+#include "loop/timers.h"
+
+namespace candela::http {
+
+class Endpoint;
+class Exchange;
+class Upstream;
+
+// How an endpoint is reached: TCP, a unix socket, a tunnel over the bus.
+class Connector {
+public:
+    virtual ~Connector() = default;
+    // As Loop::connect: the handler is called later, and destroying the attempt cancels it.
+    [[nodiscard]] virtual std::unique_ptr<ConnectAttempt> connect(Loop& loop,
+                                                                  Loop::ConnectHandler done) = 0;
+};
+
+class AddressConnector final : public Connector {
+public:
+    explicit AddressConnector(Address address) : address_(std::move(address)) {}
+    std::unique_ptr<ConnectAttempt> connect(Loop& loop, Loop::ConnectHandler done) override {
+        return loop.connect(address_, std::move(done));
+    }
+
+private:
+    Address address_;
+};
+
+// One connection to an endpoint: in its pool, or lent to one exchange.
+class UpstreamConnection final : public StreamHandler {
+public:
+    UpstreamConnection(Endpoint& endpoint, StreamPtr stream, const ParserLimits& limits);
+    ~UpstreamConnection();
+
+    Stream& stream() { return *stream_; }
+    ResponseParser& parser() { return parser_; }
+    Endpoint& endpoint() { return endpoint_; }
+    bool was_used() const { return was_used_; }
+
+private:
+    friend class Endpoint;
+    friend class Exchange;
+    void on_data(std::string_view bytes) override;
+    void on_end() override;
+    void on_error(const Error& error) override;
+    void on_drained() override;
+
+    Endpoint& endpoint_;
+    StreamPtr stream_;
+    ResponseParser parser_;
+    Exchange* user_ = nullptr;  // null: pooled
+    MonoTime idle_since_{};
+    Duration idle_max_{};       // this endpoint closes earlier than the pool would
+    bool was_used_ = false;     // carried an exchange before this one
+};
+using UpstreamConnectionPtr = std::unique_ptr<UpstreamConnection>;
+
+struct EndpointSpec {
+    std::string id;   // the instance
+    std::string key;  // what is at the other end, such as its address: a new key is a new endpoint
+    std::shared_ptr<Connector> connector;
+    bool draining = false;
+    bool suspect = false;
+};
+
+// Is a Load, so that the balancer's choice is the endpoint.
+class Endpoint final : public Load {
+public:
+    Endpoint(Upstream& upstream, const EndpointSpec& spec);
+    ~Endpoint();
+
+    const std::string& id() const { return spec_.id; }
+    Upstream& upstream() { return upstream_; }
+    Connector& connector() { return *spec_.connector; }
+    bool is_removed() const { return is_removed_; }
+    size_t idle_connections() const { return idle_.size(); }
+
+    // The pooled connection used last, if it has not been idle for longer than that.
+    UpstreamConnectionPtr take_idle(MonoTime now, Duration age_max);
+    void put_idle(UpstreamConnectionPtr connection, MonoTime now, Duration idle_max);
+    // A pooled connection has ended or spoken out of turn.
+    void drop_idle(UpstreamConnection& connection);
+
+private:
+    friend class Upstream;
+    friend class UpstreamConnection;
+    void close_older_than(MonoTime now, Duration age);
+
+    Upstream& upstream_;
+    EndpointSpec spec_;
+    std::vector<UpstreamConnectionPtr> idle_;  // the last is the freshest
+    size_t connections_ = 0;                   // idle and lent
+    bool is_removed_ = false;
+};
+
+// Lets retries be a share of requests and no more, so that they can't multiply an overload.
+class RetryBudget {
+public:
+    void on_request() { tokens_ = tokens_ + kPerRequest > kTokensMax ? kTokensMax : tokens_ + kPerRequest; }
+    bool take() {
+        if (tokens_ < 1) return false;
+        tokens_ -= 1;
+        return true;
+    }
+
+private:
+    static constexpr double kPerRequest = 0.2;
+    static constexpr double kTokensMax = 20;
+    double tokens_ = 10;
+};
+
+struct UpstreamOptions {
+    size_t connections_max = 2048;  // to one endpoint; further requests are held
+    size_t idle_max = 1024;         // pooled, of one endpoint
+    Duration idle_timeout = 4s;     // below the five seconds after which many servers close
+    size_t hold_requests_max = 256;
+    Duration hold_timeout = 30s;
+    // Body bytes, timeouts and so on are the proxy's (proxy.h).
+};
+
+// Written by its loop, read by any thread.
+struct UpstreamCounters {
+    std::atomic<uint64_t> connects{0};
+    std::atomic<uint64_t> connect_failures{0};
+    std::atomic<uint64_t> retries{0};
+    std::atomic<uint64_t> holds{0};
+    std::atomic<uint64_t> hold_failures{0};  // too many, or too long
+};
+
+class Upstream {
+public:
+    Upstream(Loop& loop, std::string name, UpstreamOptions options);
+    ~Upstream();
+    Upstream(const Upstream&) = delete;
+    Upstream& operator=(const Upstream&) = delete;
+
+    const std::string& name() const { return name_; }
+    // Of what the role knows it by; the core only carries it.
+    size_t tag = 0;
+
+    // The endpoints that there are from now on.
+    void update(std::vector<EndpointSpec> specs);
+    void set_options(const UpstreamOptions& options) { options_ = options; }
+    const UpstreamOptions& options() const { return options_; }
+    // What an active check says of an endpoint.
+    void set_healthy(std::string_view id, bool healthy);
+
+    // No route leads here any more: no endpoints, and those held are answered.
+    void retire();
+    // Adds the ids of endpoints that take nothing new but still have a request in flight.
+    void collect_busy(std::vector<std::string>& ids) const;
+    // Nobody uses it any more: it may be destroyed.
+    bool is_unused() const { return users_ == 0; }
+    size_t endpoint_count() const { return endpoints_.size(); }
+    size_t held_count() const { return held_.size(); }
+    UpstreamCounters& counters() { return counters_; }
+    Loop& loop() { return loop_; }
+
+private:
+    friend class Endpoint;
+    friend class Exchange;
+
+    // For exchanges. The endpoint picked counts one more request in flight until release().
+    Endpoint* pick(std::span<Load* const> tried);
+    void release(Endpoint& endpoint);
+    void hold(Exchange& exchange);
+    void unhold(Exchange& exchange);
+    // Lets held requests try again, soon.
+    void wake_soon();
+    void wake();
+    void sweep_idle();
+    void note_idle();
+    void bury_removed();
+
+    Loop& loop_;
+    std::string name_;
+    UpstreamOptions options_;
+    Balancer balancer_;
+    RetryBudget budget_;
+    UpstreamCounters counters_;
+    std::vector<std::unique_ptr<Endpoint>> endpoints_;
+    std::vector<std::unique_ptr<Endpoint>> removed_;  // with requests in flight
+    std::list<Exchange*> held_;
+    size_t users_ = 0;
+    Timer wake_timer_;
+    Timer idle_timer_;
+};
+
+// Adds to a counter that only this thread writes.
+inline void bump(std::atomic<uint64_t>& counter, uint64_t count = 1) {
+    counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
+}
+
+}  // namespace candela::http
