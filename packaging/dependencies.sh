@@ -13,7 +13,7 @@ TEST_PACKAGES=(
     curl openssl procps iproute2 xz-utils zstd
     nginx haproxy wrk nats-server libnats-dev nghttp2-client slowhttptest php-cli
 )
-CLANG_PACKAGES=(clang-19 clang-tidy-19 clang-format-19 clang-tools-19)
+CLANG_PACKAGES=(clang-19 clang-tidy-19 clang-format-19 clang-tools-19 libclang-rt-19-dev)
 PACKAGE_PACKAGES=(dpkg-dev systemd man-db)
 
 # On Debian 12 these come from newer suites; everything else stays Debian 12's. libcatch2 must be the
