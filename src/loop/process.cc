@@ -80,8 +80,12 @@ private:
         void on_data(std::string_view bytes) override {
             process_.handler_.on_output(kind_, bytes);
         }
-        void on_end() override { stream_.reset(); }
-        void on_error(const Error&) override { stream_.reset(); }
+        void on_end() override { close(); }
+        void on_error(const Error&) override { close(); }
+        void close() {
+            stream_.reset();
+            process_.on_pipe_closed();
+        }
 
         UvProcess& process_;
         OutputKind kind_;
@@ -89,6 +93,9 @@ private:
         StreamPtr stream_;
     };
 
+    void on_pipe_closed() {
+        if (--open_pipes_ == 0) handler_.on_output_end();
+    }
     void on_exit(int64_t code, int signal_number) {
         exited_ = true;
         ExitStatus status;
@@ -102,6 +109,7 @@ private:
     Pipe output_;
     Pipe errors_;
     int pid_ = 0;
+    int open_pipes_ = 2;
     bool exited_ = false;
 };
 

@@ -41,6 +41,9 @@ public:
     // Once, when the process has ended. Output may still follow from its children that live on. The
     // handler may destroy the Process here.
     virtual void on_exit(const ExitStatus& status) = 0;
+    // Captured output is at its end: nobody holds the other side any more. Before or after on_exit; the
+    // handler may destroy the Process here.
+    virtual void on_output_end() {}
 
 protected:
     ~ProcessHandler() = default;

@@ -1,0 +1,191 @@
+#include "host.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "leftovers.h"
+#include "loop/file.h"
+
+namespace candela::host {
+
+namespace {
+
+BundleStoreOptions bundle_options(const std::filesystem::path& folder, const Config& config) {
+    BundleStoreOptions options;
+    options.folder = folder / "bundles";
+    options.bytes_max = config.size_bytes("bundles_size_max");
+    options.keep = config.duration("bundle_keep");
+    options.signers = config.strings("signers");
+    options.limits.bundle_bytes_max = config.size_bytes("bundle_size_max");
+    return options;
+}
+
+LogShipper::Limits log_limits(const Config& config) {
+    LogShipper::Limits limits;
+    limits.all_bytes_max = config.size_bytes("log_buffer");
+    limits.instance_bytes_max = std::min(limits.instance_bytes_max, limits.all_bytes_max);
+    return limits;
+}
+
+struct Found {
+    std::string run_id;
+    size_t leftovers = 0;
+};
+
+// The file that we were started from, also after an upgrade has replaced it.
+std::string own_executable() { return "/proc/self/exe"; }
+
+std::string service_path() {
+    const char* path = std::getenv("PATH");
+    if (path != nullptr && path[0] != '\0') return path;
+    return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}
+
+}  // namespace
+
+Host::Host(NodeContext& context, const Config& config)
+    : context_(context),
+      log_(context.log),
+      folder_(context.node.data_dir / "host"),
+      leftover_grace_(config.duration("leftover_grace")),
+      client_(context.make_bus_client(context.loop, "host")),
+      driver_(context.loop),
+      ports_(static_cast<uint16_t>(config.integer("ports_first")),
+             static_cast<uint16_t>(config.integer("ports_last")), context.loop.random()),
+      logs_(context.loop, context.node.name, log_limits(config),
+            [this](std::string_view subject, std::string_view payload) {
+                return send_logs(subject, payload);
+            }),
+      bundles_(context.loop, *this, bundle_options(folder_, config), log_),
+      credentials_(context.loop, *this, context.node.name, log_),
+      preparer_(context.loop, bundles_, credentials_, folder_ / "run", log_),
+      jobs_(context.loop, folder_ / "jobs", log_),
+      instances_{context.loop, driver_,          preparer_,           ports_, logs_, log_,
+                 context.node.name, std::string(config.string("bus_url")), "", own_executable(),
+                 service_path()},
+      supervisor_(instances_, jobs_, static_cast<size_t>(config.integer("instances_max")),
+                  [this] { on_change(); }),
+      tunnels_(context.loop,
+               [this](std::string_view name) -> std::optional<uint16_t> {
+                   const Instance* instance = supervisor_.find(name);
+                   if (instance == nullptr || instance->pid() == 0) return std::nullopt;
+                   return instance->port();
+               },
+               log_),
+      puller_(context.loop, *client_, context.node.name, context.node.boot_id,
+              folder_ / "assignments", log_,
+              [this](const proto::Assignments& assignments) { on_assignments(assignments); }),
+      collect_timer_(context.loop.timers(), [this] { collect(); }),
+      instances_max_(static_cast<uint32_t>(config.integer("instances_max"))) {}
+
+Host::~Host() = default;
+
+Task<Result<>> Host::start() {
+    CO_TRY(co_await prepare_folder());
+    client_->on_state([this](bus::ClientState state) {
+        if (state == bus::ClientState::kConnected) puller_.pull_soon();
+    });
+    CO_TRY(tunnels_.start(*client_, context_.node.name));
+    CO_TRY(puller_.start());
+    collect_timer_.start(kCollectInterval);
+    heartbeat_ = context_.heartbeats.add(*this);
+    co_return Result<>();
+}
+
+Task<Result<>> Host::prepare_folder() {
+    auto work = [folder = folder_, grace = leftover_grace_]() -> Result<Found> {
+        CANDELA_TRY(make_directories(folder / "run", 0700));
+        Found found;
+        CANDELA_TRY_ASSIGN(found.run_id, load_run_id(folder));
+        CANDELA_TRY_ASSIGN(found.leftovers,
+                           end_leftovers(found.run_id, read_records(folder / "run"), grace));
+        return found;
+    };
+    auto found = co_await offload(context_.loop, std::move(work));
+    if (!found) co_return fail(found.error().in("host"));
+    CO_TRY(jobs_.load());
+    CO_TRY(bundles_.open());
+    instances_.run_id = found->run_id;
+    if (found->leftovers > 0) log_.warn("leftovers_ended", {{"processes", found->leftovers}});
+    co_return Result<>();
+}
+
+void Host::on_assignments(const proto::Assignments& assignments) {
+    const bool is_first = assignments_.version == 0;
+    assignments_ = assignments;
+    if (is_first) {
+        std::set<std::string> names;
+        for (const proto::InstanceSpec& spec : assignments.instances) names.insert(spec.instance);
+        preparer_.keep_only(names);
+    }
+    supervisor_.apply(assignments);
+    on_change();
+}
+
+void Host::on_change() {
+    context_.heartbeats.beat_soon();
+    std::set<std::string> wanted = supervisor_.bundles();
+    for (const proto::InstanceSpec& spec : assignments_.instances) wanted.insert(spec.bundle);
+    bundles_.set_wanted(std::move(wanted));
+}
+
+void Host::collect() {
+    bundles_.collect();
+    collect_timer_.start(kCollectInterval);
+}
+
+void Host::add_to_heartbeat(proto::NodeHeartbeat& beat) {
+    beat.assignments_version = puller_.version();
+    beat.instances_max = instances_max_;
+    beat.instances = supervisor_.statuses();
+    beat.instances_complete = puller_.has_assignments();
+}
+
+Task<Result<proto::BundleChunk>> Host::read(proto::BundleRead request) {
+    auto reply = co_await client_->request(std::string(proto::kBundleSubject), proto::encode(request),
+                                           kBundleReadTimeout);
+    if (!reply) co_return fail(reply.error());
+    co_return proto::decode_bundle_chunk(reply->payload);
+}
+
+Task<Result<proto::Credential>> Host::issue(proto::CredentialRequest request) {
+    // Nobody would be served by waiting: it is asked for again soon.
+    if (!client_->is_connected()) co_return fail(Code::kUnreachable, "the bus is away");
+    auto reply = co_await client_->request(std::string(proto::kCredentialSubject),
+                                           proto::encode(request), kCredentialTimeout);
+    if (!reply) co_return fail(reply.error());
+    co_return proto::decode_credential(reply->payload);
+}
+
+bool Host::send_logs(std::string_view subject, std::string_view payload) {
+    // Half of what the client queues is left to heartbeats and tunnels.
+    constexpr size_t kPendingBytesMax = 4 << 20;
+    if (!client_->is_connected() || client_->pending_bytes() > kPendingBytesMax) return false;
+    return client_->publish(subject, payload).has_value();
+}
+
+Task<Result<>> Host::reload(const Config& config) {
+    instances_max_ = static_cast<uint32_t>(config.integer("instances_max"));
+    supervisor_.set_instances_max(instances_max_);
+    on_change();
+    co_return Result<>();
+}
+
+Task<void> Host::drain(MonoTime deadline) {
+    is_draining_ = true;
+    co_await supervisor_.drain(deadline);
+    logs_.flush();
+}
+
+RoleStatus Host::status() const {
+    RoleStatus status;
+    status.ready = puller_.has_assignments() && !is_draining_;
+    if (is_draining_) status.detail = "stopping its instances";
+    else if (!client_->is_connected()) status.detail = "the bus is away: " + client_->last_error();
+    else if (!puller_.has_assignments()) status.detail = "waiting for the lighthouse";
+    else status.detail = fmt::format("{} instances", supervisor_.running_count());
+    return status;
+}
+
+}  // namespace candela::host

@@ -1,0 +1,76 @@
+#pragma once
+
+// The host role's parts, put together (role.h says what it is).
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "assignment_puller.h"
+#include "bundle_store.h"
+#include "credentials.h"
+#include "host_preparer.h"
+#include "instance.h"
+#include "job_records.h"
+#include "log_shipper.h"
+#include "node/heartbeat.h"
+#include "node/role.h"
+#include "ports.h"
+#include "process_driver.h"
+#include "supervisor.h"
+#include "tunnels.h"
+
+namespace candela::host {
+
+class Host final : public Role,
+                   private HeartbeatPart,
+                   private BundleSource,
+                   private CredentialIssuer {
+public:
+    Host(NodeContext& context, const Config& config);
+    ~Host() override;
+
+    Task<Result<>> start() override;
+    Task<Result<>> reload(const Config& config) override;
+    Task<void> drain(MonoTime deadline) override;
+    RoleStatus status() const override;
+
+    static constexpr Duration kBundleReadTimeout = 10s;
+    static constexpr Duration kCredentialTimeout = 5s;
+    static constexpr Duration kCollectInterval = 30s;
+
+private:
+    void add_to_heartbeat(proto::NodeHeartbeat& beat) override;
+    Task<Result<proto::BundleChunk>> read(proto::BundleRead request) override;
+    Task<Result<proto::Credential>> issue(proto::CredentialRequest request) override;
+
+    Task<Result<>> prepare_folder();
+    void on_assignments(const proto::Assignments& assignments);
+    void on_change();
+    bool send_logs(std::string_view subject, std::string_view payload);
+    void collect();
+
+    NodeContext& context_;
+    Logger log_;
+    std::filesystem::path folder_;
+    Duration leftover_grace_;
+    std::unique_ptr<bus::Client> client_;
+    ProcessDriver driver_;
+    Ports ports_;
+    LogShipper logs_;
+    BundleStore bundles_;
+    Credentials credentials_;
+    HostPreparer preparer_;
+    JobRecords jobs_;
+    InstanceContext instances_;
+    Supervisor supervisor_;
+    Tunnels tunnels_;
+    AssignmentPuller puller_;
+    Timer collect_timer_;
+    uint32_t instances_max_;
+    bool is_draining_ = false;
+    proto::Assignments assignments_;   // the newest
+    HeartbeatRegistration heartbeat_;  // last: goes first
+};
+
+}  // namespace candela::host

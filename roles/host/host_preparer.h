@@ -1,0 +1,37 @@
+#pragma once
+
+// Prepares instances of this host: bundle and credential at the same time, and the instance's own folders
+// in DIR/host/run/<instance>/. Lives on the control loop.
+
+#include <filesystem>
+#include <set>
+#include <string>
+
+#include "base/log.h"
+#include "bundle_store.h"
+#include "credentials.h"
+#include "loop/loop.h"
+#include "preparer.h"
+
+namespace candela::host {
+
+class HostPreparer final : public Preparer {
+public:
+    HostPreparer(Loop& loop, BundleStore& bundles, Credentials& credentials,
+                 std::filesystem::path run_folder, Logger log);
+
+    Task<Result<Prepared>> prepare(proto::InstanceSpec spec) override;
+    void on_started(const std::string& instance, int pid) override;
+    void clean_up(const std::string& instance) override;
+    // Removes what instances of an earlier life left that are not among these.
+    void keep_only(const std::set<std::string>& instances);
+
+private:
+    Loop& loop_;
+    BundleStore& bundles_;
+    Credentials& credentials_;
+    std::filesystem::path run_folder_;
+    Logger log_;
+};
+
+}  // namespace candela::host

@@ -1,0 +1,235 @@
+#include "instance.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/text.h"
+
+namespace candela::host {
+
+using proto::LogStream;
+
+namespace {
+
+Duration millis(uint64_t count) {
+    return std::chrono::milliseconds(static_cast<int64_t>(std::min<uint64_t>(count, 1'000'000'000)));
+}
+
+InstanceMachine::Settings settings_of(const proto::InstanceSpec& spec) {
+    InstanceMachine::Settings settings;
+    settings.is_job = spec.kind == "job";
+    settings.has_probe = spec.probe.kind != proto::ProbeKind::kNone;
+    settings.probe_interval = std::max(millis(spec.probe.interval_ms), Duration(10ms));
+    settings.start_timeout = std::max(millis(spec.probe.start_timeout_ms), Duration(100ms));
+    settings.grace = millis(spec.stop_grace_ms);
+    return settings;
+}
+
+}  // namespace
+
+Instance::Instance(InstanceContext& context, proto::InstanceSpec spec, OnChange on_change)
+    : context_(context),
+      spec_(std::move(spec)),
+      on_change_(std::move(on_change)),
+      machine_(settings_of(spec_), context.loop.random()),
+      channel_(context.logs.open(spec_)),
+      stdout_lines_([this](std::string_view line) { on_line(LogStream::kStdout, line); }),
+      stderr_lines_([this](std::string_view line) { on_line(LogStream::kStderr, line); }),
+      phase_timer_(context.loop.timers(),
+                   [this] { perform(machine_.on_timer(InstanceMachine::Timer::kPhase)); }),
+      probe_timer_(context.loop.timers(),
+                   [this] { perform(machine_.on_timer(InstanceMachine::Timer::kProbe)); }),
+      healthy_timer_(context.loop.timers(),
+                     [this] { perform(machine_.on_timer(InstanceMachine::Timer::kHealthy)); }),
+      prepare_timer_(context.loop.timers(), [this] { on_prepared(); }),
+      change_timer_(context.loop.timers(), [this] { on_change_(*this); }) {
+    prober_ = std::make_unique<Prober>(context.loop, context.driver, spec_.probe, [this](ProbeResult r) {
+        perform(machine_.on_probe(r.is_well, r.answer));
+    });
+}
+
+Instance::~Instance() { release_port(); }
+
+void Instance::start() { perform(machine_.start()); }
+
+void Instance::resume_ended(int exit_code) { perform(machine_.resume_ended(exit_code)); }
+
+void Instance::refuse(std::string cause) { perform(machine_.refuse(std::move(cause))); }
+
+void Instance::stop() { perform(machine_.stop()); }
+
+void Instance::update(const proto::InstanceSpec& spec) {
+    spec_.epoch = spec.epoch;
+    spec_.draining = spec.draining;
+    spec_.desired = spec.desired;
+    if (spec.draining) perform(machine_.set_draining());
+    if (spec.desired == proto::Desired::kStop) stop();
+}
+
+// Actions may lead to events at once (a spawn that fails): those wait for their turn.
+void Instance::perform(InstanceMachine::Actions actions) {
+    actions_.insert(actions_.end(), actions.begin(), actions.end());
+    if (is_performing_) return;
+    is_performing_ = true;
+    while (!actions_.empty()) {
+        const InstanceMachine::Action action = actions_.front();
+        actions_.pop_front();
+        perform_one(action);
+    }
+    is_performing_ = false;
+}
+
+Timer& Instance::timer(InstanceMachine::Timer which) {
+    switch (which) {
+        case InstanceMachine::Timer::kProbe: return probe_timer_;
+        case InstanceMachine::Timer::kHealthy: return healthy_timer_;
+        default: return phase_timer_;
+    }
+}
+
+void Instance::perform_one(const InstanceMachine::Action& action) {
+    using Do = InstanceMachine::Do;
+    switch (action.what) {
+        case Do::kPrepare: tasks_.spawn(prepare()); break;
+        case Do::kSpawn: spawn(); break;
+        case Do::kProbe: prober_->start(port_, start_request()); break;
+        case Do::kTerminate:
+            prober_->cancel();
+            if (running_ != nullptr) running_->terminate();
+            break;
+        case Do::kKill:
+            prober_->cancel();
+            if (running_ != nullptr) running_->kill();
+            break;
+        case Do::kSetTimer: timer(action.timer).start(action.delay); break;
+        case Do::kStopTimer: timer(action.timer).stop(); break;
+        case Do::kReport: change_timer_.start(Duration(0)); break;
+        case Do::kCleanUp:
+            tasks_.cancel();
+            prepare_timer_.stop();
+            release_port();
+            context_.preparer.clean_up(spec_.instance);
+            break;
+    }
+}
+
+Task<void> Instance::prepare() {
+    auto result = co_await context_.preparer.prepare(spec_);
+    prepare_result_.emplace(std::move(result));
+    // What follows may end the instance, and with it this flow.
+    prepare_timer_.start(Duration(0));
+}
+
+void Instance::on_prepared() {
+    const auto result = std::exchange(prepare_result_, std::nullopt);
+    if (!result) return;
+    if (!*result) {
+        say(fmt::format("can't be prepared: {}", result->error().message()));
+        return perform(machine_.on_prepare_failed(result->error()));
+    }
+    prepared_ = **result;
+    perform(machine_.on_prepared());
+}
+
+void Instance::release_port() {
+    if (port_ != 0) context_.ports.give_back(port_);
+    port_ = 0;
+}
+
+void Instance::spawn() {
+    release_port();
+    auto port = context_.ports.take();
+    if (!port) return perform(machine_.on_spawn_failed(port.error()));
+    port_ = *port;
+    auto running = context_.driver.start(start_request(), *this);
+    if (!running) {
+        say(fmt::format("can't be started: {}", running.error().message()));
+        return perform(machine_.on_spawn_failed(running.error()));
+    }
+    running_ = std::move(*running);
+    started_at_ms_ = static_cast<uint64_t>(unix_millis(context_.loop.wall()));
+    context_.log.info("instance_started", {{"instance", spec_.instance}, {"service", spec_.service},
+                                           {"pid", running_->pid()}, {"port", port_}});
+    context_.preparer.on_started(spec_.instance, running_->pid());
+    perform(machine_.on_spawned());
+}
+
+StartRequest Instance::start_request() const {
+    StartRequest request;
+    request.command = spec_.command;
+    if (spec_.kind == "static") {
+        request.command = {context_.executable, "serve-static", spec_.root.empty() ? "." : spec_.root};
+    }
+    request.environment = environment();
+    if (prepared_) request.directory = prepared_->bundle_folder;
+    return request;
+}
+
+std::vector<std::string> Instance::environment() const {
+    std::map<std::string, std::string, std::less<>> variables{
+        {"PATH", context_.path}, {"LANG", "C.UTF-8"}};
+    if (prepared_) {
+        variables["HOME"] = prepared_->home_folder;
+        variables["TMPDIR"] = prepared_->temporary_folder;
+    }
+    for (const proto::EnvironmentVariable& variable : spec_.env) variables[variable.name] = variable.value;
+    // Ours come last: a service can't pretend to be another.
+    if (prepared_) variables["CANDELA_BUS_CREDS"] = prepared_->credentials_file;
+    variables["CANDELA_BUS_URL"] = context_.bus_url;
+    variables["CANDELA_INSTANCE"] = spec_.instance;
+    variables["CANDELA_NODE"] = context_.node;
+    variables["CANDELA_RELEASE"] = std::to_string(spec_.release);
+    variables["CANDELA_RUN_ID"] = context_.run_id;
+    variables["CANDELA_SERVICE"] = spec_.service;
+    variables["CANDELA_SPACE"] = spec_.space;
+    variables["HOST"] = "127.0.0.1";
+    variables["PORT"] = std::to_string(port_);
+    std::vector<std::string> out;
+    for (const auto& [name, value] : variables) out.push_back(fmt::format("{}={}", name, value));
+    return out;
+}
+
+void Instance::on_output(OutputKind kind, std::string_view bytes) {
+    (kind == OutputKind::kStdout ? stdout_lines_ : stderr_lines_).feed(bytes);
+}
+
+void Instance::on_exit(const ExitStatus& status) {
+    stdout_lines_.finish();
+    stderr_lines_.finish();
+    say(fmt::format("ended with {}", status.to_string()));
+    context_.log.info("instance_ended", {{"instance", spec_.instance}, {"service", spec_.service},
+                                         {"status", status.to_string()}});
+    // We are within its callback: it goes when that has returned.
+    context_.loop.defer([ended = std::move(running_)]() mutable { ended.reset(); });
+    perform(machine_.on_exit(status));
+}
+
+void Instance::on_line(LogStream stream, std::string_view line) {
+    channel_->add(stream, line);
+    if (tail_.size() == kTailLines) tail_.pop_front();
+    tail_.emplace_back(line.substr(0, kTailLineMax));
+}
+
+void Instance::say(std::string_view text) { channel_->add(LogStream::kHost, text); }
+
+proto::InstanceStatus Instance::status() const {
+    proto::InstanceStatus status;
+    status.instance = spec_.instance;
+    status.state = machine_.state();
+    status.port = running_ != nullptr ? port_ : 0;
+    status.pid = static_cast<uint32_t>(pid());
+    status.restarts = machine_.restarts();
+    status.last_exit = machine_.last_exit();
+    status.cause = machine_.cause().substr(0, proto::kTextBytesMax / 4);
+    status.probe_answer = machine_.probe_answer().substr(0, proto::kNameBytesMax);
+    status.exit_code = machine_.exit_code();
+    status.started_at = started_at_ms_;
+    status.epoch = spec_.epoch;
+    // The lines that tell why: not of those that are well.
+    const bool is_troubled = status.state == proto::InstanceState::kFailed ||
+                             (status.state == proto::InstanceState::kStarting && status.restarts > 0);
+    if (is_troubled) status.log_tail.assign(tail_.begin(), tail_.end());
+    return status;
+}
+
+}  // namespace candela::host

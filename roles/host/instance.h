@@ -1,0 +1,111 @@
+#pragma once
+
+// One instance: carries out what its InstanceMachine decides, by the driver, the prober and the preparer,
+// and collects its output. Owned by the Supervisor; lives on the control loop.
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/log.h"
+#include "driver.h"
+#include "instance_machine.h"
+#include "line_splitter.h"
+#include "log_shipper.h"
+#include "loop/flow.h"
+#include "ports.h"
+#include "preparer.h"
+#include "prober.h"
+
+namespace candela::host {
+
+// What all instances of a host share. Outlives them.
+struct InstanceContext {
+    Loop& loop;
+    Driver& driver;
+    Preparer& preparer;
+    Ports& ports;
+    LogShipper& logs;
+    Logger log;
+    std::string node;
+    std::string bus_url;     // as services see it
+    std::string run_id;      // of this data folder, by which leftovers are known
+    std::string executable;  // candela's own, for static services
+    std::string path;        // $PATH of services
+};
+
+class Instance final : private RunningHandler {
+public:
+    // Called after each change of state, never from within a call of Instance's methods; it must not
+    // destroy the instance.
+    using OnChange = std::function<void(Instance&)>;
+
+    Instance(InstanceContext& context, proto::InstanceSpec spec, OnChange on_change);
+    ~Instance();
+    Instance(const Instance&) = delete;
+    Instance& operator=(const Instance&) = delete;
+
+    void start();
+    // Of a job that an earlier life of this host has run to its end.
+    void resume_ended(int exit_code);
+    // It will never run here; `cause` says why.
+    void refuse(std::string cause);
+    // Takes on the wishes of a newer assignment: draining, stop, epoch. What runs is never changed.
+    void update(const proto::InstanceSpec& spec);
+    void stop();
+
+    const proto::InstanceSpec& spec() const { return spec_; }
+    const InstanceMachine& machine() const { return machine_; }
+    bool is_over() const { return machine_.is_over(); }
+    uint16_t port() const { return port_; }
+    int pid() const { return running_ != nullptr ? running_->pid() : 0; }
+    proto::InstanceStatus status() const;
+
+    static constexpr size_t kTailLines = 20;
+    static constexpr size_t kTailLineMax = 512;  // bytes of one line of it
+
+private:
+    void perform(InstanceMachine::Actions actions);
+    void perform_one(const InstanceMachine::Action& action);
+    Task<void> prepare();
+    void on_prepared();
+    void spawn();
+    StartRequest start_request() const;
+    std::vector<std::string> environment() const;
+    Timer& timer(InstanceMachine::Timer which);
+    void release_port();
+    void on_line(proto::LogStream stream, std::string_view line);
+    // What the host itself has to say in the instance's log.
+    void say(std::string_view text);
+
+    void on_output(OutputKind kind, std::string_view bytes) override;
+    void on_exit(const ExitStatus& status) override;
+
+    InstanceContext& context_;
+    proto::InstanceSpec spec_;
+    OnChange on_change_;
+    InstanceMachine machine_;
+    std::deque<InstanceMachine::Action> actions_;  // still to be carried out
+    bool is_performing_ = false;
+
+    std::optional<Result<Prepared>> prepare_result_;  // on its way from the flow
+    std::optional<Prepared> prepared_;
+    uint16_t port_ = 0;
+    uint64_t started_at_ms_ = 0;
+    std::unique_ptr<LogShipper::Channel> channel_;
+    std::deque<std::string> tail_;
+    LineSplitter stdout_lines_;
+    LineSplitter stderr_lines_;
+    Timer phase_timer_;
+    Timer probe_timer_;
+    Timer healthy_timer_;
+    Timer prepare_timer_;
+    Timer change_timer_;  // tells of a change, outside of every other callback
+    std::unique_ptr<Prober> prober_;
+    std::unique_ptr<Running> running_;
+    TaskGroup tasks_;
+};
+
+}  // namespace candela::host

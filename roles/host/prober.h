@@ -1,0 +1,54 @@
+#pragma once
+
+// Asks an instance once whether it is well: GET a path, connect, or run a program. Lives on one loop;
+// destroying it cancels the probe under way.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "driver.h"
+#include "loop/flow.h"
+#include "loop/loop.h"
+#include "proto/messages.h"
+
+namespace candela::host {
+
+struct ProbeResult {
+    bool is_well = false;
+    std::string answer;  // "HTTP 503", "connection refused": for people
+};
+
+class Prober {
+public:
+    using OnResult = std::function<void(ProbeResult)>;
+
+    // `driver` runs exec probes. `on_result` may destroy the Prober.
+    Prober(Loop& loop, Driver& driver, proto::Probe probe, OnResult on_result);
+    ~Prober();
+    Prober(const Prober&) = delete;
+    Prober& operator=(const Prober&) = delete;
+
+    // One probe; the result comes later, never from within this call, and within the probe's timeout.
+    // `request` says where an exec probe runs; its command is the probe's own. Not while one is under way.
+    void start(uint16_t port, StartRequest request);
+    void cancel();
+
+private:
+    class Program;
+
+    Task<void> run(uint16_t port);
+    void finish(ProbeResult result);
+    void deliver();
+
+    Loop& loop_;
+    Driver& driver_;
+    proto::Probe probe_;
+    OnResult on_result_;
+    ProbeResult result_;
+    Timer deliver_;
+    std::unique_ptr<Program> program_;
+    TaskGroup tasks_;
+};
+
+}  // namespace candela::host

@@ -1,0 +1,126 @@
+#include "supervisor.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+
+namespace candela::host {
+
+bool is_instance_name(std::string_view name) {
+    return !name.empty() && name.size() <= 128 && std::ranges::all_of(name, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+    });
+}
+
+Supervisor::Supervisor(InstanceContext& context, JobRecords& jobs, size_t instances_max,
+                       std::function<void()> on_change)
+    : context_(context), jobs_(jobs), instances_max_(instances_max), on_change_(std::move(on_change)),
+      sweep_timer_(context.loop.timers(), [this] { sweep(); }) {}
+
+Supervisor::~Supervisor() = default;
+
+void Supervisor::apply(const proto::Assignments& assignments) {
+    if (is_draining_) return;
+    assigned_.clear();
+    for (const proto::InstanceSpec& spec : assignments.instances) {
+        if (!is_instance_name(spec.instance)) {
+            context_.log.error("assignment_malformed", {{"instance", printable(spec.instance)}});
+            continue;
+        }
+        assigned_.insert(spec.instance);
+        const auto found = instances_.find(spec.instance);
+        if (found != instances_.end()) found->second->update(spec);
+        else if (spec.desired == proto::Desired::kRun) add(spec);
+    }
+    for (const auto& [name, instance] : instances_) {
+        if (!assigned_.contains(name)) instance->stop();
+    }
+    jobs_.keep_only(assigned_);
+    sweep_timer_.start(Duration(0));
+}
+
+void Supervisor::add(const proto::InstanceSpec& spec) {
+    const bool is_full = running_count() >= instances_max_;
+    auto instance = std::make_unique<Instance>(context_, spec,
+                                               [this](Instance& changed) { on_instance_change(changed); });
+    Instance& added = *instance;
+    instances_[spec.instance] = std::move(instance);
+    const auto ended = spec.kind == "job" ? jobs_.exit_code(spec.instance) : std::nullopt;
+    if (ended) added.resume_ended(*ended);
+    else if (is_full) {
+        added.refuse(fmt::format("this host runs at most {} instances ([host] instances_max)",
+                                 instances_max_));
+    } else {
+        added.start();
+        added.update(spec);  // draining already
+    }
+}
+
+void Supervisor::on_instance_change(Instance& instance) {
+    const InstanceMachine& machine = instance.machine();
+    context_.log.debug("instance_state", {{"instance", instance.spec().instance},
+                                          {"state", proto::to_string(machine.state())},
+                                          {"cause", machine.cause()}});
+    if (instance.is_over()) {
+        const bool has_run = !machine.last_exit().empty();
+        const bool was_told = instance.spec().desired == proto::Desired::kStop || is_draining_;
+        if (instance.spec().kind == "job" && has_run && !was_told) {
+            jobs_.add(instance.spec().instance, machine.exit_code());
+        }
+        sweep_timer_.start(Duration(0));
+        if (all_over()) over_.set();
+    }
+    on_change_();
+}
+
+void Supervisor::sweep() {
+    const auto gone = std::erase_if(instances_, [this](const auto& entry) {
+        return entry.second->is_over() && !assigned_.contains(entry.first);
+    });
+    if (gone > 0) on_change_();
+}
+
+const Instance* Supervisor::find(std::string_view instance) const {
+    const auto found = instances_.find(instance);
+    return found == instances_.end() ? nullptr : found->second.get();
+}
+
+std::vector<proto::InstanceStatus> Supervisor::statuses() const {
+    std::vector<proto::InstanceStatus> statuses;
+    size_t tails_bytes = 0;
+    for (const auto& [name, instance] : instances_) {
+        proto::InstanceStatus status = instance->status();
+        for (const std::string& line : status.log_tail) tails_bytes += line.size() + 4;
+        if (tails_bytes > kTailsBytesMax) status.log_tail.clear();
+        statuses.push_back(std::move(status));
+    }
+    return statuses;
+}
+
+std::set<std::string> Supervisor::bundles() const {
+    std::set<std::string> digests;
+    for (const auto& [name, instance] : instances_) {
+        if (!instance->is_over()) digests.insert(instance->spec().bundle);
+    }
+    return digests;
+}
+
+size_t Supervisor::running_count() const {
+    return static_cast<size_t>(std::ranges::count_if(
+        instances_, [](const auto& entry) { return !entry.second->is_over(); }));
+}
+
+bool Supervisor::all_over() const { return running_count() == 0; }
+
+Task<void> Supervisor::drain(MonoTime deadline) {
+    is_draining_ = true;
+    over_.reset();
+    for (const auto& [name, instance] : instances_) instance->stop();
+    if (all_over()) co_return;
+    Timer timer(context_.loop.timers(), [this] { over_.set(); });
+    timer.start(std::max(Duration(0), deadline - context_.loop.now()));
+    co_await over_.wait();
+    if (!all_over()) context_.log.warn("instances_killed", {{"count", running_count()}});
+}
+
+}  // namespace candela::host
