@@ -19,10 +19,8 @@ put() { install -D -m "$1" "$2" "$root/$3"; }
 install -D -m 755 "$build/candela" "$root/usr/bin/candela"
 strip --strip-all "$root/usr/bin/candela"
 for profile in config/*.toml; do
-    mkdir -p "$root/etc/candela"
-    packaging/packaged_profile.sh "$profile" >"$root/etc/candela/$(basename "$profile")"
+    put 644 "$profile" "etc/candela/$(basename "$profile")"
 done
-chmod 644 "$root"/etc/candela/*.toml
 for unit in packaging/systemd/*.service; do
     put 644 "$unit" "usr/lib/systemd/system/$(basename "$unit")"
 done

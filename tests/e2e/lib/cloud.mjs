@@ -14,6 +14,8 @@ export class Cloud {
   constructor(t) {
     this.t = t;
     this.dir = makeTempDir();
+    // So that neither `candela dev` nor `ctl` meets the developer's own.
+    this.env = { XDG_STATE_HOME: path.join(this.dir, 'xdg'), XDG_CONFIG_HOME: path.join(this.dir, 'xdg') };
     this.nodes = [];
     this.address = undefined;  // of the API, for ctl
     this.gatewayPort = undefined;
@@ -22,7 +24,7 @@ export class Cloud {
 
   start(name, args, options = {}) {
     const node = new Program(CANDELA, args, {
-      name, log: path.join(this.dir, `${name}.log`), ...options,
+      name, log: path.join(this.dir, `${name}.log`), ...options, env: { ...this.env, ...options.env },
     });
     this.nodes = this.nodes.filter((other) => other.name !== name).concat(node);
     return node;
@@ -51,7 +53,7 @@ export class Cloud {
   async ctl(args, { ok = true, timeout = 90_000, env, cwd } = {}) {
     const words = Array.isArray(args) ? args : args.split(' ');
     const result = await run(CANDELA, ['ctl', ...words], {
-      timeout, cwd, env: { CANDELA_ADDRESS: this.address, NO_COLOR: '1', ...env },
+      timeout, cwd, env: { ...this.env, CANDELA_ADDRESS: this.address, NO_COLOR: '1', ...env },
     });
     if (result.timedOut) throw this.explain(new Error(`ctl ${words.join(' ')}: not done within ${timeout} ms\n${result.stderr}`));
     if (ok && result.code !== 0) {
