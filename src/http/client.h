@@ -77,7 +77,11 @@ public:
 
 private:
     friend class Client;
-    explicit ClientResponse(std::unique_ptr<detail::ClientConnection> connection);
+    ClientResponse(std::shared_ptr<detail::ClientPool> pool,
+                   std::unique_ptr<detail::ClientConnection> connection);
+    void release_if_over();
+
+    std::shared_ptr<detail::ClientPool> pool_;
     std::unique_ptr<detail::ClientConnection> connection_;  // absent once the body is over
 };
 
