@@ -195,8 +195,7 @@ void FlowServer::Connection::finish_request() {
 }
 
 void FlowServer::Connection::next_request() {
-    if (peer_ended_ && held_.empty()) return remove_soon();
-    if (server_.draining) return linger();
+    if (server_.draining || (peer_ended_ && held_.empty())) return linger();
     request_.reset();
     body_.clear();
     body_complete_ = is_chunked_ = false;

@@ -154,7 +154,9 @@ TEST_CASE("server_still_answers_a_client_that_ended_its_own_direction") {
     const auto client = fixture.connect();
     client->stream->write(kGet);
     client->stream->end();
-    REQUIRE(fixture.run_until([&] { return client->ended; }));
+    REQUIRE(fixture.run_until([&] { return client->is_closed(); }));
+    INFO(client->failure);
+    CHECK(client->ended);
     CHECK(client->received.ends_with("hello"));
 }
 
