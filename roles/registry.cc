@@ -2,11 +2,14 @@
 
 #include <vector>
 
+#include "bus/role.h"
+
 namespace candela {
 
 std::span<const RoleSpec> role_table() {
     // In the order of start: the bus first, for all others talk over it.
     static const std::vector<RoleSpec> table{
+        bus_role::kRole,
     };
     return table;
 }

@@ -136,6 +136,15 @@ Result<std::string> encode_user(UserClaims claims, const KeyPair& signer, WallTi
     return sign_claims(claims, user_to_json(claims), "user", signer, now);
 }
 
+Result<std::string> encode_generic(GenericClaims claims, const KeyPair& signer, WallTime now) {
+    if (signer.kind() != KeyKind::kOperator) {
+        return fail(wrong_key("a request to remove accounts is signed by an operator"));
+    }
+    claims.subject = signer.public_key();
+    Json nats = {{"accounts", claims.accounts}};
+    return sign_claims(claims, std::move(nats), "generic", signer, now);
+}
+
 Result<OperatorClaims> decode_operator(std::string_view jwt) {
     OperatorClaims claims;
     CANDELA_TRY_ASSIGN(const Json nats, open_claims(jwt, "operator", KeyKind::kOperator,
@@ -157,6 +166,14 @@ Result<UserClaims> decode_user(std::string_view jwt) {
     CANDELA_TRY_ASSIGN(const Json nats,
                        open_claims(jwt, "user", KeyKind::kUser, KeyKind::kAccount, claims));
     CANDELA_TRY(user_from_json(nats, claims));
+    return claims;
+}
+
+Result<GenericClaims> decode_generic(std::string_view jwt) {
+    GenericClaims claims;
+    CANDELA_TRY_ASSIGN(const Json nats, open_claims(jwt, "generic", KeyKind::kOperator,
+                                                    KeyKind::kOperator, claims));
+    CANDELA_TRY_ASSIGN(claims.accounts, read_strings(nats, "accounts"));
     return claims;
 }
 

@@ -123,15 +123,22 @@ struct UserClaims : Claims {
     const std::string& account() const { return issuer_account.empty() ? issuer : issuer_account; }
 };
 
+// What an operator signs to have accounts removed ($SYS.REQ.CLAIMS.DELETE).
+struct GenericClaims : Claims {
+    std::vector<std::string> accounts;
+};
+
 // Sets id, issuer and issued_at (to `now`), and signs. kInvalid where the signer's kind may not sign it.
 Result<std::string> encode_operator(OperatorClaims claims, const KeyPair& signer, WallTime now);
 Result<std::string> encode_account(AccountClaims claims, const KeyPair& signer, WallTime now);
 Result<std::string> encode_user(UserClaims claims, const KeyPair& signer, WallTime now);
+Result<std::string> encode_generic(GenericClaims claims, const KeyPair& signer, WallTime now);
 
 // Checks form, type, that issuer and subject are keys of the right kinds, and the signature by the
 // issuer. Whether the issuer is trusted, and expiry and revocation, are the caller's to check.
 Result<OperatorClaims> decode_operator(std::string_view jwt);
 Result<AccountClaims> decode_account(std::string_view jwt);
 Result<UserClaims> decode_user(std::string_view jwt);
+Result<GenericClaims> decode_generic(std::string_view jwt);  // by an operator, about itself
 
 }  // namespace candela::auth

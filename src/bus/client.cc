@@ -56,6 +56,11 @@ void Subscription::unsubscribe() {
     core_.reset();
 }
 
+bool Subscription::is_active() const {
+    const std::shared_ptr<ClientCore> core = core_.lock();
+    return core != nullptr && core->has_subscription(sid_);
+}
+
 void Subscription::unsubscribe_after(uint64_t messages) {
     if (const std::shared_ptr<ClientCore> core = core_.lock()) {
         core->unsubscribe_after(sid_, messages);

@@ -64,7 +64,7 @@ public:
     void unsubscribe();
     // The server ends the subscription after this many messages in all.
     void unsubscribe_after(uint64_t messages);
-    bool is_active() const { return sid_ != 0 && !core_.expired(); }
+    bool is_active() const;
 
 private:
     std::weak_ptr<ClientCore> core_;

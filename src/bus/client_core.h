@@ -29,6 +29,7 @@ public:
                                Client::Handler handler);
     void unsubscribe(uint64_t sid);
     void unsubscribe_after(uint64_t sid, uint64_t messages);
+    bool has_subscription(uint64_t sid) const { return entries_.contains(sid); }
     // Tells the server of the end of all subscriptions; what is on its way is still handled.
     void unsubscribe_all();
     std::string new_inbox();

@@ -1,0 +1,415 @@
+#include "connection.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "bus/subject.h"
+#include "crypto/entropy.h"
+#include "server.h"
+
+namespace candela::bus_role {
+
+namespace {
+
+constexpr size_t kNonceBytes = 11;              // 15 characters, as nats-server's
+constexpr size_t kWriteBytesMax = 256 * 1024;   // at once; smaller steps show that a reader progresses
+constexpr size_t kWriteEarlyBytes = 64 * 1024;  // more is not kept until the round ends
+constexpr size_t kHoldBytes = 2 * 1024 * 1024;  // a backlog for which publishers wait a little
+constexpr Duration kHoldTime = 2ms;
+constexpr Duration kProgressTime = 20ms;  // a reader that took nothing for so long is not waited for
+constexpr Duration kLingerTime = 1s;      // for the client to read why it was closed
+constexpr size_t kHeldPublishersMax = 1024;
+
+char* put(char* to, std::string_view text) {
+    std::memcpy(to, text.data(), text.size());
+    return to + text.size();
+}
+
+std::string_view error_text(bus::ReadError error) {
+    switch (error) {
+        case bus::ReadError::kUnknownOperation: return "Unknown Protocol Operation";
+        case bus::ReadError::kControlLine: return "maximum control line exceeded";
+        case bus::ReadError::kPayload: return "Maximum Payload Violation";
+        case bus::ReadError::kArguments: return "";
+    }
+    return "";
+}
+
+}  // namespace
+
+Connection::Connection(Server& server, StreamPtr stream, uint64_t id)
+    : server_(server),
+      stream_(std::move(stream)),
+      id_(id),
+      peer_(stream_->peer()),
+      nonce_(crypto::random_token(kNonceBytes)),
+      // Nobody unknown makes the reader keep a payload.
+      reader_(0),
+      progress_at_(server.loop().now()),
+      timer_(server.loop().timers(), [this] { on_timer(); }),
+      expiry_(server.loop().timers(), [this] { check_login(); }),
+      hold_timer_(server.loop().timers(), [this] { resume_reading(); }) {}
+
+Connection::~Connection() { leave_account(); }
+
+void Connection::leave_account() {
+    if (!login_) return;
+    Account& account = *login_->account;
+    for (auto& [sid, subscription] : subscriptions_) account.sublist.remove(*subscription);
+    subscriptions_.clear();
+    account.connections.erase(this);
+    server_.touch(account);
+    login_.reset();
+}
+
+void Connection::start() {
+    send(server_.info_line(*this, nonce_, peer_));
+    timer_.start(server_.options().auth_timeout);
+    stream_->start(*this);
+}
+
+void Connection::refuse(std::string_view error) {
+    close(error, error);
+    stream_->start(*this);
+}
+
+void Connection::on_data(std::string_view bytes) {
+    if (closing_) return;
+    server_.counters().bytes_in += bytes.size();
+    const std::optional<bus::ReadError> error = reader_.feed(bytes, *this);
+    if (error && !closing_) on_read_error(*error);
+}
+
+void Connection::on_end() { server_.forget(*this, "the client closed the connection"); }
+
+void Connection::on_error(const Error& error) { server_.forget(*this, error.message()); }
+
+void Connection::on_drained() {
+    in_stream_ = 0;
+    progress_at_ = server_.loop().now();
+    flush();
+    if (held_publishers_.empty() || pending_bytes() > kHoldBytes / 2) return;
+    for (const uint64_t held : std::exchange(held_publishers_, {})) {
+        if (Connection* publisher = server_.find_connection(held)) publisher->resume_reading();
+    }
+}
+
+void Connection::on_read_error(bus::ReadError error) {
+    // Whoever has not logged in learns nothing but that.
+    if (!login_) {
+        close("not a login", "Authorization Violation");
+        return;
+    }
+    close("protocol error", error_text(error));
+}
+
+bool Connection::on_line(const bus::Line& line, std::string_view headers,
+                         std::string_view payload) {
+    using bus::Operation;
+    if (!login_ && line.operation != Operation::kConnect) {
+        close("not a login", "Authorization Violation");
+        return false;
+    }
+    switch (line.operation) {
+        case Operation::kPub:
+        case Operation::kHpub: on_publish(line, headers, payload); break;
+        case Operation::kSub: on_sub(line); break;
+        case Operation::kUnsub: on_unsub(line); break;
+        case Operation::kPing: send("PONG\r\n"); break;
+        case Operation::kPong: pings_unanswered_ = 0; break;
+        case Operation::kConnect: on_connect(line.text); break;
+        default: break;  // +OK, -ERR and INFO from clients mean nothing
+    }
+    return !closing_;
+}
+
+void Connection::on_connect(std::string_view text) {
+    if (login_) {  // who one is, is said once
+        send_ok();
+        return;
+    }
+    Result<ConnectOptions> options = parse_connect(text);
+    if (!options) {
+        close("CONNECT is not JSON", "Authorization Violation");
+        return;
+    }
+    options_ = std::move(*options);
+    const WallTime now = server_.loop().wall();
+    Result<Login> login = log_in(server_.accounts(), options_, nonce_, peer_, now);
+    if (!login) {
+        ++server_.counters().logins_refused;
+        server_.log().warn("bus_login_refused", {{"client", peer_.to_string()},
+                                                 {"name", printable(options_.name)},
+                                                 {"reason", login.error()}});
+        close("login refused", "Authorization Violation");
+        return;
+    }
+    if (options_.no_responders && !options_.headers) {
+        close("no_responders without headers", "no responders requires headers support");
+        return;
+    }
+    const int64_t connections_max = login->account->claims.limits.connections;
+    if (connections_max >= 0 &&
+        login->account->connections.size() >= static_cast<size_t>(connections_max)) {
+        close("account at its limit", "maximum account active connections exceeded");
+        return;
+    }
+    options_.jwt.clear();
+    login_ = std::move(*login);
+    login_->account->connections.insert(this);
+    if (login_->permissions != auth::Permissions()) {
+        permissions_ = std::make_unique<auth::PermissionSet>(login_->permissions);
+        reply_permits_.set_rule(login_->permissions.response);
+    }
+    reader_.set_payload_max(payload_max());
+    timer_.start(server_.options().ping_interval);
+    check_login();
+    server_.log().debug("bus_login", {{"client", peer_.to_string()},
+                                      {"user", login_->user_name},
+                                      {"account", login_->account->claims.name}});
+    send_ok();
+}
+
+size_t Connection::payload_max() const {
+    size_t max = server_.options().payload_max;
+    for (const int64_t limit : {login_->limits.payload, login_->account->claims.limits.payload}) {
+        if (limit >= 0) max = std::min(max, static_cast<size_t>(limit));
+    }
+    return max;
+}
+
+void Connection::on_publish(const bus::Line& line, std::string_view headers,
+                            std::string_view payload) {
+    if (line.operation == bus::Operation::kHpub && !options_.headers) {
+        close("HPUB without headers");
+        return;
+    }
+    ++server_.counters().messages_in;
+    if (options_.pedantic && !bus::is_valid_subject(line.subject)) {
+        send_error("Invalid Publish Subject");
+    }
+    Message message;
+    message.subject = line.subject;
+    message.reply = line.reply;
+    message.header_bytes = headers.size();
+    // In the input they lie one behind the other, with the line end.
+    message.body = {headers.data(), headers.size() + payload.size() + bus::kLineEnd.size()};
+    server_.publish(*login_->account, this, message);
+    if (options_.verbose && !closing_) send_ok();
+}
+
+void Connection::on_sub(const bus::Line& line) {
+    if (subscriptions_.contains(std::string(line.sid))) {  // the first one stays
+        send_ok();
+        return;
+    }
+    if (!bus::is_valid_pattern(line.subject)) {
+        send_error("Invalid Subject");
+        return;
+    }
+    if (permissions_ != nullptr && !permissions_->may_subscribe(line.subject, line.queue)) {
+        std::string text = fmt::format("Permissions Violation for Subscription to \"{}\"", line.subject);
+        if (!line.queue.empty()) text += fmt::format(" using queue \"{}\"", line.queue);
+        send_error(text);
+        return;
+    }
+    size_t limit = server_.options().subscriptions_max;
+    if (login_->limits.subscriptions >= 0) {
+        limit = std::min(limit, static_cast<size_t>(login_->limits.subscriptions));
+    }
+    const int64_t account_limit = login_->account->claims.limits.subscriptions;
+    const bool is_account_full =
+        account_limit >= 0 &&
+        login_->account->sublist.size() >= static_cast<size_t>(account_limit);
+    if (subscriptions_.size() >= limit || is_account_full) {
+        send_error("maximum subscriptions exceeded");
+        return;
+    }
+    auto subscription = std::make_unique<Subscription>();
+    subscription->connection = this;
+    subscription->subject = std::string(line.subject);
+    subscription->queue = std::string(line.queue);
+    subscription->sid = std::string(line.sid);
+    subscription->sid_between_blanks = fmt::format(" {} ", line.sid);
+    subscription->check_delivery =
+        permissions_ != nullptr && permissions_->needs_delivery_check(line.subject);
+    login_->account->sublist.insert(*subscription);
+    server_.touch(*login_->account);
+    subscriptions_.emplace(subscription->sid, std::move(subscription));
+    send_ok();
+}
+
+void Connection::on_unsub(const bus::Line& line) {
+    const int64_t max = line.max.empty() ? 0 : bus::parse_count(line.max);
+    if (max < 0) {
+        close("UNSUB with a bad count");
+        return;
+    }
+    const auto found = subscriptions_.find(std::string(line.sid));
+    if (found != subscriptions_.end()) {
+        Subscription& subscription = *found->second;
+        subscription.max = static_cast<uint64_t>(max);
+        if (subscription.delivered >= subscription.max) remove_subscription(subscription);
+    }
+    send_ok();
+}
+
+void Connection::remove_subscription(Subscription& subscription) {
+    login_->account->sublist.remove(subscription);
+    server_.touch(*login_->account);
+    subscriptions_.erase(subscriptions_.find(subscription.sid));
+}
+
+bool Connection::deliver(Subscription& subscription, const Message& message,
+                         std::string_view tail, std::string_view tail_without_headers) {
+    if (closing_) return false;
+    if (subscription.check_delivery && !permissions_->may_receive(message.subject)) return false;
+    std::string_view body = message.body;
+    bool has_headers = message.header_bytes != 0;
+    if (has_headers && !options_.headers) {  // this client does not know them
+        has_headers = false;
+        body.remove_prefix(message.header_bytes);
+        tail = tail_without_headers;
+    }
+    const size_t size = 5 + message.subject.size() + subscription.sid_between_blanks.size() +
+                        tail.size() + body.size();
+    if (pending_bytes() + size > server_.options().pending_bytes_max) {
+        ++server_.counters().slow_consumers;
+        server_.log().warn("bus_slow_consumer", {{"client", peer_.to_string()},
+                                                 {"name", printable(options_.name)},
+                                                 {"pending_bytes", pending_bytes()}});
+        close("slow consumer");
+        return false;
+    }
+    char* to = out_.prepare(size);
+    to = put(to, has_headers ? "HMSG " : "MSG ");
+    to = put(to, message.subject);
+    to = put(to, subscription.sid_between_blanks);
+    to = put(to, tail);
+    to = put(to, body);
+    out_.commit(to);
+    ++subscription.delivered;
+    if (!message.reply.empty() && reply_permits_.is_active()) {
+        reply_permits_.note(message.reply, server_.loop().now());
+    }
+    if (in_stream_ == 0 && out_.size() >= kWriteEarlyBytes) flush();
+    server_.mark_dirty(*this);
+    return true;
+}
+
+void Connection::send(std::string_view text) {
+    if (closing_) return;
+    out_.append(text);
+    server_.mark_dirty(*this);
+}
+
+void Connection::send_error(std::string_view text) { send(fmt::format("-ERR '{}'\r\n", text)); }
+
+void Connection::send_ok() {
+    if (options_.verbose) send("+OK\r\n");
+}
+
+void Connection::close(std::string_view reason, std::string_view error) {
+    if (closing_) return;
+    if (!error.empty()) send_error(error);
+    closing_ = true;
+    close_reason_ = std::string(reason);
+    lingers_ = !error.empty();
+    server_.mark_closing(*this);
+}
+
+bool Connection::start_linger() {
+    if (!lingers_) return false;
+    // A socket that is closed while the client still sends is reset, and the reason would be lost with it.
+    stream_->write(out_.front(SIZE_MAX));
+    out_.consume(out_.size());
+    stream_->end();
+    timer_.start(kLingerTime);
+    expiry_.stop();
+    resume_reading();
+    return true;
+}
+
+void Connection::flush() {
+    while (in_stream_ == 0 && !out_.empty()) {
+        const std::string_view bytes = out_.front(kWriteBytesMax);
+        server_.counters().bytes_out += bytes.size();
+        stream_->write(bytes);
+        in_stream_ = stream_->queued_bytes();
+        out_.consume(bytes.size());
+        if (in_stream_ == 0) progress_at_ = server_.loop().now();
+        else server_.note_backlog();
+    }
+}
+
+void Connection::on_timer() {
+    if (closing_) {
+        server_.forget(*this, close_reason_);
+        return;
+    }
+    if (!login_) {
+        close("no login in time", "Authentication Timeout");
+        return;
+    }
+    if (pings_unanswered_ >= server_.options().pings_unanswered_max) {
+        close("stale", "Stale Connection");
+        return;
+    }
+    ++pings_unanswered_;
+    send("PING\r\n");
+    timer_.start(server_.options().ping_interval);
+}
+
+void Connection::check_login() {
+    if (!login_ || closing_) return;
+    const WallTime now = server_.loop().wall();
+    if (const auto reason = reason_to_end(*login_, now)) {
+        close(*reason, *reason);
+        return;
+    }
+    int64_t expires_at = login_->expires_at;
+    const int64_t account_expires_at = login_->account->claims.expires_at;
+    if (expires_at == 0 || (account_expires_at != 0 && account_expires_at < expires_at)) {
+        expires_at = account_expires_at;
+    }
+    if (expires_at == 0) return;
+    // Wall clocks jump: a far end is looked at again and again.
+    const WallTime end(std::chrono::seconds(std::min(expires_at, unix_seconds(now) + 60)));
+    expiry_.start(end - now);
+}
+
+void Connection::check_backlog() {
+    if (closing_ || pending_bytes() == 0) return;
+    if (server_.loop().now() - progress_at_ < server_.options().write_deadline) return;
+    ++server_.counters().slow_consumers;
+    server_.log().warn("bus_slow_consumer", {{"client", peer_.to_string()},
+                                             {"name", printable(options_.name)},
+                                             {"pending_bytes", pending_bytes()}});
+    close("took nothing for too long");
+}
+
+bool Connection::wants_publisher_to_wait(MonoTime now) const {
+    return pending_bytes() > kHoldBytes && in_stream_ != 0 && now - progress_at_ < kProgressTime;
+}
+
+void Connection::hold_publisher(Connection& publisher) {
+    if (held_publishers_.size() >= kHeldPublishersMax) return;
+    held_publishers_.push_back(publisher.id());
+    publisher.pause_reading();
+}
+
+void Connection::pause_reading() {
+    if (is_held_ || closing_) return;
+    is_held_ = true;
+    stream_->pause();
+    hold_timer_.start(kHoldTime);
+}
+
+void Connection::resume_reading() {
+    if (!is_held_) return;
+    is_held_ = false;
+    hold_timer_.stop();
+    stream_->resume();
+}
+
+}  // namespace candela::bus_role

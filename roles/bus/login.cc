@@ -1,0 +1,163 @@
+#include "login.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "base/text.h"
+
+namespace candela::bus_role {
+
+namespace {
+
+constexpr size_t kTextMax = 256;  // of what a client calls itself
+
+struct Network {
+    std::array<uint8_t, 16> bytes{};
+    unsigned bits = 0;
+    int family = 0;
+};
+
+std::optional<Network> parse_ip(std::string_view text) {
+    Network out;
+    const std::string terminated(text);
+    if (::inet_pton(AF_INET, terminated.c_str(), out.bytes.data()) == 1) {
+        out.family = AF_INET;
+        out.bits = 32;
+    } else if (::inet_pton(AF_INET6, terminated.c_str(), out.bytes.data()) == 1) {
+        out.family = AF_INET6;
+        out.bits = 128;
+    } else {
+        return std::nullopt;
+    }
+    return out;
+}
+
+bool is_within(const Network& address, std::string_view cidr) {
+    const auto pair = split_once(cidr, '/');
+    if (!pair) return false;
+    const std::optional<Network> network = parse_ip(pair->first);
+    const Result<uint64_t> bits = parse_uint(pair->second);
+    if (!network || !bits || *bits > network->bits || network->family != address.family) return false;
+    for (unsigned bit = 0; bit < *bits; ++bit) {
+        const auto mask = static_cast<uint8_t>(0x80 >> (bit % 8));
+        if ((network->bytes[bit / 8] & mask) != (address.bytes[bit / 8] & mask)) return false;
+    }
+    return true;
+}
+
+// A user bound to networks comes over TCP from one of them, or not at all.
+bool may_come_from(const std::vector<std::string>& networks, const Address& peer) {
+    if (networks.empty()) return true;
+    if (peer.kind != Address::Kind::kTcp) return false;
+    const std::optional<Network> address = parse_ip(peer.host);
+    return address && std::any_of(networks.begin(), networks.end(), [&](const std::string& cidr) {
+               return is_within(*address, cidr);
+           });
+}
+
+bool may_connect_by(const std::vector<std::string>& types) {
+    return types.empty() || std::any_of(types.begin(), types.end(), [](const std::string& type) {
+               return ascii_iequals(type, "STANDARD");
+           });
+}
+
+bool is_unrestricted(const auth::Permissions& permissions) {
+    return permissions == auth::Permissions();
+}
+
+// Permissions and limits come from the user, from the scope of the key that signed it, or, where the user
+// has no permissions, from the account's defaults.
+Result<> apply_permissions(const auth::UserClaims& user, const Account& account, Login& login,
+                           bool& bearer) {
+    const auth::AccountSigningKey* key = account.claims.find_signing_key(user.issuer);
+    if (user.issuer != account.key() && key == nullptr) {
+        return fail(Code::kDenied, "the user is not signed by a key of its account");
+    }
+    if (key != nullptr && key->scope) {
+        if (!user.scoped) {
+            return fail(Code::kDenied, "a user under a scoped key has permissions of its own");
+        }
+        login.permissions = key->scope->permissions;
+        login.limits = key->scope->limits;
+        bearer = key->scope->bearer_token;
+        return {};
+    }
+    login.permissions = is_unrestricted(user.permissions) ? account.claims.default_permissions
+                                                          : user.permissions;
+    login.limits = user.limits;
+    bearer = user.bearer_token;
+    return {};
+}
+
+}  // namespace
+
+Result<ConnectOptions> parse_connect(std::string_view text) {
+    CANDELA_TRY_ASSIGN(const Json json, parse_json(text));
+    if (!json.is_object()) return fail(Code::kInvalid, "CONNECT without an object");
+    ConnectOptions out;
+    out.jwt = json_string_or(json, "jwt");
+    out.signature = json_string_or(json, "sig");
+    out.name = json_string_or(json, "name").substr(0, kTextMax);
+    out.language = json_string_or(json, "lang").substr(0, kTextMax);
+    out.version = json_string_or(json, "version").substr(0, kTextMax);
+    out.verbose = json_bool_or(json, "verbose", false);
+    out.pedantic = json_bool_or(json, "pedantic", false);
+    out.echo = json_bool_or(json, "echo", true);
+    out.headers = json_bool_or(json, "headers", false);
+    out.no_responders = json_bool_or(json, "no_responders", false);
+    out.protocol = json_int_or(json, "protocol", 0);
+    return out;
+}
+
+std::optional<std::string_view> reason_to_end(const Login& login, WallTime now) {
+    const auth::AccountClaims& account = login.account->claims;
+    if (login.expires_at != 0 && login.expires_at <= unix_seconds(now)) {
+        return "User Authentication Expired";
+    }
+    if (account.is_expired(now)) return "Account Authentication Expired";
+    if (account.is_revoked(login.user_key, login.issued_at)) return "User Authentication Revoked";
+    const bool is_signed =
+        login.issuer == account.subject || account.find_signing_key(login.issuer) != nullptr;
+    if (!is_signed) return "Authorization Violation";
+    return std::nullopt;
+}
+
+Result<Login> log_in(Accounts& accounts, const ConnectOptions& options, std::string_view nonce,
+                     const Address& peer, WallTime now) {
+    if (options.jwt.empty()) return fail(Code::kDenied, "no credentials");
+    Result<auth::UserClaims> user = auth::decode_user(options.jwt);
+    if (!user) return fail(Code::kDenied, "{}", user.error().message());
+    Login login;
+    login.account = accounts.find(user->account());
+    if (login.account == nullptr) return fail(Code::kDenied, "the user's account is not known here");
+    bool bearer = false;
+    CANDELA_TRY(apply_permissions(*user, *login.account, login, bearer));
+    login.user_key = user->subject;
+    login.user_name = user->name;
+    login.issuer = user->issuer;
+    login.issued_at = user->issued_at;
+    login.expires_at = user->expires_at;
+    if (user->not_before > unix_seconds(now)) return fail(Code::kDenied, "the user is not valid yet");
+    if (const auto reason = reason_to_end(login, now)) return fail(Code::kDenied, "{}", *reason);
+    if (!bearer && !auth::verify_text(user->subject, nonce, options.signature)) {
+        return fail(Code::kDenied, "the signature over the nonce is not the user's");
+    }
+    if (!may_come_from(user->source_networks, peer)) {
+        return fail(Code::kDenied, "the user may not come from {}", peer.to_string());
+    }
+    if (!may_connect_by(user->allowed_connection_types)) {
+        return fail(Code::kDenied, "the user may not connect in this way");
+    }
+    if (user->has_times) {
+        return fail(Code::kDenied, "the user is bound to hours of the day, which are not supported");
+    }
+    return login;
+}
+
+}  // namespace candela::bus_role

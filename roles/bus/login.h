@@ -1,0 +1,53 @@
+#pragma once
+
+// Who a connection is: the check of CONNECT against operator, account and user JWT, as nats-server does it in
+// operator mode. Pure, but for the accounts that it reads.
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "accounts.h"
+#include "auth/permissions.h"
+#include "base/time.h"
+#include "loop/address.h"
+
+namespace candela::bus_role {
+
+// What CONNECT says, apart from who it is.
+struct ConnectOptions {
+    std::string jwt;
+    std::string signature;
+    std::string name;
+    std::string language;
+    std::string version;
+    bool verbose = false;
+    bool pedantic = false;
+    bool echo = true;
+    bool headers = false;
+    bool no_responders = false;
+    int64_t protocol = 0;
+};
+
+Result<ConnectOptions> parse_connect(std::string_view json);
+
+// A user let in.
+struct Login {
+    Account* account = nullptr;
+    std::string user_key;
+    std::string user_name;
+    std::string issuer;  // the key that signed the user
+    int64_t issued_at = 0;
+    int64_t expires_at = 0;
+    auth::Permissions permissions;
+    auth::UserLimits limits;
+};
+
+// Absent: the login is still good. Otherwise the -ERR text with which it ends.
+std::optional<std::string_view> reason_to_end(const Login& login, WallTime now);
+
+// kDenied says why, for the log; the client is told no more than 'Authorization Violation'.
+Result<Login> log_in(Accounts& accounts, const ConnectOptions& options, std::string_view nonce,
+                     const Address& peer, WallTime now);
+
+}  // namespace candela::bus_role

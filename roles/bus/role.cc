@@ -1,0 +1,181 @@
+#include "role.h"
+
+#include "base/text.h"
+#include "loop/file.h"
+#include "loop/flow.h"
+
+namespace candela::bus_role {
+
+namespace {
+
+constexpr std::string_view kInProcessName = "bus";
+constexpr Duration kDrainPoll = 20ms;
+
+const ConfigSchema& schema() {
+    static const ConfigSchema schema({
+        config_address("listen", "127.0.0.1:4222", "Where NATS clients connect."),
+        config_string("operator", "",
+                      "The operator's JWT. Default: DATA_DIR/identity/operator.jwt."),
+        config_string("accounts", "", "A folder with the JWTs of the accounts to start with. Default: "
+                                      "DATA_DIR/identity/accounts."),
+        config_size("max_payload", "1MiB", "The largest message.").range("1KiB", "64MiB"),
+        config_size("max_pending", "64MiB", "What may wait for one client; beyond it, it is closed.")
+            .range("1MiB", "1GiB"),
+        config_int("max_connections", "65536", "Clients at a time.").range("1", "1000000"),
+        config_duration("auth_timeout", "2s", "How long a client may take to log in.")
+            .range("100ms", "1m"),
+        config_duration("ping_interval", "2m", "How often a client is asked whether it is there.")
+            .range("1s", "1h"),
+    });
+    return schema;
+}
+
+void check(const Config& config, ConfigProblems& problems) {
+    if (config.size_bytes("max_payload") > config.size_bytes("max_pending") / 2) {
+        problems.add(config.position("max_payload"),
+                     "max_payload: two messages of that size do not fit into max_pending");
+    }
+}
+
+std::unique_ptr<Role> create(NodeContext& context, const Config& config) {
+    return std::make_unique<BusRole>(context, config);
+}
+
+struct Files {
+    std::string operator_jwt;
+    std::vector<std::string> accounts;
+};
+
+Result<Files> read_files(const BusConfig& config) {
+    Files out;
+    CANDELA_TRY_ASSIGN(const std::string text, read_file(config.operator_jwt));
+    out.operator_jwt = text.substr(0, text.find_last_not_of("\r\n") + 1);
+    CANDELA_TRY(make_directories(config.store, 0700));
+    for (const std::filesystem::path& folder : {config.accounts, config.store}) {
+        CANDELA_TRY_ASSIGN(const std::vector<std::string> jwts, read_jwts(folder));
+        out.accounts.insert(out.accounts.end(), jwts.begin(), jwts.end());
+    }
+    return out;
+}
+
+std::filesystem::path path_or(std::string_view text, std::filesystem::path fallback) {
+    return text.empty() ? std::move(fallback) : std::filesystem::path(text);
+}
+
+}  // namespace
+
+const RoleSpec kRole{
+    .name = "bus",
+    .summary = "The bus: a NATS server for the cloud's accounts.",
+    .schema = schema,
+    .check = check,
+    .create = create,
+};
+
+BusConfig::BusConfig(const Config& config, const NodeInfo& node)
+    : operator_jwt(path_or(config.string("operator"), node.data_dir / "identity" / "operator.jwt")),
+      accounts(path_or(config.string("accounts"), node.data_dir / "identity" / "accounts")),
+      store(node.data_dir / "bus" / "accounts") {
+    if (const Result<Address> address = Address::parse(config.string("listen"))) listen = *address;
+    options.name = node.name;
+    options.payload_max = config.size_bytes("max_payload");
+    options.pending_bytes_max = config.size_bytes("max_pending");
+    options.connections_max = static_cast<size_t>(config.integer("max_connections"));
+    options.auth_timeout = config.duration("auth_timeout");
+    options.ping_interval = config.duration("ping_interval");
+}
+
+BusRole::BusRole(NodeContext& context, const Config& config)
+    : context_(context), config_(config, context.node) {}
+
+// The services stand in the server's accounts: the server goes first, and calls none of them then.
+BusRole::~BusRole() {
+    metrics_.clear();
+    server_.reset();
+}
+
+Task<Result<>> BusRole::start() {
+    auto work = [config = config_] { return read_files(config); };
+    Result<Files> files = co_await offload(context_.loop, std::move(work));
+    if (!files) co_return fail(files.error().in("bus"));
+    Result<> opened = open(files->operator_jwt, files->accounts);
+    if (!opened) server_.reset();
+    co_return std::move(opened).in("bus");
+}
+
+Result<> BusRole::open(std::string_view operator_jwt, const std::vector<std::string>& accounts) {
+    Result<auth::OperatorClaims> claims = auth::decode_operator(operator_jwt);
+    if (!claims) return fail(claims.error().in(config_.operator_jwt.string()));
+    store_ = std::make_unique<AccountStore>(context_.loop, config_.store);
+    server_ = std::make_unique<Server>(context_.loop, config_.options, Accounts(std::move(*claims)),
+                                       context_.log);
+    for (const std::string& jwt : accounts) {
+        const Result<> put = server_->put_account(jwt);
+        if (put) continue;
+        // Of the two places one may hold what is older, or what an earlier operator had signed.
+        context_.log.debug("bus_account_skipped", {{"reason", put.error()}});
+    }
+    if (server_->accounts().system() == nullptr) {
+        return fail(Code::kNotFound, "the system account's JWT is not in {}", config_.accounts.string());
+    }
+    system_api_ = std::make_unique<SystemApi>(*server_, store_.get());
+    CANDELA_TRY(server_->listen(config_.listen));
+    CANDELA_TRY(server_->listen(Address::in_process(kInProcessName)));
+    add_metrics();
+    context_.log.info("bus_listening", {{"address", server_->addresses().front().to_string()},
+                                        {"accounts", server_->accounts().all().size()}});
+    return {};
+}
+
+void BusRole::add_metrics() {
+    Server* server = server_.get();
+    const auto add = [&](std::string_view name, std::string_view help, auto read) {
+        metrics_.push_back(context_.metrics.sampled_gauge(
+            name, help, {}, [server, read] { return static_cast<double>(read(*server)); }));
+    };
+    add("candela_bus_connections", "Clients connected.",
+        [](Server& s) { return s.connection_count(); });
+    add("candela_bus_accounts", "Accounts known.",
+        [](Server& s) { return s.accounts().all().size(); });
+    add("candela_bus_messages_in", "Messages taken from publishers.",
+        [](Server& s) { return s.counters().messages_in; });
+    add("candela_bus_messages_out", "Messages handed to subscribers.",
+        [](Server& s) { return s.counters().messages_out; });
+    add("candela_bus_in_bytes", "Bytes read from clients.",
+        [](Server& s) { return s.counters().bytes_in; });
+    add("candela_bus_out_bytes", "Bytes written to clients.",
+        [](Server& s) { return s.counters().bytes_out; });
+    add("candela_bus_logins_refused", "Logins refused.",
+        [](Server& s) { return s.counters().logins_refused; });
+    add("candela_bus_slow_consumers", "Clients closed because they did not keep up.",
+        [](Server& s) { return s.counters().slow_consumers; });
+}
+
+Task<Result<>> BusRole::reload(const Config& config) {
+    BusConfig fresh(config, context_.node);
+    if (fresh.listen != config_.listen) {
+        co_return fail(Code::kUnsupported, "[bus] listen can't change while the node runs");
+    }
+    config_ = std::move(fresh);
+    if (server_ != nullptr) server_->set_options(config_.options);
+    co_return Result<>();
+}
+
+Task<void> BusRole::drain(MonoTime deadline) {
+    if (server_ == nullptr) co_return;
+    server_->announce_end();
+    while (context_.loop.now() < deadline) {
+        co_await sleep_for(context_.loop, kDrainPoll);
+        if (server_->is_flushed()) co_return;
+    }
+}
+
+RoleStatus BusRole::status() const {
+    RoleStatus status;
+    status.ready = server_ != nullptr;
+    status.detail = status.ready ? fmt::format("{} clients", server_->connection_count())
+                                 : "not listening yet";
+    return status;
+}
+
+}  // namespace candela::bus_role

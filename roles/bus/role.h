@@ -1,0 +1,55 @@
+#pragma once
+
+// The bus role: a NATS server in operator mode for the cloud's accounts, over TCP and, as Address::in_process
+// ("bus"), for the roles of this process, which log in in the same way.
+
+#include <memory>
+#include <vector>
+
+#include "account_store.h"
+#include "node/metrics.h"
+#include "node/role.h"
+#include "server.h"
+#include "system_api.h"
+
+namespace candela::bus_role {
+
+extern const RoleSpec kRole;
+
+// Everything that the section [bus] of a profile says.
+struct BusConfig {
+    explicit BusConfig(const Config& config, const NodeInfo& node);
+
+    Address listen;
+    std::filesystem::path operator_jwt;
+    std::filesystem::path accounts;       // to start with
+    std::filesystem::path store;          // what was learnt since
+    ServerOptions options;
+};
+
+class BusRole final : public Role {
+public:
+    BusRole(NodeContext& context, const Config& config);
+    ~BusRole() override;
+
+    Task<Result<>> start() override;
+    Task<Result<>> reload(const Config& config) override;
+    Task<void> drain(MonoTime deadline) override;
+    RoleStatus status() const override;
+
+    // For tests: null before start().
+    Server* server() { return server_.get(); }
+
+private:
+    Result<> open(std::string_view operator_jwt, const std::vector<std::string>& accounts);
+    void add_metrics();
+
+    NodeContext& context_;
+    BusConfig config_;
+    std::unique_ptr<AccountStore> store_;
+    std::unique_ptr<Server> server_;
+    std::unique_ptr<SystemApi> system_api_;
+    std::vector<Metrics::Sampled> metrics_;
+};
+
+}  // namespace candela::bus_role

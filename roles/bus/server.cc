@@ -1,0 +1,328 @@
+#include "server.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+
+namespace candela::bus_role {
+
+namespace {
+
+constexpr Duration kBacklogInterval = 1s;
+constexpr size_t kRefusedMax = 64;  // that are told so at a time; further ones are just closed
+// Clients switch features by it: the highest nats-server whose gated features exist here.
+constexpr std::string_view kProtocolVersion = "2.9.10";
+constexpr std::string_view kNoRespondersBody = "NATS/1.0 503\r\n\r\n\r\n";
+
+void append_number(std::string& out, size_t value) {
+    char digits[20];
+    const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+    out.append(digits, static_cast<size_t>(end - digits));
+}
+
+}  // namespace
+
+Server::Server(Loop& loop, ServerOptions options, Accounts accounts, Logger log)
+    : loop_(loop),
+      options_(std::move(options)),
+      accounts_(std::move(accounts)),
+      log_(std::move(log)),
+      id_(auth::KeyPair::generate(auth::KeyKind::kServer).public_key()),
+      backlog_timer_(loop.timers(), [this] { check_backlogs(); }) {}
+
+Server::~Server() {
+    *alive_ = false;
+    listeners_.clear();
+    connections_.clear();
+}
+
+Result<> Server::listen(const Address& address) {
+    CANDELA_TRY_ASSIGN(std::unique_ptr<Listener> listener,
+                       loop_.listen(address, ListenOptions(),
+                                    [this](StreamPtr stream) { on_accept(std::move(stream)); }));
+    listeners_.push_back(std::move(listener));
+    return {};
+}
+
+std::vector<Address> Server::addresses() const {
+    std::vector<Address> out;
+    for (const auto& listener : listeners_) out.push_back(listener->address());
+    return out;
+}
+
+void Server::on_accept(StreamPtr stream) {
+    const bool is_full = connections_.size() >= options_.connections_max;
+    if (is_full) log_.warn("bus_connections_exceeded", {{"max", options_.connections_max}});
+    if (connections_.size() >= options_.connections_max + kRefusedMax) return;
+    ++counters_.connections_total;
+    const uint64_t id = next_id_++;
+    auto connection = std::make_unique<Connection>(*this, std::move(stream), id);
+    Connection& added = *connection;
+    connections_.emplace(id, std::move(connection));
+    if (is_full) added.refuse("maximum connections exceeded");
+    else added.start();
+}
+
+Connection* Server::find_connection(uint64_t id) {
+    const auto found = connections_.find(id);
+    return found == connections_.end() ? nullptr : found->second.get();
+}
+
+std::string Server::info_line(const Connection& connection, std::string_view nonce,
+                              const Address& peer, bool is_lame_duck) const {
+    Json info = {{"server_id", id_},
+                 {"server_name", options_.name},
+                 {"version", kProtocolVersion},
+                 {"candela", CANDELA_VERSION},
+                 {"proto", 1},
+                 {"headers", true},
+                 {"auth_required", true},
+                 {"max_payload", options_.payload_max},
+                 {"client_id", connection.id()},
+                 {"nonce", nonce}};
+    if (peer.kind == Address::Kind::kTcp) info["client_ip"] = peer.host;
+    for (const auto& listener : listeners_) {
+        if (listener->address().kind != Address::Kind::kTcp) continue;
+        info["host"] = listener->address().host;
+        info["port"] = listener->address().port;
+        break;
+    }
+    if (is_lame_duck) info["ldm"] = true;
+    return "INFO " + dump_json(info) + " \r\n";
+}
+
+bool Server::is_allowed(Account& account, Connection& from, std::string_view subject) {
+    if (from.may_publish(subject)) return true;
+    if (from.reply_permits().is_active() && from.reply_permits().take(subject, loop_.now())) {
+        return true;
+    }
+    from.send_error(fmt::format("Permissions Violation for Publish to \"{}\"", subject));
+    log_.debug("bus_publish_denied", {{"account", account.claims.name}, {"subject", subject}});
+    return false;
+}
+
+// Null: the publisher may not, and has been told.
+const Matches* Server::find_matches(Account& account, Connection* from, const Message& message) {
+    Sublist& sublist = account.sublist;
+    if (from == nullptr) return &sublist.match(message.subject);
+    Connection::Route& route = from->route();
+    if (route.matches != nullptr && route.generation == sublist.generation() &&
+        route.subject == message.subject) {
+        return route.matches;
+    }
+    if (!is_allowed(account, *from, message.subject)) return nullptr;
+    const Matches& matches = sublist.match(message.subject);
+    // An answer that was permitted once is not permitted for good.
+    const bool is_repeatable = sublist.last_was_cached() && !from->reply_permits().is_active();
+    if (is_repeatable) {
+        route.subject.assign(message.subject);
+        route.matches = &matches;
+        route.generation = sublist.generation();
+    }
+    touch(account);
+    return &matches;
+}
+
+// What follows the subject and sid of a receiver, the same for all of them.
+void Server::make_tails(const Message& message) {
+    const size_t total = message.body.size() - bus::kLineEnd.size();
+    tail_.clear();
+    if (!message.reply.empty()) {
+        tail_ += message.reply;
+        tail_ += ' ';
+    }
+    if (message.header_bytes != 0) {
+        tail_without_headers_ = tail_;
+        append_number(tail_without_headers_, total - message.header_bytes);
+        tail_without_headers_ += bus::kLineEnd;
+        append_number(tail_, message.header_bytes);
+        tail_ += ' ';
+    }
+    append_number(tail_, total);
+    tail_ += bus::kLineEnd;
+}
+
+void Server::publish(Account& account, Connection* from, const Message& message) {
+    const Matches* matches = find_matches(account, from, message);
+    if (matches == nullptr) return;
+    if (matches->empty()) {
+        if (from != nullptr && !message.reply.empty() && from->options().no_responders) {
+            send_no_responders(account, *from, message);
+        }
+        return;
+    }
+    make_tails(message);
+    for (Subscription* subscription : matches->plain) deliver(*subscription, from, message);
+    for (const std::vector<Subscription*>& group : matches->queues) {
+        deliver_to_one(group, from, message);
+    }
+}
+
+void Server::deliver(Subscription& subscription, Connection* from, const Message& message) {
+    if (subscription.service != nullptr) {
+        subscription.service->on_message(from, message);
+        return;
+    }
+    Connection& to = *subscription.connection;
+    // Its own messages count as heard, though they do not come back.
+    if (&to == from && !from->options().echo) return;
+    if (!to.deliver(subscription, message, tail_, tail_without_headers_)) return;
+    ++counters_.messages_out;
+    if (subscription.max != 0 && subscription.delivered >= subscription.max) {
+        to.remove_subscription(subscription);
+    }
+    if (from != nullptr && from != &to && !from->is_held() &&
+        to.wants_publisher_to_wait(loop_.now())) {
+        to.hold_publisher(*from);
+    }
+}
+
+// One member, by lot; where that one can't take it, the next.
+void Server::deliver_to_one(const std::vector<Subscription*>& group, Connection* from,
+                            const Message& message) {
+    const size_t first = group.size() == 1 ? 0 : loop_.random().below(group.size());
+    for (size_t i = 0; i < group.size(); ++i) {
+        Subscription& subscription = *group[(first + i) % group.size()];
+        const Connection* to = subscription.connection;
+        const bool is_echo = to != nullptr && to == from && !from->options().echo;
+        if (to != nullptr && (to->is_closing() || is_echo)) continue;
+        deliver(subscription, from, message);
+        return;
+    }
+}
+
+void Server::send_no_responders(Account& account, Connection& from, const Message& message) {
+    Message answer;
+    answer.subject = message.reply;
+    answer.body = kNoRespondersBody;
+    answer.header_bytes = kNoRespondersBody.size() - bus::kLineEnd.size();
+    const Matches& matches = account.sublist.match(answer.subject);
+    for (Subscription* subscription : matches.plain) {
+        if (subscription->connection != &from) continue;
+        make_tails(answer);
+        deliver(*subscription, nullptr, answer);
+        return;
+    }
+}
+
+void Server::publish_later(std::string account_key, std::string subject, std::string payload) {
+    later([this, account_key = std::move(account_key), subject = std::move(subject),
+           body = std::move(payload) + std::string(bus::kLineEnd)] {
+        Account* account = accounts_.find(account_key);
+        if (account == nullptr) return;
+        Message message;
+        message.subject = subject;
+        message.body = body;
+        publish(*account, nullptr, message);
+    });
+}
+
+void Server::later(std::function<void()> work) {
+    later_.push_back(std::move(work));
+    schedule_round_end();
+}
+
+void Server::mark_closing(Connection& connection) {
+    closing_.push_back(&connection);
+    schedule_round_end();
+}
+
+void Server::forget(Connection& connection, std::string_view reason) {
+    log_.debug("bus_connection_ended", {{"id", connection.id()}, {"reason", reason}});
+    std::erase(dirty_, &connection);
+    std::erase(closing_, &connection);
+    connections_.erase(connection.id());
+}
+
+void Server::start_round_end() {
+    round_end_scheduled_ = true;
+    loop_.defer([this, alive = alive_] {
+        if (*alive) end_round();
+    });
+}
+
+void Server::end_round() {
+    // Services first: what they publish goes out with the rest.
+    for (size_t i = 0; i < later_.size(); ++i) {
+        const std::function<void()> work = std::move(later_[i]);
+        work();
+    }
+    later_.clear();
+    for (Connection* connection : dirty_) {
+        connection->is_dirty = false;
+        connection->flush();
+    }
+    dirty_.clear();
+    end_closing();
+    for (Account* account : touched_) account->sublist.sweep();
+    touched_.clear();
+    removed_.clear();
+    round_end_scheduled_ = false;
+}
+
+void Server::end_closing() {
+    for (Connection* connection : std::exchange(closing_, {})) {
+        connection->leave_account();
+        if (connection->start_linger()) continue;
+        log_.debug("bus_connection_ended",
+                   {{"id", connection->id()}, {"reason", connection->close_reason()}});
+        connections_.erase(connection->id());
+    }
+}
+
+void Server::note_backlog() {
+    if (!backlog_timer_.is_active()) backlog_timer_.start(kBacklogInterval);
+}
+
+void Server::check_backlogs() {
+    bool has_backlog = false;
+    for (const auto& [id, connection] : connections_) {
+        connection->check_backlog();
+        has_backlog = has_backlog || connection->pending_bytes() != 0;
+    }
+    if (has_backlog) note_backlog();
+}
+
+Result<> Server::put_account(std::string_view jwt) {
+    CANDELA_TRY_ASSIGN(const Accounts::Update update, accounts_.put(jwt));
+    if (update.is_new) {
+        for (const auto& callback : on_account_) callback(*update.account);
+    } else if (update.is_changed) {
+        for (Connection* connection : update.account->connections) connection->check_login();
+    }
+    return {};
+}
+
+bool Server::remove_account(std::string_view key) {
+    std::unique_ptr<Account> account = accounts_.take(key);
+    if (account == nullptr) return false;
+    for (Connection* connection : account->connections) {
+        connection->close("the account was removed", "Account Authentication Expired");
+    }
+    removed_.push_back(std::move(account));
+    schedule_round_end();
+    return true;
+}
+
+void Server::on_account(std::function<void(Account&)> callback) {
+    for (const auto& [key, account] : accounts_.all()) callback(*account);
+    on_account_.push_back(std::move(callback));
+}
+
+void Server::announce_end() {
+    for (const auto& [id, connection] : connections_) {
+        if (connection->login() == nullptr || connection->options().protocol < 1) continue;
+        connection->send(info_line(*connection, "", Address(), true));
+    }
+    listeners_.clear();
+}
+
+bool Server::is_flushed() const {
+    return std::all_of(connections_.begin(), connections_.end(),
+                       [](const auto& entry) { return entry.second->pending_bytes() == 0; });
+}
+
+}  // namespace candela::bus_role

@@ -1,0 +1,148 @@
+#pragma once
+
+// The bus itself: listeners, connections, and the routing of messages between the connections of an account.
+// Lives on the control loop. Work of one round (what all sockets had to read) is gathered: messages are
+// appended to the receivers' buffers, and each receiver is written to once, before the loop waits again.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "accounts.h"
+#include "auth/key_pair.h"
+#include "base/log.h"
+#include "connection.h"
+#include "loop/loop.h"
+
+namespace candela::bus_role {
+
+struct ServerOptions {
+    std::string name;                 // the node's
+    size_t payload_max = 1024 * 1024;
+    size_t pending_bytes_max = 64 * 1024 * 1024;  // of one connection; beyond it is closed
+    size_t connections_max = 65536;
+    size_t subscriptions_max = 1024 * 1024;  // of one connection
+    Duration auth_timeout = 2s;
+    Duration ping_interval = 2min;
+    unsigned pings_unanswered_max = 2;
+    Duration write_deadline = 10s;    // a backlog that does not shrink for so long: closed
+};
+
+// For the node's metrics; only counted up.
+struct ServerCounters {
+    uint64_t messages_in = 0;
+    uint64_t messages_out = 0;
+    uint64_t bytes_in = 0;
+    uint64_t bytes_out = 0;
+    uint64_t connections_total = 0;
+    uint64_t logins_refused = 0;
+    uint64_t slow_consumers = 0;
+};
+
+class Server {
+public:
+    Server(Loop& loop, ServerOptions options, Accounts accounts, Logger log);
+    ~Server();
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+
+    Result<> listen(const Address& address);
+    void stop_listening() { listeners_.clear(); }
+    // The addresses in fact listened on.
+    std::vector<Address> addresses() const;
+
+    Loop& loop() { return loop_; }
+    const ServerOptions& options() const { return options_; }
+    void set_options(ServerOptions options) { options_ = std::move(options); }
+    Accounts& accounts() { return accounts_; }
+    const Logger& log() const { return log_; }
+    const std::string& id() const { return id_; }
+    ServerCounters& counters() { return counters_; }
+    size_t connection_count() const { return connections_.size(); }
+    Connection* find_connection(uint64_t id);
+
+    // INFO for one connection, with its line end.
+    std::string info_line(const Connection& connection, std::string_view nonce,
+                          const Address& peer, bool is_lame_duck = false) const;
+
+    // Routes one message within an account. `from` is null for the server's own.
+    void publish(Account& account, Connection* from, const Message& message);
+    // The same at the end of the round, from a copy: for services, which must not publish while routing.
+    void publish_later(std::string account_key, std::string subject, std::string payload);
+    // Runs at the end of the round, unless the server is gone by then.
+    void later(std::function<void()> work);
+
+    void mark_dirty(Connection& connection) {
+        if (connection.is_dirty) return;
+        connection.is_dirty = true;
+        dirty_.push_back(&connection);
+        schedule_round_end();
+    }
+    void mark_closing(Connection& connection);
+    // The connection is gone; called from its stream's callbacks and timers, as the last thing they do.
+    void forget(Connection& connection, std::string_view reason);
+    // Some connection did not take all that was written to it.
+    void note_backlog();
+    // The account's subscriptions changed.
+    void touch(Account& account) {
+        if (!account.sublist.has_outdated()) return;
+        touched_.push_back(&account);
+        schedule_round_end();
+    }
+
+    // Takes an account's JWT, new or changed, and checks the account's connections again.
+    Result<> put_account(std::string_view jwt);
+    // False where it is not known. Its connections are closed.
+    bool remove_account(std::string_view key);
+    // Called for each account, known already or not yet, to add services to it.
+    void on_account(std::function<void(Account&)> callback);
+
+    // Tells clients to go elsewhere, and stops accepting.
+    void announce_end();
+    // No connection has anything left to be sent.
+    bool is_flushed() const;
+
+private:
+    void on_accept(StreamPtr stream);
+    void schedule_round_end() {
+        if (!round_end_scheduled_) start_round_end();
+    }
+    void start_round_end();
+    void end_round();
+    void end_closing();
+    const Matches* find_matches(Account& account, Connection* from, const Message& message);
+    bool is_allowed(Account& account, Connection& from, std::string_view subject);
+    void deliver(Subscription& subscription, Connection* from, const Message& message);
+    void deliver_to_one(const std::vector<Subscription*>& group, Connection* from,
+                        const Message& message);
+    void send_no_responders(Account& account, Connection& from, const Message& message);
+    void make_tails(const Message& message);
+    void check_backlogs();
+
+    Loop& loop_;
+    ServerOptions options_;
+    Accounts accounts_;
+    Logger log_;
+    const std::string id_;
+    ServerCounters counters_;
+    std::vector<std::unique_ptr<Listener>> listeners_;
+    std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
+    uint64_t next_id_ = 1;
+
+    std::vector<Connection*> dirty_;
+    std::vector<Connection*> closing_;
+    std::vector<Account*> touched_;  // their sublists may hold outdated results
+    std::vector<std::function<void()>> later_;
+    std::vector<std::function<void(Account&)>> on_account_;
+    std::vector<std::unique_ptr<Account>> removed_;  // until their connections are gone
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+    bool round_end_scheduled_ = false;
+    Timer backlog_timer_;
+
+    std::string tail_;  // of the message being routed
+    std::string tail_without_headers_;
+};
+
+}  // namespace candela::bus_role

@@ -1,0 +1,52 @@
+#pragma once
+
+// One subscription: a connection's, or one of the server's own ("$SYS.REQ…"). Owned by its connection or
+// service, listed in its account's Sublist while it is active. Control loop.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace candela::bus_role {
+
+class Connection;
+
+// A message on its way, in the form in which it is written: `body` is headers, payload and line end.
+struct Message {
+    std::string_view subject;
+    std::string_view reply;
+    std::string_view body;
+    size_t header_bytes = 0;
+
+    std::string_view headers() const { return body.substr(0, header_bytes); }
+    std::string_view payload() const {
+        return body.substr(header_bytes, body.size() - header_bytes - 2);
+    }
+};
+
+// Takes what is published to a subject of the server's own. Called while a message is being routed: it
+// must not publish, subscribe or close; it copies what it needs and acts later (Server::later).
+class Service {
+public:
+    // `from` is null for messages of the server itself.
+    virtual void on_message(Connection* from, const Message& message) = 0;
+
+protected:
+    ~Service() = default;
+};
+
+struct Subscription {
+    Connection* connection = nullptr;  // or
+    Service* service = nullptr;
+    std::string subject;
+    std::string queue;
+    std::string sid;
+    std::string sid_between_blanks;  // " 7 ": as it is written
+    uint64_t delivered = 0;
+    uint64_t max = 0;             // ends after so many; 0: never
+    bool check_delivery = false;  // some of its subjects are denied
+    size_t slot = 0;              // its place in the Sublist's vector
+};
+
+}  // namespace candela::bus_role
