@@ -5,11 +5,12 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import test from 'node:test';
+import { connect, credsAuthenticator } from 'nats';
 import WebSocket from 'ws';
-import { cppApp, expressApp, phpApp, probeApp, pythonApp } from './lib/apps.mjs';
+import { cppApp, expressApp, microApp, phpApp, probeApp, pythonApp } from './lib/apps.mjs';
 import { startDev } from './lib/cloud.mjs';
 import { ROOT, rss } from './lib/program.mjs';
-import { within } from './lib/wait.mjs';
+import { until, within } from './lib/wait.mjs';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -58,17 +59,36 @@ test('unmodified programs are deployed and served', { timeout: 300_000 }, async 
     }
   });
 
+  await t.test('a service on the npm nats micro API, over the bus and over HTTP', async () => {
+    await cloud.ctl(['deploy', microApp(t)]);
+    const greeted = await until('the service to answer', async () => {
+      const answer = await get('greeter', '/greeter/hello', { method: 'POST', body: 'world' });
+      return answer.status === 200 && answer;
+    });
+    assert.equal(greeted.text, 'hello world');
+    assert.deepEqual(JSON.parse((await get('greeter', '/greeter/sum', { method: 'POST', body: '[1,2,3]' })).text), { sum: 6 });
+
+    // Its own client library finds and measures it from outside.
+    const creds = path.join(cloud.dir, 'caller.creds');
+    await cloud.ctl(['keys', 'create', 'caller', '--out', creds]);
+    const nats = await connect({ servers: `127.0.0.1:${cloud.ports.bus}`, authenticator: credsAuthenticator(fs.readFileSync(creds)) });
+    assert.equal((await nats.request('greeter.hello', 'bus')).string(), 'hello bus');
+    const found = [];
+    for await (const one of await nats.services.client({ strategy: 'stall', maxWait: 1000 }).ping('greeter')) found.push(one.id);
+    assert.equal(new Set(found).size, 2);
+    await nats.close();
+  });
+
   await t.test('status, services and instances list them', async () => {
     const services = await cloud.ctlJson('services');
     const names = (Array.isArray(services) ? services : services.services).map((s) => s.name).sort();
-    assert.deepEqual(names, ['cpp', 'express', 'hello', 'php', 'python']);
+    assert.deepEqual(names, ['cpp', 'express', 'greeter', 'hello', 'php', 'python']);
     assert.equal((await cloud.ctl('status')).code, 0);
     assert.equal((await cloud.readyInstances('hello', 2)).length, 2);
   });
 
   await t.test('what a program prints arrives as logs', async () => {
     await get('hello', '/a-line-to-find');
-    const { until } = await import('./lib/wait.mjs');
     await until('the log line', async () => (await cloud.ctl('logs hello')).stdout.includes('GET /a-line-to-find'));
   });
 });

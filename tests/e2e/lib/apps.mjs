@@ -169,3 +169,33 @@ process.on('SIGTERM', () => { server.close(() => process.exit(0)); server.closeI
   copyModules(dir, ['ws']);
   return dir;
 }
+
+// Talks over the bus only; HTTP requests reach it by the mapping of docs/bus-over-http.md.
+export function microApp(t) {
+  const dir = makeService(t, 'greeter', `name = "greeter"
+kind = "bus"
+command = ["node", "app.mjs"]
+instances = 2
+[[route]]
+host = "greeter.localhost"
+`, {
+    'package.json': '{"type":"module"}',
+    'app.mjs': `
+import fs from 'node:fs';
+import { connect, credsAuthenticator } from 'nats';
+const nats = await connect({
+  servers: process.env.CANDELA_BUS_URL,
+  authenticator: credsAuthenticator(fs.readFileSync(process.env.CANDELA_BUS_CREDS)),
+  maxReconnectAttempts: -1, reconnectTimeWait: 100,
+});
+const service = await nats.services.add({ name: 'greeter', version: '1.0.0' });
+const group = service.addGroup('greeter');
+group.addEndpoint('hello', (error, message) => message.respond('hello ' + message.string()));
+group.addEndpoint('sum', (error, message) => message.respond(JSON.stringify({ sum: message.json().reduce((a, b) => a + b, 0) })));
+console.log('greeting');
+process.on('SIGTERM', async () => { await nats.drain(); process.exit(0); });
+`,
+  });
+  copyModules(dir, ['nats']);
+  return dir;
+}
