@@ -17,16 +17,6 @@
 
 namespace candela::gateway {
 
-// "hello.example.com:8080" -> "hello.example.com" in lower case, without the dot of a full name; written
-// into `buffer`. Empty where it is longer than a host name can be.
-constexpr size_t kHostBytesMax = 255;
-std::string_view normalize_host(std::string_view authority, std::string& buffer);
-
-// The path of a request's target as routes see it: without query, unreserved characters unescaped
-// (RFC 3986 §6.2.2.2) and dot segments resolved (§5.2.4). Nothing where it climbs above the root. Uses
-// `buffer` only where something had to change.
-std::optional<std::string_view> normalize_path(std::string_view target, std::string& buffer);
-
 class RouteTable {
 public:
     struct Match {
@@ -38,6 +28,7 @@ public:
 
     explicit RouteTable(proto::RouteTable table);
 
+    // The host in lower case without port and final dot, the path in normal form (http/target.h).
     std::optional<Match> find(std::string_view host, std::string_view path) const;
 
     uint64_t version() const { return table_.version; }

@@ -113,7 +113,7 @@ public:
     // Closes idle connections and answers the others with Connection: close. `on_empty` is called once
     // no connection is left, perhaps at once.
     void drain(std::move_only_function<void()> on_empty);
-    // Takes an upstream that no route leads to any more: its held requests are answered 503, and it is
+    // Takes an upstream that no route leads to any more (the router must know that before): its held requests are answered 503, and it is
     // destroyed when those in flight are done. Until then collect_busy() tells of it.
     void retire(std::unique_ptr<Upstream> upstream);
     void collect_busy(std::vector<std::string>& ids) const;
@@ -121,6 +121,8 @@ public:
     size_t connection_count() const { return connections_.size(); }
     const ProxyCounters& counters() const { return counters_; }
     const ProxyOptions& options() const { return options_; }
+    // For what begins from now on.
+    void set_options(ProxyOptions options) { options_ = std::move(options); }
 
 private:
     friend class Exchange;

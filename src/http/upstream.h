@@ -154,8 +154,8 @@ public:
     Upstream& operator=(const Upstream&) = delete;
 
     const std::string& name() const { return name_; }
-    // Of what the role knows it by; the core only carries it.
-    size_t tag = 0;
+    // What the role knows it by; the core only carries it.
+    void* user = nullptr;
 
     // The endpoints that there are from now on.
     void update(std::vector<EndpointSpec> specs);

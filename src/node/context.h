@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "base/random.h"
@@ -41,6 +42,8 @@ struct NodeContext {
     // connects by itself and for ever; in one process with the bus role it needs no socket. `name` is the
     // role's own name, or that of a further credential in DIR/identity/creds ("lighthouse-sys").
     std::function<std::unique_ptr<bus::Client>(Loop& loop, std::string_view name)> make_bus_client;
+    // Where that bus is, for a role that logs in with credentials of its own making.
+    std::vector<Address> bus_servers;
 };
 
 }  // namespace candela

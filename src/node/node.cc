@@ -175,7 +175,8 @@ Task<Result<>> Node::start_roles() {
             log_.with({{"role", role_name}}),
             [this, role_name](Loop& loop, std::string_view name) {
                 return make_bus_client(loop, role_name, name);
-            }});
+            },
+            bus_servers()});
         loaded.role = spec->create(*loaded.context, profile_.config.table(spec->name));
         Role& role = *loaded.role;
         auto started = co_await role.start();
@@ -188,10 +189,14 @@ Task<Result<>> Node::start_roles() {
     co_return Result<>();
 }
 
+std::vector<Address> Node::bus_servers() const {
+    return {profile_.bus ? *profile_.bus : Address::in_process("bus")};
+}
+
 std::unique_ptr<bus::Client> Node::make_bus_client(Loop& loop, std::string_view role,
                                                    std::string_view name) {
     bus::ClientOptions options;
-    options.servers.push_back(profile_.bus ? *profile_.bus : Address::in_process("bus"));
+    options.servers = bus_servers();
     options.name = fmt::format("{}@{}", name, info_.name);
     const bool is_own = name == role && !profile_.bus_credentials.empty();
     const std::string file =

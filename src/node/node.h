@@ -64,6 +64,7 @@ private:
     void on_stop_signal(const char* name);
     void unload_last();
     Readiness readiness() const;
+    std::vector<Address> bus_servers() const;
     std::unique_ptr<bus::Client> make_bus_client(Loop& loop, std::string_view role,
                                                  std::string_view name);
     void register_process_metrics();

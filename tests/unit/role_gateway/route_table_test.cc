@@ -3,8 +3,6 @@
 #include <catch2/catch_test_macros.hpp>
 
 using namespace candela;
-using candela::gateway::normalize_host;
-using candela::gateway::normalize_path;
 
 namespace {
 
@@ -20,12 +18,6 @@ proto::RouteService service(std::string name, std::vector<proto::Route> routes) 
 std::string found(const gateway::RouteTable& table, std::string_view host, std::string_view path) {
     const auto match = table.find(host, path);
     return match ? match->service->service : "none";
-}
-
-std::string path_of(std::string_view target) {
-    std::string buffer;
-    const auto path = normalize_path(target, buffer);
-    return path ? std::string(*path) : "none";
 }
 
 }  // namespace
@@ -73,30 +65,6 @@ TEST_CASE("a route that two services claim belongs to the first by name, and is 
     const gateway::RouteTable table(source);
     CHECK(found(table, "", "/x") == "alpha");
     CHECK(table.conflicts().size() == 1);
-}
-
-TEST_CASE("paths are matched as RFC 3986 normalises them") {
-    CHECK(path_of("/a/b?c=/../d") == "/a/b");
-    CHECK(path_of("/a/./b/../c") == "/a/c");
-    CHECK(path_of("/a/%2e%2E/admin") == "/admin");
-    CHECK(path_of("/%61pi") == "/api");
-    CHECK(path_of("/a%2Fb") == "/a%2Fb");
-    CHECK(path_of("/a/..") == "/");
-    CHECK(path_of("/a/.") == "/a/");
-    CHECK(path_of("/...") == "/...");
-    CHECK(path_of("/%") == "/%");
-    CHECK(path_of("/..") == "none");
-    CHECK(path_of("/a/../../b") == "none");
-    CHECK(path_of("a") == "none");
-    CHECK(path_of("*") == "/");
-}
-
-TEST_CASE("hosts are compared without case, port and final dot") {
-    std::string buffer;
-    CHECK(normalize_host("Shop.Example:8080", buffer) == "shop.example");
-    CHECK(normalize_host("shop.example.", buffer) == "shop.example");
-    CHECK(normalize_host("[::1]:80", buffer) == "[::1]");
-    CHECK(normalize_host(std::string(300, 'a'), buffer).empty());
 }
 
 TEST_CASE("a path of thousands of segments is looked up within the longest prefix only") {

@@ -1,0 +1,60 @@
+#pragma once
+
+// The gateway as its node sees it. Lives on the control loop; hands tables to the workers and says in each
+// heartbeat what all of them serve, and which instances that left still have a request in flight.
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "loop/flow.h"
+#include "node/heartbeat.h"
+#include "node/metrics.h"
+#include "node/role.h"
+#include "route_source.h"
+#include "settings.h"
+#include "worker.h"
+
+namespace candela::gateway {
+
+class Gateway final : public Role, public HeartbeatPart {
+public:
+    Gateway(NodeContext& context, const Config& config);
+    ~Gateway() override;
+
+    Task<Result<>> start() override;
+    Task<Result<>> reload(const Config& config) override;
+    Task<void> drain(MonoTime deadline) override;
+    RoleStatus status() const override;
+    void add_to_heartbeat(proto::NodeHeartbeat& beat) override;
+
+private:
+    // Owned by the control loop; `worker` is made, used and destroyed on its own loop.
+    struct Seat {
+        Loop* loop = nullptr;
+        std::shared_ptr<std::unique_ptr<Worker>> worker = std::make_shared<std::unique_ptr<Worker>>();
+        WorkerReport report;
+        bool is_drained = false;
+    };
+
+    Task<Result<Address>> open(size_t index, Address address);
+    void on_table(RouteTablePtr table);
+    void on_report(size_t index, const WorkerReport& report);
+    void add_gauge(const char* name, const char* help,
+                   std::atomic<uint64_t> http::ProxyCounters::*counter);
+
+    NodeContext& context_;
+    Settings settings_;
+    std::vector<Seat> seats_;
+    std::string address_;  // in fact bound; empty until then
+    // Calls from other loops find the gateway gone.
+    std::shared_ptr<Gateway*> alive_;
+    RouteTablePtr table_;
+    RouteSource source_;
+    std::vector<Metrics::Sampled> gauges_;
+    Event drained_;
+    HeartbeatRegistration beat_;  // last: goes first
+};
+
+}  // namespace candela::gateway

@@ -1,0 +1,21 @@
+#pragma once
+
+// The [gateway] section of a profile.
+
+#include "base/config.h"
+#include "http/proxy.h"
+#include "loop/address.h"
+
+namespace candela::gateway {
+
+struct Settings {
+    Address listen;
+    http::ProxyOptions proxy;
+};
+
+const ConfigSchema& settings_schema();
+void check_settings(const Config& config, ConfigProblems& problems);
+// Of a configuration that was checked.
+Settings read_settings(const Config& config);
+
+}  // namespace candela::gateway

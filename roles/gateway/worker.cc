@@ -1,0 +1,190 @@
+#include "worker.h"
+
+#include <algorithm>
+
+#include "instance_connector.h"
+
+namespace candela::gateway {
+namespace {
+
+constexpr Duration kTick = 200ms;
+
+http::UpstreamOptions upstream_options(const proto::RouteService& source) {
+    http::UpstreamOptions options;
+    options.hold_requests_max = source.hold_requests_max;
+    options.hold_timeout = std::chrono::milliseconds(std::min<uint64_t>(source.hold_ms_max, 600'000));
+    return options;
+}
+
+// Keeps the bridge for as long as a request is on its way through it.
+class BridgeConnector final : public http::Connector {
+public:
+    explicit BridgeConnector(std::shared_ptr<BusBridge> bridge) : bridge_(std::move(bridge)) {}
+    std::unique_ptr<ConnectAttempt> connect(Loop& loop, Loop::ConnectHandler done) override {
+        return loop.connect(bridge_->address(), std::move(done));
+    }
+
+private:
+    std::shared_ptr<BusBridge> bridge_;
+};
+
+}  // namespace
+
+Worker::Worker(NodeContext& context, Loop& loop, size_t index, const Settings& settings,
+               OnReport on_report)
+    : context_(context),
+      loop_(loop),
+      index_(index),
+      on_report_(std::move(on_report)),
+      logins_(context, loop, [this]() -> bus::Client& { return tunnel_client(); }),
+      proxy_(loop, *this, settings.proxy, context.log.with({{"worker", index}})),
+      tick_timer_(loop.timers(), [this] { tick(); }) {
+    tick_timer_.start(kTick);
+}
+
+Worker::~Worker() = default;
+
+Result<Address> Worker::listen(const Address& address, bool reuse_port) {
+    ListenOptions options;
+    options.reuse_port = reuse_port;
+    auto listener = loop_.listen(address, options,
+                                 [this](StreamPtr stream) { proxy_.accept(std::move(stream)); });
+    if (!listener) return fail(listener.error());
+    listener_ = std::move(*listener);
+    return listener_->address();
+}
+
+void Worker::drain(std::move_only_function<void()> on_empty) {
+    listener_.reset();
+    proxy_.drain(std::move(on_empty));
+}
+
+http::RouteResult Worker::route(const http::RouteRequest& request) {
+    http::RouteResult result;
+    if (table_ == nullptr) {
+        result.status = 503;
+        result.text = "this gateway has no routes yet";
+        return result;
+    }
+    const auto match = table_->find(request.host, request.path);
+    if (!match) return result;
+    result.upstream = by_index_[match->service_index]->upstream.get();
+    result.prefix = request.path.substr(0, match->prefix_bytes);
+    return result;
+}
+
+void Worker::on_done(const http::ProxyRecord& record) {
+    if (record.upstream == nullptr || record.upstream->user == nullptr) return;
+    static_cast<Service*>(record.upstream->user)->metrics.on_done(record);
+}
+
+void Worker::apply(RouteTablePtr table) {
+    std::vector<Service*> by_index;
+    std::map<std::string, Service, std::less<>> gone;
+    gone.swap(services_);
+    for (const proto::RouteService& source : table->services()) {
+        const std::string name = source.space + "/" + source.service;
+        // Nodes of the map move over, so that a Service stays where its upstream points to.
+        if (auto node = gone.extract(name)) services_.insert(std::move(node));
+        by_index.push_back(&service_for(source));
+    }
+    by_index_ = std::move(by_index);
+    table_ = std::move(table);
+    for (auto& [name, service] : gone) {
+        service.upstream->user = nullptr;
+        proxy_.retire(std::move(service.upstream));
+    }
+    report();
+}
+
+Worker::Service& Worker::service_for(const proto::RouteService& source) {
+    const std::string name = source.space + "/" + source.service;
+    auto place = services_.find(name);
+    if (place == services_.end()) {
+        Service made{std::make_unique<http::Upstream>(loop_, name, upstream_options(source)), nullptr,
+                     ServiceMetrics(context_.metrics, name)};
+        place = services_.emplace(name, std::move(made)).first;
+        place->second.upstream->user = &place->second;
+    }
+    Service& service = place->second;
+    service.upstream->set_options(upstream_options(source));
+    service.upstream->update(endpoints_of(source, service));
+    return service;
+}
+
+std::vector<http::EndpointSpec> Worker::endpoints_of(const proto::RouteService& source,
+                                                     Service& service) {
+    std::vector<http::EndpointSpec> specs;
+    if (source.kind != "bus") {
+        service.bridge.reset();
+        for (const proto::Endpoint& endpoint : source.endpoints) {
+            specs.push_back(endpoint_of(endpoint));
+        }
+        return specs;
+    }
+    BridgeOptions options;
+    options.space = source.space;
+    options.service = source.service;
+    options.hold_requests_max = source.hold_requests_max;
+    options.hold_timeout = upstream_options(source).hold_timeout;
+    options.answer_timeout = proxy_.options().response_timeout;
+    if (service.bridge == nullptr) {
+        auto bridge = BusBridge::create(context_, loop_, fmt::format("gateway-{}-{}", index_, ++bridges_made_), logins_,
+                                        options);
+        if (!bridge) {
+            context_.log.error("bridge_failed", {{"service", source.service}, {"error", bridge.error()}});
+            return specs;
+        }
+        service.bridge = std::move(*bridge);
+    } else {
+        service.bridge->set_options(options);
+    }
+    http::EndpointSpec spec;
+    spec.id = "bus";
+    spec.key = service.bridge->address().to_string();
+    spec.connector = std::make_shared<BridgeConnector>(service.bridge);
+    specs.push_back(std::move(spec));
+    return specs;
+}
+
+http::EndpointSpec Worker::endpoint_of(const proto::Endpoint& endpoint) {
+    const bool is_here = endpoint.machine_id == context_.node.machine_id && endpoint.port != 0;
+    std::optional<Address> straight;
+    if (is_here) straight = Address::tcp("127.0.0.1", static_cast<uint16_t>(endpoint.port));
+    http::EndpointSpec spec;
+    spec.id = endpoint.instance;
+    spec.key = fmt::format("{} {} {}", endpoint.node, endpoint.machine_id, endpoint.port);
+    spec.connector = std::make_shared<InstanceConnector>(
+        straight, endpoint.node, endpoint.instance,
+        [this]() -> bus::Client& { return tunnel_client(); });
+    spec.suspect = endpoint.state != proto::EndpointState::kReady;
+    return spec;
+}
+
+bus::Client& Worker::tunnel_client() {
+    if (client_ == nullptr) client_ = context_.make_bus_client(loop_, "gateway");
+    return *client_;
+}
+
+// The list is made after the table was applied, so that nothing can join it any more: what is not on it
+// may be stopped.
+void Worker::report() {
+    if (table_ == nullptr) return;
+    WorkerReport now;
+    now.version = table_->version();
+    for (const auto& [name, service] : services_) service.upstream->collect_busy(now.busy);
+    proxy_.collect_busy(now.busy);
+    std::sort(now.busy.begin(), now.busy.end());
+    now.busy.erase(std::unique(now.busy.begin(), now.busy.end()), now.busy.end());
+    if (now == reported_) return;
+    reported_ = now;
+    on_report_(reported_);
+}
+
+void Worker::tick() {
+    for (auto& [name, service] : services_) service.metrics.take_over(service.upstream->counters());
+    report();
+    tick_timer_.start(kTick);
+}
+
+}  // namespace candela::gateway

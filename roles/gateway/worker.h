@@ -1,0 +1,83 @@
+#pragma once
+
+// The gateway on one loop: its listener, its proxy, and an upstream for each service of the route table. A
+// newer table is applied as a difference, so that connections of services that did not change never
+// notice. Made, used and destroyed on its loop; what it has to say goes to the control loop by post().
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bus/client.h"
+#include "bus_bridge.h"
+#include "http/proxy.h"
+#include "node/context.h"
+#include "route_table.h"
+#include "service_metrics.h"
+#include "settings.h"
+
+namespace candela::gateway {
+
+// What a worker serves. Instances that left the table before `version` and are not in `busy` have no
+// request in flight from this worker any more, and get none.
+struct WorkerReport {
+    uint64_t version = 0;
+    std::vector<std::string> busy;
+    friend bool operator==(const WorkerReport&, const WorkerReport&) = default;
+};
+
+class Worker final : public http::Router {
+public:
+    using OnReport = std::function<void(const WorkerReport&)>;  // called on the worker's loop
+
+    Worker(NodeContext& context, Loop& loop, size_t index, const Settings& settings,
+           OnReport on_report);
+    ~Worker();
+
+    // Opens the listener; returns the address in fact bound.
+    Result<Address> listen(const Address& address, bool reuse_port);
+    void apply(RouteTablePtr table);
+    void set_options(const http::ProxyOptions& options) { proxy_.set_options(options); }
+    // Stops accepting; `on_empty` is called when the last connection is gone.
+    void drain(std::move_only_function<void()> on_empty);
+
+    // These may be read by any thread while the worker lives.
+    const http::ProxyCounters& counters() const { return proxy_.counters(); }
+
+private:
+    struct Service {
+        std::unique_ptr<http::Upstream> upstream;
+        std::shared_ptr<BusBridge> bridge;  // kind "bus" only; its connector shares it
+        ServiceMetrics metrics;
+    };
+
+    http::RouteResult route(const http::RouteRequest& request) override;
+    void on_done(const http::ProxyRecord& record) override;
+
+    Service& service_for(const proto::RouteService& source);
+    std::vector<http::EndpointSpec> endpoints_of(const proto::RouteService& source,
+                                                 Service& service);
+    http::EndpointSpec endpoint_of(const proto::Endpoint& endpoint);
+    bus::Client& tunnel_client();
+    void report();
+    void tick();
+
+    NodeContext& context_;
+    Loop& loop_;
+    size_t index_;
+    OnReport on_report_;
+    WorkerReport reported_;
+    uint64_t bridges_made_ = 0;
+    RouteTablePtr table_;
+    std::unique_ptr<bus::Client> client_;                  // for tunnels and credentials
+    SpaceLogins logins_;
+    std::map<std::string, Service, std::less<>> services_; // by "space/service"
+    std::vector<Service*> by_index_;                       // as the table counts them
+    http::Proxy proxy_;
+    std::unique_ptr<Listener> listener_;
+    Timer tick_timer_;
+};
+
+}  // namespace candela::gateway
