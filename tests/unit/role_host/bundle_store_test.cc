@@ -5,7 +5,7 @@
 #include "auth/key_pair.h"
 #include "loop/file.h"
 #include "loop/sim_loop.h"
-#include "../service/temp_folder.h"
+#include "temp_folder.h"
 
 namespace candela::host {
 namespace {

@@ -8,7 +8,7 @@
 #include "loop/file.h"
 #include "loop/process.h"
 #include "loop/uv_loop.h"
-#include "../service/temp_folder.h"
+#include "temp_folder.h"
 
 namespace candela::host {
 namespace {
