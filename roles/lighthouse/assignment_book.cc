@@ -1,0 +1,74 @@
+#include "assignment_book.h"
+
+namespace candela::lighthouse {
+
+namespace {
+
+uint64_t millis(Duration duration) {
+    return static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+proto::Probe probe_of(const service::Probe& probe) {
+    proto::Probe wire;
+    switch (probe.type) {
+        case service::Probe::Type::kNone: wire.kind = proto::ProbeKind::kNone; break;
+        case service::Probe::Type::kHttp: wire.kind = proto::ProbeKind::kHttp; break;
+        case service::Probe::Type::kTcp: wire.kind = proto::ProbeKind::kTcp; break;
+        case service::Probe::Type::kExec: wire.kind = proto::ProbeKind::kExec; break;
+    }
+    wire.path = probe.path;
+    wire.command = probe.exec;
+    wire.interval_ms = millis(probe.interval);
+    wire.timeout_ms = millis(probe.timeout);
+    wire.start_timeout_ms = millis(probe.start_timeout);
+    return wire;
+}
+
+proto::InstanceSpec spec_of(const Instance& instance, const Release& release, uint64_t epoch) {
+    const service::Manifest& manifest = release.manifest;
+    proto::InstanceSpec spec;
+    spec.instance = instance.id;
+    spec.space = instance.service.first;
+    spec.service = instance.service.second;
+    spec.release = instance.release;
+    spec.kind = service::to_string(manifest.kind);
+    spec.command = manifest.command;
+    for (const auto& [name, value] : manifest.env) {
+        spec.env.push_back(proto::EnvironmentVariable(name, value));
+    }
+    spec.probe = probe_of(manifest.probe);
+    spec.stop_grace_ms = millis(manifest.stop.grace);
+    spec.bundle = release.bundle;
+    spec.bundle_bytes = release.bundle_bytes;
+    spec.signature = release.signature;
+    spec.signer = release.signer;
+    spec.desired =
+        instance.stage == Stage::kStopping ? proto::Desired::kStop : proto::Desired::kRun;
+    spec.draining = instance.stage == Stage::kDraining;
+    spec.epoch = epoch;
+    spec.root = manifest.root;
+    return spec;
+}
+
+}  // namespace
+
+proto::Assignments AssignmentBook::answer(const std::string& node, uint64_t known,
+                                          const Wanted& wanted) const {
+    proto::Assignments reply;
+    reply.version = version(node);
+    reply.epoch = epoch_;
+    if (known == reply.version) return reply;
+    for (const auto& [id, instance] : wanted.instances) {
+        if (instance.node != node) continue;
+        const auto service = wanted.services.find(instance.service);
+        if (service == wanted.services.end()) continue;
+        // Releases with instances are never pruned, so that there is always something to say.
+        if (const Release* release = service->second.find(instance.release)) {
+            reply.instances.push_back(spec_of(instance, *release, epoch_));
+        }
+    }
+    return reply;
+}
+
+}  // namespace candela::lighthouse

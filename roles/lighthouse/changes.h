@@ -1,0 +1,59 @@
+#pragma once
+
+// A Change is what is about to become true: whole records, so that the same thing is first written to SQL
+// and then applied to the model. Both the planner's actions and the API's wishes become one.
+
+#include <functional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model.h"
+#include "planner.h"
+
+namespace candela::lighthouse {
+
+// What people see in `ctl events`; `kind` is in snake_case.
+struct EventRecord {
+    std::string kind;
+    std::string space;
+    std::string service;
+    std::string subject;  // an instance, a node, a key
+    std::string text;
+};
+
+struct Change {
+    std::vector<Instance> instances;  // new, or in place of the old record
+    std::vector<std::string> gone_instances;
+    std::vector<Service> services;  // without their releases
+    std::vector<std::pair<ServiceKey, Release>> releases;
+    std::vector<std::pair<ServiceKey, uint64_t>> gone_releases;
+    std::vector<ServiceKey> gone_services;
+    std::vector<EventRecord> events;
+
+    bool empty() const {
+        return instances.empty() && gone_instances.empty() && services.empty() && releases.empty() &&
+               gone_releases.empty() && gone_services.empty() && events.empty();
+    }
+};
+
+// Ended releases of a service beyond these are forgotten, the oldest first; never one that runs.
+inline constexpr size_t kReleasesMax = 50;
+
+using MakeInstanceId = std::function<std::string(const ServiceKey& service)>;
+
+Change changes_of(const Plan& plan, const Wanted& wanted, const Seen& seen,
+                  const MakeInstanceId& make_id, MonoTime now, WallTime wall);
+
+// Makes `release` the target of its service (a new one, where there is none): number, state and time are
+// set here. The change is of the model as it is; apply it before making another.
+Change start_release(const Wanted& wanted, const ServiceKey& key, Release release, MonoTime now,
+                     WallTime wall);
+Change scale(const Service& service, uint32_t instances, MonoTime now);
+Change delete_service(const Service& service);
+
+// Returns the nodes whose assignments have changed.
+std::set<std::string> apply(const Change& change, Wanted& wanted, Seen& seen);
+
+}  // namespace candela::lighthouse

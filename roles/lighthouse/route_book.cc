@@ -1,0 +1,86 @@
+#include "route_book.h"
+
+namespace candela::lighthouse {
+
+using proto::InstanceState;
+
+namespace {
+
+std::optional<proto::Endpoint> endpoint_of(const Instance& instance, const Service& service,
+                                           const Seen& seen, MonoTime now, const PlanLimits& limits) {
+    if (instance.stage != Stage::kRun) return std::nullopt;
+    const Sighting* sighting = seen.find(instance.id);
+    if (sighting == nullptr || sighting->status.state != InstanceState::kReady) return std::nullopt;
+    const Release* release = service.find(instance.release);
+    const bool needs_port = release != nullptr && release->manifest.kind != service::Kind::kBus;
+    if (needs_port && sighting->status.port == 0) return std::nullopt;
+    proto::Endpoint endpoint;
+    endpoint.instance = instance.id;
+    endpoint.node = instance.node;
+    endpoint.port = sighting->status.port;
+    endpoint.release = instance.release;
+    endpoint.state = proto::EndpointState::kSuspect;
+    const auto node = seen.nodes.find(instance.node);
+    if (node != seen.nodes.end()) {
+        endpoint.machine_id = node->second.machine_id;
+        endpoint.address = node->second.address;
+        if (!is_silent(node->second, seen, now, limits)) endpoint.state = proto::EndpointState::kReady;
+    }
+    return endpoint;
+}
+
+}  // namespace
+
+bool RouteBook::update(const Wanted& wanted, Seen& seen, MonoTime now, const PlanLimits& limits) {
+    std::map<ServiceKey, proto::RouteService> services;
+    for (const auto& [key, service] : wanted.services) {
+        const auto routes = routes_of(service);
+        const Release* target = service.find(service.target);
+        if (routes.empty() || target == nullptr) continue;
+        proto::RouteService& entry = services[key];
+        entry.space = key.first;
+        entry.service = key.second;
+        entry.kind = service::to_string(target->manifest.kind);
+        entry.hold_requests_max = holds_.requests_max;
+        entry.hold_ms_max =
+            static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(holds_.time_max).count());
+        for (const service::Route& route : routes) {
+            entry.routes.push_back(proto::Route(route.host, route.path));
+        }
+    }
+    for (const auto& [id, instance] : wanted.instances) {
+        const auto entry = services.find(instance.service);
+        if (entry == services.end()) continue;
+        const Service& service = wanted.services.at(instance.service);
+        if (auto endpoint = endpoint_of(instance, service, seen, now, limits)) {
+            entry->second.endpoints.push_back(std::move(*endpoint));
+        }
+    }
+    std::vector<proto::RouteService> list;
+    list.reserve(services.size());
+    for (auto& [key, entry] : services) list.push_back(std::move(entry));
+    const bool changed = list != table_.services;
+    if (changed) {
+        table_.services = std::move(list);
+        ++table_.version;
+    }
+    seen.routes_version = table_.version;
+
+    std::set<std::string_view> inside;
+    for (const proto::RouteService& service : table_.services) {
+        for (const proto::Endpoint& endpoint : service.endpoints) inside.insert(endpoint.instance);
+    }
+    for (auto& [id, sighting] : seen.instances) {
+        const bool was_inside = sighting.entered != 0 && sighting.left == 0;
+        if (inside.contains(id)) {
+            // 1 stands for "before we started" (begin_anew): who has which table is not known yet.
+            if (!was_inside || sighting.entered == 1) sighting.entered = table_.version;
+            sighting.left = 0;
+        } else if (was_inside) {
+            sighting.left = table_.version;
+        }
+    }
+    return changed;
+}
+
+}  // namespace candela::lighthouse

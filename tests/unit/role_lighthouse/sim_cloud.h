@@ -1,0 +1,134 @@
+#pragma once
+
+// A whole cloud in one thread on virtual time: one lighthouse (the real planner, books and changes), hosts
+// and gateways that behave as their protocol says, and a network that delays, loses and doubles
+// messages, all from one seed. Invariants are checked at each step; the first that breaks is in `broken`.
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "assignment_book.h"
+#include "base/random.h"
+#include "changes.h"
+#include "heard.h"
+#include "route_book.h"
+
+namespace candela::lighthouse::sim {
+
+inline constexpr Duration kStep = 100ms;
+
+// What an instance of a release does on a host; by the release's first argument.
+//   good: starts and serves    slow: starts late    never: its probe never passes
+//   crash: ends at once, again and again    job: ends well after a while
+
+struct SimInstance {
+    proto::InstanceSpec spec;
+    proto::InstanceStatus status;
+    MonoTime due{};  // of the next thing that happens to it
+};
+
+struct SimHost {
+    std::string name;
+    uint64_t boot = 1;
+    uint64_t sequence = 0;
+    bool is_up = true;
+    MonoTime back_at{};        // when it is started again
+    MonoTime cut_until{};      // partitioned from the bus until then
+    MonoTime next_pull{};
+    MonoTime next_beat{};
+    uint64_t version = 0;
+    std::map<std::string, SimInstance> instances;
+};
+
+struct SimGateway {
+    std::string name;
+    uint64_t sequence = 0;
+    MonoTime cut_until{};
+    MonoTime next_pull{};
+    MonoTime next_beat{};
+    proto::RouteTable table;
+    std::map<std::string, MonoTime> busy;  // instances that left its table → last request's end
+};
+
+struct Faults {
+    uint64_t loss_percent = 0;
+    uint64_t double_percent = 0;
+    Duration delay_max = 20ms;
+    bool hosts_fail = false;
+    bool lighthouse_restarts = false;
+    bool instances_crash = false;
+};
+
+class SimCloud {
+public:
+    SimCloud(uint64_t seed, size_t hosts, size_t gateways, Faults faults);
+
+    void deploy(const std::string& name, uint32_t instances, std::string_view behaviour,
+                uint32_t surge = 1, uint32_t unavailable = 0);
+    void scale_to(const std::string& name, uint32_t instances);
+    void remove(const std::string& name);
+    void run_for(Duration duration);
+    void stop_faults();
+    // Empty, or why the cloud is not as it is wanted.
+    std::string why_not_converged() const;
+    void cut(size_t host, Duration duration) { hosts_[host].cut_until = now_ + duration; }
+
+    const Service* service(const std::string& name) const;
+    const Wanted& wanted() const { return wanted_; }
+    const Seen& seen() const { return seen_; }
+    std::vector<SimHost>& hosts() { return hosts_; }
+    MonoTime now() const { return now_; }
+    std::string broken;
+    std::set<std::string> holding;
+    std::vector<std::string> journal;  // the last actions, for whoever looks into a failing seed
+
+private:
+    struct Message {
+        std::function<void()> deliver;
+    };
+    void send(MonoTime cut_from, std::function<void()> deliver);
+    void step();
+    void step_faults();
+    void step_host(SimHost& host);
+    void step_instance(SimHost& host, SimInstance& instance);
+    void take(SimHost& host, const proto::Assignments& assignments);
+    void step_gateway(SimGateway& gateway);
+    void take(SimGateway& gateway, const proto::RouteTable& table);
+    void beat(SimHost& host);
+    void beat(SimGateway& gateway);
+    void hear_beat(const proto::NodeHeartbeat& beat);
+    void replan();
+    void commit(const Change& change);
+    void check_before(const Action& action);
+    void check_tables();
+    void check_rollouts();
+    void restart_lighthouse();
+    void break_with(std::string what);
+    WallTime wall() const { return WallTime(now_.time_since_epoch()); }
+
+    SeededRandom random_;
+    Faults faults_;
+    PlanLimits limits_;
+    MonoTime now_{1h};
+    uint64_t epoch_ = 1;
+    Wanted wanted_;
+    Seen seen_;
+    AssignmentBook assignments_{1};
+    RouteBook routes_{1, HoldLimits()};
+    bool needs_plan_ = false;
+    MonoTime next_tick_{};
+    std::vector<SimHost> hosts_;
+    std::vector<SimGateway> gateways_;
+    std::multimap<MonoTime, Message> network_;
+    std::map<std::pair<ServiceKey, uint64_t>, MonoTime> rolling_since_;
+    uint32_t promised_of(const std::string& name, uint32_t promised);
+    std::map<std::string, std::deque<std::pair<MonoTime, uint32_t>>> promises_;
+    MonoTime faults_felt_until_{};
+    std::map<std::pair<std::string, std::string>, uint32_t> floors_;  // see check_tables
+};
+
+}  // namespace candela::lighthouse::sim
