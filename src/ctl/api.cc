@@ -1,0 +1,284 @@
+#include "ctl/api.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "http/target.h"
+#include "loop/file.h"
+#include "loop/flow.h"
+#include "tls/context.h"
+
+namespace candela::ctl {
+
+namespace {
+
+Code code_of(std::string_view name, int status) {
+    constexpr Code kCodes[] = {Code::kInvalid,     Code::kNotFound,  Code::kDenied,
+                               Code::kConflict,    Code::kUnreachable, Code::kTimeout,
+                               Code::kCancelled,   Code::kExhausted, Code::kCorrupt,
+                               Code::kUnsupported, Code::kIo,        Code::kInternal};
+    for (const Code code : kCodes) {
+        if (to_string(code) == name) return code;
+    }
+    switch (status) {
+        case 400: return Code::kInvalid;
+        case 401:
+        case 403: return Code::kDenied;
+        case 404: return Code::kNotFound;
+        case 409: return Code::kConflict;
+        case 413:
+        case 429: return Code::kExhausted;
+        case 503: return Code::kUnreachable;
+        case 504: return Code::kTimeout;
+        default: return Code::kInternal;
+    }
+}
+
+// {"error": {"code", "message", "hint"}} (docs/architecture.md, "API").
+Error error_of(int status, const std::string& body) {
+    const auto json = parse_json(body);
+    if (!json || !json->is_object() || !json->contains("error")) {
+        return Error(code_of("", status), fmt::format("the lighthouse answered {}", status));
+    }
+    const Json& error = (*json)["error"];
+    std::string message = json_string_or(error, "message", fmt::format("status {}", status));
+    const std::string hint = json_string_or(error, "hint");
+    if (!hint.empty()) message += "\ntry: " + hint;
+    return Error(code_of(json_string_or(error, "code"), status), std::move(message));
+}
+
+// Reads a file on the pool, piece by piece.
+class FileSource final : public http::BodySource {
+public:
+    static Result<std::unique_ptr<FileSource>> open(Loop& loop, const std::string& path) {
+        const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+        if (fd < 0) return fail_errno(fmt::format("opening {}", path), errno);
+        return std::unique_ptr<FileSource>(new FileSource(loop, fd));
+    }
+    ~FileSource() override = default;
+
+    Task<Result<std::optional<std::string>>> next() override {
+        auto read = [file = file_] { return read_piece(*file); };
+        auto piece = co_await offload(loop_, std::move(read));
+        co_return piece;
+    }
+
+    Result<uint64_t> size_bytes() const {
+        struct stat info = {};
+        if (fstat(*file_, &info) != 0) return fail_errno("looking at the bundle", errno);
+        return static_cast<uint64_t>(info.st_size);
+    }
+
+private:
+    static constexpr size_t kPieceBytes = 256 * 1024;
+
+    // A read that is under way when the flow is cancelled keeps the descriptor open.
+    FileSource(Loop& loop, int fd)
+        : loop_(loop), file_(new int(fd), [](int* held) {
+              ::close(*held);
+              delete held;
+          }) {}
+
+    static Result<std::optional<std::string>> read_piece(int fd) {
+        std::string piece(kPieceBytes, '\0');
+        const ssize_t count = ::read(fd, piece.data(), piece.size());
+        if (count < 0) return fail_errno("reading the bundle", errno);
+        if (count == 0) return std::optional<std::string>();
+        piece.resize(static_cast<size_t>(count));
+        return std::optional<std::string>(std::move(piece));
+    }
+
+    Loop& loop_;
+    std::shared_ptr<int> file_;
+};
+
+}  // namespace
+
+std::string path_part(std::string_view name) { return http::percent_encode(name); }
+
+Result<const auth::Credentials*> Api::credentials() {
+    if (target_.creds_file.empty()) return nullptr;
+    if (!credentials_) {
+        auto loaded = auth::load_creds(target_.creds_file);
+        if (!loaded) return fail(loaded.error());
+        credentials_.emplace(std::move(*loaded));
+    }
+    return &*credentials_;
+}
+
+Result<http::ClientRequest> Api::make_request(std::string_view method, std::string target) {
+    http::ClientRequest request;
+    request.address = target_.address;
+    request.method = method;
+    request.target = std::move(target);
+    request.headers.add("User-Agent", "candela-ctl/" CANDELA_VERSION);
+    request.headers.add("Accept", "application/json");
+    if (!token_.empty()) request.headers.add("Authorization", "Bearer " + token_);
+    if (!target_.tls) return request;
+    if (!tls_) {
+        tls::ClientOptions options;
+        options.pinned_fingerprint = target_.fingerprint;
+        if (!target_.ca_file.empty()) {
+            CANDELA_TRY_ASSIGN(options.ca_pem, read_file(target_.ca_file, 1 << 20));
+        }
+        CANDELA_TRY_ASSIGN(tls_, tls::ClientContext::create(options));
+    }
+    request.tls = tls_;
+    return request;
+}
+
+// Where the connection failed, says to whom and what to do.
+Error Api::explain(const Error& error) const {
+    if (error.code() != Code::kUnreachable && error.code() != Code::kTimeout &&
+        error.code() != Code::kIo) {
+        return error;
+    }
+    const std::string url = (target_.tls ? "https://" : "") + target_.address.to_string();
+    return Error(Code::kUnreachable,
+                 fmt::format("no answer from the lighthouse at {} (from {}): {}\n"
+                             "try: is it running? candela dev, or systemctl status candela-lighthouse",
+                             url, target_.origin, error.message()));
+}
+
+Task<Result<http::ClientResponse>> Api::send(http::ClientRequest request) {
+    auto response = co_await client_.send(std::move(request));
+    if (!response) co_return fail(explain(response.error()));
+    if (response->status() < 400) co_return std::move(*response);
+    auto body = co_await response->read_all(kAnswerBytesMax);
+    const std::string text = body ? std::move(*body) : std::string();
+    co_return fail(error_of(response->status(), text));
+}
+
+Task<Result<Json>> Api::call_plain(std::string path, Json body) {
+    auto request = make_request("POST", path);
+    if (!request) co_return fail(request.error());
+    request->headers.add("Content-Type", "application/json");
+    request->body = dump_json(body);
+    auto response = co_await send(std::move(*request));
+    if (!response) co_return fail(response.error());
+    auto text = co_await response->read_all(kAnswerBytesMax);
+    if (!text) co_return fail(text.error());
+    co_return parse_json(*text).in("the lighthouse's answer");
+}
+
+Task<Result<>> Api::ensure_token() {
+    if (!target_.tls || !token_.empty()) co_return Result<>();
+    auto creds = credentials();
+    if (!creds) co_return fail(creds.error());
+    Json nothing = Json::object();
+    auto challenge = co_await call_plain("/v1/auth/challenge", std::move(nothing));
+    if (!challenge) co_return fail(challenge.error());
+    const std::string nonce = json_string_or(*challenge, "nonce");
+    const crypto::Signature signature = (*creds)->key.sign(nonce);
+    Json login = {{"jwt", (*creds)->jwt},
+                  {"nonce", nonce},
+                  {"signature", base64url_encode(signature)}};
+    auto token = co_await call_plain("/v1/auth/token", std::move(login));
+    if (!token) co_return fail(token.error());
+    token_ = json_string_or(*token, "token");
+    co_return Result<>();
+}
+
+Task<Result<Json>> Api::call(std::string method, std::string path, std::optional<Json> body) {
+    auto logged_in = co_await ensure_token();
+    if (!logged_in) co_return fail(logged_in.error());
+    auto request = make_request(method, path);
+    if (!request) co_return fail(request.error());
+    if (body) {
+        request->headers.add("Content-Type", "application/json");
+        request->body = dump_json(*body);
+    }
+    auto response = co_await send(std::move(*request));
+    if (!response) co_return fail(response.error());
+    auto text = co_await response->read_all(kAnswerBytesMax);
+    if (!text) co_return fail(text.error());
+    if (text->empty()) co_return Json();
+    co_return parse_json(*text).in("the lighthouse's answer");
+}
+
+Task<Result<Json>> Api::get(std::string path) {
+    std::optional<Json> nothing;
+    auto answer = co_await call("GET", std::move(path), std::move(nothing));
+    co_return answer;
+}
+
+Task<Result<Json>> Api::post(std::string path, Json body) {
+    std::optional<Json> content(std::move(body));
+    auto answer = co_await call("POST", std::move(path), std::move(content));
+    co_return answer;
+}
+
+Task<Result<Json>> Api::remove(std::string path) {
+    std::optional<Json> nothing;
+    auto answer = co_await call("DELETE", std::move(path), std::move(nothing));
+    co_return answer;
+}
+
+Task<Result<bool>> Api::has_bundle(std::string digest) {
+    auto logged_in = co_await ensure_token();
+    if (!logged_in) co_return fail(logged_in.error());
+    auto request = make_request("HEAD", "/v1/bundles/" + digest);
+    if (!request) co_return fail(request.error());
+    auto response = co_await client_.send(std::move(*request));
+    if (!response) co_return fail(explain(response.error()));
+    if (response->status() == 404) co_return false;
+    if (response->status() < 400) co_return true;
+    co_return fail(error_of(response->status(), ""));
+}
+
+Task<Result<>> Api::put_bundle(std::string digest, std::string file, std::string signature,
+                               std::string signer, std::function<void(uint64_t)> on_progress) {
+    auto logged_in = co_await ensure_token();
+    if (!logged_in) co_return fail(logged_in.error());
+    auto source = FileSource::open(loop_, file);
+    if (!source) co_return fail(source.error());
+    auto size = (*source)->size_bytes();
+    if (!size) co_return fail(size.error());
+    auto request = make_request("PUT", "/v1/bundles/" + digest);
+    if (!request) co_return fail(request.error());
+    request->headers.add("Content-Type", "application/octet-stream");
+    request->headers.add("Candela-Signature", signature);
+    request->headers.add("Candela-Signer", signer);
+    request->body_source = std::move(*source);
+    request->body_length_bytes = *size;
+    request->on_progress = std::move(on_progress);
+    request->first_byte_timeout = 5min;  // the lighthouse checks the whole bundle before it answers
+    auto response = co_await send(std::move(*request));
+    if (!response) co_return fail(response.error());
+    co_return Result<>();
+}
+
+Task<Result<>> Api::follow(std::string path, OnLine on_line) {
+    constexpr size_t kLineBytesMax = 4 << 20;
+    auto logged_in = co_await ensure_token();
+    if (!logged_in) co_return fail(logged_in.error());
+    auto request = make_request("GET", std::move(path));
+    if (!request) co_return fail(request.error());
+    request->idle_timeout = 24h * 365;  // a service may have nothing to say
+    auto response = co_await send(std::move(*request));
+    if (!response) co_return fail(response.error());
+    std::string rest;
+    for (;;) {
+        auto chunk = co_await response->read_chunk();
+        if (!chunk) co_return fail(chunk.error());
+        if (!*chunk) break;
+        rest += **chunk;
+        size_t begin = 0;
+        for (size_t end = rest.find('\n'); end != std::string::npos; end = rest.find('\n', begin)) {
+            if (!on_line(std::string_view(rest).substr(begin, end - begin))) co_return Result<>();
+            begin = end + 1;
+        }
+        rest.erase(0, begin);
+        if (rest.size() > kLineBytesMax) {
+            co_return fail(Code::kExhausted, "the lighthouse sent a line of more than {} bytes",
+                           kLineBytesMax);
+        }
+    }
+    if (!rest.empty()) on_line(rest);
+    co_return Result<>();
+}
+
+}  // namespace candela::ctl

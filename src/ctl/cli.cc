@@ -1,0 +1,302 @@
+// The command line: CLI11 built from the table of verbs, and the one place where a verb is run.
+
+#include <unistd.h>
+
+#include <csignal>
+#include <map>
+
+#include <CLI/CLI.hpp>
+
+#include "base/text.h"
+#include "ctl/ctl.h"
+#include "ctl/global_options.h"
+#include "ctl/verb.h"
+#include "loop/flow.h"
+#include "loop/process.h"
+
+namespace candela::ctl {
+
+std::span<const VerbOption> global_options() {
+    static const VerbOption options[] = {
+        {"--json", "", "", "Prints JSON; the form is stable (docs/ctl-json.md)"},
+        {"--space", "-s", "NAME", "The space to act in (default)"},
+        {"--address", "-a", "ADDRESS", "unix:PATH or https://HOST:PORT; or CANDELA_ADDRESS"},
+        {"--creds", "", "FILE", "The .creds file to log in with; or CANDELA_CREDS"},
+        {"--ca", "", "FILE", "PEM of the cloud's certificate authority"},
+        {"--fingerprint", "", "SHA256", "Of the lighthouse's certificate"},
+    };
+    return options;
+}
+
+namespace {
+
+std::string full_name(const Verb& verb) {
+    return verb.group.empty() ? std::string(verb.name) : fmt::format("{} {}", verb.group, verb.name);
+}
+
+// One verb's part of the command line, with where CLI11 puts what was given.
+struct Bound {
+    const Verb* verb = nullptr;
+    CLI::App* app = nullptr;
+    std::map<std::string, std::string> values;
+    std::map<std::string, bool> flags;
+};
+
+class CommandLine {
+public:
+    CommandLine() : app_("Deploys, shows and operates services.", "candela ctl") {
+        app_.require_subcommand(0);
+        app_.fallthrough();
+        app_.set_help_flag("-h,--help", "Shows this");
+        for (const VerbOption& option : global_options()) add_option(app_, option, globals_);
+        for (const Verb& verb : verb_table()) add_verb(verb);
+        app_.footer("Every verb has --help. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied,\n"
+                    "5 conflict, 6 unreachable, 7 timed out and still going, 8 rolled back.");
+    }
+
+    CLI::App& app() { return app_; }
+    const Bound& globals() const { return globals_; }
+    // The verb that was named; null where there was none.
+    const Bound* chosen() const {
+        for (const auto& bound : verbs_) {
+            if (bound->app->parsed()) return bound.get();
+        }
+        return nullptr;
+    }
+    // Words that may follow "candela ctl" or a group, and the options in force at the end.
+    std::vector<std::string> words_below(std::string_view group) const {
+        std::vector<std::string> out;
+        for (const Verb& verb : verb_table()) {
+            const bool is_top = group.empty();
+            if (is_top) out.emplace_back(verb.group.empty() ? verb.name : verb.group);
+            else if (verb.group == group) out.emplace_back(verb.name);
+        }
+        return out;
+    }
+    bool is_group(std::string_view word) const { return groups_.contains(word); }
+    CLI::App* group(std::string_view word) { return groups_.find(word)->second; }
+
+private:
+    void add_option(CLI::App& app, const VerbOption& option, Bound& bound) {
+        std::string names = option.short_name.empty() ? "" : std::string(option.short_name) + ",";
+        names += option.name;
+        const std::string key(option.name);
+        if (option.value_name.empty()) {
+            app.add_flag(names, bound.flags[key], std::string(option.help));
+        } else {
+            app.add_option(names, bound.values[key], std::string(option.help))
+                ->type_name(std::string(option.value_name));
+        }
+    }
+
+    void add_verb(const Verb& verb) {
+        CLI::App* parent = &app_;
+        if (!verb.group.empty()) {
+            auto found = groups_.find(verb.group);
+            if (found == groups_.end()) {
+                CLI::App* made = app_.add_subcommand(std::string(verb.group),
+                                                     group_summary(verb.group));
+                made->fallthrough();
+                found = groups_.emplace(std::string(verb.group), made).first;
+            }
+            parent = found->second;
+        }
+        auto bound = std::make_unique<Bound>();
+        bound->verb = &verb;
+        bound->app = parent->add_subcommand(std::string(verb.name), std::string(verb.summary));
+        bound->app->fallthrough();
+        for (const VerbArgument& argument : verb.arguments) {
+            const std::string name(argument.name);
+            CLI::Option* added =
+                bound->app->add_option(name, bound->values[name], std::string(argument.help));
+            added->type_name("");
+            if (argument.is_required) added->required();
+        }
+        for (const VerbOption& option : verb.options) add_option(*bound->app, option, *bound);
+        verbs_.push_back(std::move(bound));
+    }
+
+    static std::string group_summary(std::string_view group) {
+        std::vector<std::string> names;
+        for (const Verb& verb : verb_table()) {
+            if (verb.group == group) names.emplace_back(verb.name);
+        }
+        return join(names, ", ");
+    }
+
+    CLI::App app_;
+    Bound globals_;
+    std::map<std::string, CLI::App*, std::less<>> groups_;
+    std::vector<std::unique_ptr<Bound>> verbs_;
+};
+
+int usage_error(std::string_view message, std::string_view help_of) {
+    fmt::print(stderr, "candela ctl: {}\ntry: candela ctl {}{}--help\n", message, help_of,
+               help_of.empty() ? "" : " ");
+    return kUsage;
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& known) {
+    const std::vector<std::string_view> views(known.begin(), known.end());
+    const auto near = nearest(word, views);
+    return near ? fmt::format("; did you mean \"{}\"?", *near) : "";
+}
+
+// The verb's words, before CLI11 sees them: it knows no suggestions. Absent: all is well.
+std::optional<int> check_words(const CommandLine& line, std::span<const std::string_view> arguments) {
+    std::vector<std::string_view> words;
+    for (size_t i = 0; i < arguments.size() && words.size() < 2; ++i) {
+        const std::string_view argument = arguments[i];
+        if (argument == "--") break;
+        if (!argument.starts_with('-')) {
+            words.push_back(argument);
+            continue;
+        }
+        for (const VerbOption& option : global_options()) {
+            const bool takes_next = !option.value_name.empty() &&
+                                    (argument == option.name || argument == option.short_name);
+            if (takes_next) ++i;
+        }
+    }
+    if (words.empty()) return std::nullopt;
+    const std::vector<std::string> top = line.words_below("");
+    if (std::find(top.begin(), top.end(), words[0]) == top.end()) {
+        return usage_error(fmt::format("unknown verb \"{}\"{}", printable(words[0], 60),
+                                       did_you_mean(words[0], top)), "");
+    }
+    if (!line.is_group(words[0])) return std::nullopt;
+    const std::vector<std::string> below = line.words_below(words[0]);
+    if (words.size() < 2) {
+        const bool wants_help = std::find(arguments.begin(), arguments.end(), "--help") != arguments.end() ||
+                                std::find(arguments.begin(), arguments.end(), "-h") != arguments.end();
+        if (wants_help) return std::nullopt;
+        return usage_error(fmt::format("{} what? There are {}", words[0], join(below, ", ")), words[0]);
+    }
+    if (std::find(below.begin(), below.end(), words[1]) != below.end()) return std::nullopt;
+    return usage_error(fmt::format("unknown verb \"{} {}\"{}", words[0], printable(words[1], 60),
+                                   did_you_mean(words[1], below)), words[0]);
+}
+
+// CLI11's own texts name no suggestion and its classes; ours do.
+int explain_parse_error(CommandLine& line, const CLI::ParseError& error,
+                        std::span<const std::string_view> arguments) {
+    const Bound* chosen = line.chosen();
+    const std::string help_of = chosen != nullptr ? full_name(*chosen->verb) : "";
+    if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+        std::vector<std::string> known{"--help"};
+        for (const VerbOption& option : global_options()) known.emplace_back(option.name);
+        if (chosen != nullptr) {
+            for (const VerbOption& option : chosen->verb->options) known.emplace_back(option.name);
+        }
+        const std::vector<std::string> extras = line.app().remaining(true);
+        const std::string extra = extras.empty() ? "" : extras.front();
+        if (extra.starts_with('-')) {
+            return usage_error(fmt::format("unknown option \"{}\"{}", printable(extra, 60),
+                                           did_you_mean(extra.substr(0, extra.find('=')), known)), help_of);
+        }
+        return usage_error(fmt::format("unexpected \"{}\"", printable(extra, 60)), help_of);
+    }
+    static_cast<void>(arguments);
+    return usage_error(error.what(), help_of);
+}
+
+// What was given on the command line, as the verb sees it.
+Arguments collect(const Bound& bound) {
+    Arguments out;
+    for (const auto& [name, value] : bound.values) {
+        const CLI::Option* option = bound.app->get_option_no_throw(name);
+        if (option != nullptr && option->count() > 0) out.set(name, value);
+    }
+    for (const auto& [name, is_set] : bound.flags) {
+        if (is_set) out.set(name, "");
+    }
+    return out;
+}
+
+// The first line is what happened; the others are what to try.
+void print_error(Terminal& terminal, const Error& error) {
+    const auto parts = split_once(error.message(), '\n');
+    const std::string_view first = parts ? parts->first : std::string_view(error.message());
+    terminal.note(fmt::format("{} {}", terminal.paint_note(Style::kRed, "error:"), first));
+    if (parts) terminal.note(parts->second);
+}
+
+struct Outcome {
+    std::optional<Result<int>> result;
+};
+
+Task<void> run_verb(const Verb& verb, Session& session, Arguments arguments, Outcome& outcome) {
+    auto result = co_await verb.run(session, std::move(arguments));
+    outcome.result.emplace(std::move(result));
+}
+
+int run_chosen(const CommandLine& line, const Bound& bound) {
+    Terminal terminal = Terminal::from_environment();
+    const auto global = [&](const std::string& name) { return line.globals().values.at(name); };
+    Target target;
+    if (bound.verb->needs_lighthouse) {
+        TargetOptions options{global("--address"), global("--creds"), global("--ca"),
+                              global("--fingerprint"), global("--space")};
+        auto found = find_target(options, TargetPlaces::usual());
+        if (!found) {
+            print_error(terminal, found.error());
+            return exit_code_of(found.error());
+        }
+        target = std::move(*found);
+    }
+    InProcessHub hub;
+    UvLoop loop(hub);
+    const std::string space = target.space;
+    Api api(loop, std::move(target));
+    Session session{loop, api, terminal, line.globals().flags.at("--json"), space};
+    bool interrupted = false;
+    auto watcher = SignalWatcher::watch(loop, SIGINT, [&] { interrupted = true; });
+    Outcome outcome;
+    TaskGroup group;
+    group.spawn(run_verb(*bound.verb, session, collect(bound), outcome));
+    constexpr Duration kForEver = 24h * 3650;
+    loop.run_until([&] { return outcome.result.has_value() || interrupted; }, kForEver);
+    group.cancel();
+    terminal.end_live();
+    constexpr int kInterrupted = 130;  // 128 + SIGINT, as shells say it
+    if (!outcome.result) return kInterrupted;
+    if (*outcome.result) return **outcome.result;
+    const Error& error = outcome.result->error();
+    print_error(terminal, error);
+    return exit_code_of(error);
+}
+
+}  // namespace
+
+int run(std::span<const std::string_view> arguments) {
+    // A reader that has gone away shows as a failed write.
+    std::signal(SIGPIPE, SIG_IGN);
+    CommandLine line;
+    if (arguments.empty()) {
+        fmt::print(stderr, "{}", line.app().help());
+        return kUsage;
+    }
+    if (const auto wrong = check_words(line, arguments)) return *wrong;
+    try {
+        // CLI11 takes the arguments from the back.
+        std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+        line.app().parse(std::move(reversed));
+    } catch (const CLI::CallForHelp&) {
+        const Bound* chosen = line.chosen();
+        const CLI::App* shown = &line.app();
+        if (chosen != nullptr) shown = chosen->app;
+        else if (line.is_group(arguments.front())) shown = line.group(arguments.front());
+        fmt::print("{}", shown->help());
+        return kOk;
+    } catch (const CLI::ParseError& error) {
+        return explain_parse_error(line, error, arguments);
+    }
+    const Bound* chosen = line.chosen();
+    if (chosen == nullptr) {
+        fmt::print(stderr, "{}", line.app().help());
+        return kUsage;
+    }
+    return run_chosen(line, *chosen);
+}
+
+}  // namespace candela::ctl

@@ -1,0 +1,112 @@
+// `candela ctl keys create|list|revoke`: credentials of people, CI jobs and programs. The key pair is made
+// here, and only its public half goes to the lighthouse.
+
+#include <nlohmann/json.hpp>
+
+#include "auth/creds_file.h"
+#include "auth/key_pair.h"
+#include "base/text.h"
+#include "ctl/api_model.h"
+#include "ctl/table.h"
+#include "ctl/verb.h"
+#include "loop/file.h"
+
+namespace candela::ctl {
+
+namespace {
+
+Task<Result<int>> run_create(Session& session, Arguments arguments) {
+    const std::string name = arguments.text("NAME");
+    const std::string out = arguments.text("--out", name + ".creds");
+    std::error_code ignored;
+    if (out != "-" && std::filesystem::exists(out, ignored)) {
+        co_return fail(Code::kConflict, "{} is there already\ntry: --out FILE", out);
+    }
+    if (arguments.has("--expires")) {
+        const auto checked = arguments.duration("--expires", Duration(0));
+        if (!checked) co_return fail(checked.error());
+    }
+    const auth::KeyPair key = auth::KeyPair::generate(auth::KeyKind::kUser);
+    Json wanted = {{"name", name},
+                   {"space", session.space},
+                   {"role", arguments.text("--role", "developer")},
+                   {"public_key", key.public_key()}};
+    if (arguments.has("--expires")) wanted["expires"] = arguments.text("--expires");
+    auto answer = co_await session.api.post("/v1/keys", std::move(wanted));
+    if (!answer) co_return fail(answer.error());
+    const std::string jwt = json_string_or(*answer, "jwt");
+    const Secret creds = auth::format_creds(jwt, key);
+    if (out == "-") {
+        session.terminal.out(creds.reveal());
+        co_return kOk;
+    }
+    auto written = write_file(out, creds.reveal(), 0600);
+    if (!written) co_return fail(written.error());
+    if (session.json) {
+        const Json made = {{"name", name}, {"space", session.space},
+                           {"public_key", key.public_key()}, {"file", out},
+                           {"expires_at", json_string_or(*answer, "expires_at")}};
+        session.terminal.out_json(made);
+    } else {
+        session.terminal.out(out + "\n");
+        session.terminal.note(fmt::format("{} holds a secret key: it is the only copy", out));
+        session.terminal.note(fmt::format("key {} of {}; revoke it with: candela ctl keys revoke {}",
+                                          key.public_key(), name, key.public_key()));
+    }
+    co_return kOk;
+}
+
+Task<Result<int>> run_list(Session& session, Arguments) {
+    auto answer = co_await session.api.get("/v1/keys?space=" + path_part(session.space));
+    if (!answer) co_return fail(answer.error());
+    const Json& keys = list_of(*answer, "keys");
+    if (session.json) {
+        const Json all = {{"keys", keys}};
+        session.terminal.out_json(all);
+        co_return kOk;
+    }
+    const WallTime now = session.loop.wall();
+    Table table({"NAME", "SPACE", "ROLE", "AGE", "EXPIRES", "STATE", "KEY"});
+    for (const Json& key : keys) {
+        const std::string expires = json_string_or(key, "expires_at");
+        table.add({json_string_or(key, "name"), json_string_or(key, "space"),
+                   json_string_or(key, "role"), age(json_string_or(key, "created_at"), now),
+                   expires.empty() ? "never" : expires,
+                   json_bool_or(key, "revoked", false) ? "revoked" : "valid",
+                   json_string_or(key, "public_key")});
+    }
+    session.terminal.out(table.render());
+    co_return kOk;
+}
+
+Task<Result<int>> run_revoke(Session& session, Arguments arguments) {
+    const std::string key = arguments.text("KEY");
+    auto answer = co_await session.api.remove("/v1/keys/" + path_part(key));
+    if (!answer) co_return fail(answer.error());
+    if (session.json) {
+        const Json done = {{"public_key", key}, {"revoked", true}};
+        session.terminal.out_json(done);
+    } else {
+        session.terminal.note(fmt::format("{} is revoked", key));
+    }
+    co_return kOk;
+}
+
+}  // namespace
+
+Verb keys_create_verb() {
+    return Verb{"keys", "create", "Makes a key and its .creds file", {{"NAME", "Whose it is."}},
+                {{"--role", "", "ROLE", "viewer, developer (default) or operator"},
+                 {"--expires", "", "TIME", "When it ends: 1h, 30d (default: never)"},
+                 {"--out", "-o", "FILE", "The file to write (NAME.creds); - is stdout"}},
+                true, run_create};
+}
+Verb keys_list_verb() {
+    return Verb{"keys", "list", "The keys of the space", {}, {}, true, run_list};
+}
+Verb keys_revoke_verb() {
+    return Verb{"keys", "revoke", "Makes a key worthless, within seconds",
+                {{"KEY", "Its public key, \"U…\"."}}, {}, true, run_revoke};
+}
+
+}  // namespace candela::ctl

@@ -1,0 +1,116 @@
+#include "ctl/rollout.h"
+
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include "ctl/api_model.h"
+#include "ctl/show.h"
+#include "ctl/table.h"
+#include "ctl/verb.h"
+#include "loop/flow.h"
+
+namespace candela::ctl {
+
+namespace {
+
+constexpr Duration kPollInterval = 150ms;
+
+// "1 ready, 1 starting of release 3; 2 ready of release 2".
+std::string describe(const Json& instances, uint64_t number) {
+    std::map<uint64_t, std::map<std::string, int>, std::greater<>> by_release;
+    for (const Json& item : instances) {
+        const InstanceView view = instance_view(item);
+        if (view.state != "exited") ++by_release[view.release][view.state];
+    }
+    if (!by_release.contains(number)) by_release[number];
+    std::string out;
+    for (const auto& [release, states] : by_release) {
+        std::string counts;
+        for (const auto& [state, count] : states) {
+            counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", count, state);
+        }
+        if (counts.empty()) counts = "nothing yet";
+        out += fmt::format("{}release {}: {}", out.empty() ? "" : "; ", release, counts);
+    }
+    return out;
+}
+
+class Progress {
+public:
+    Progress(Session& session, std::string service)
+        : session_(session), service_(std::move(service)), began_(session.loop.now()) {}
+
+    void show(const std::string& what) {
+        const Duration took = session_.loop.now() - began_;
+        if (session_.terminal.is_live()) {
+            session_.terminal.live(fmt::format("{}  {}  {}", service_, what, short_duration(took)));
+        } else if (what != last_) {
+            session_.terminal.note(fmt::format("{}: {}", service_, what));
+        }
+        last_ = what;
+    }
+    Duration took() const { return session_.loop.now() - began_; }
+
+private:
+    Session& session_;
+    const std::string service_;
+    const MonoTime began_;
+    std::string last_;
+};
+
+int conclude(Session& session, const std::string& service, const Json& json, Duration took) {
+    const ReleaseView release = release_view(json);
+    Terminal& terminal = session.terminal;
+    terminal.end_live();
+    if (session.json) terminal.out_json(json);
+    const auto seconds = std::chrono::duration<double>(took).count();
+    if (release.state == "done") {
+        const std::string text = fmt::format("{} release {} is serving ({:.1f}s)", service,
+                                             release.number, seconds);
+        if (!session.json) terminal.out(terminal.paint(Style::kGreen, text) + "\n");
+        return kOk;
+    }
+    if (release.state == "superseded") {
+        terminal.note(fmt::format("{} release {} was superseded by a newer one", service,
+                                  release.number));
+        return kConflict;
+    }
+    const bool is_back = release.state == "rolled_back";
+    terminal.note(terminal.paint_note(
+        Style::kRed, fmt::format("{} release {} {}", service, release.number,
+                                 is_back ? "was rolled back: the release before serves on"
+                                         : "failed, and there is no release to go back to")));
+    explain_failure(session, service, release);
+    return kRolledBack;
+}
+
+}  // namespace
+
+Task<Result<int>> follow_rollout(Session& session, std::string service, uint64_t number,
+                                 Duration timeout) {
+    Progress progress(session, service);
+    const std::string release_path =
+        fmt::format("{}/releases/{}", service_path(session.space, service), number);
+    const std::string instances_path = fmt::format("/v1/spaces/{}/instances?service={}",
+                                                   path_part(session.space), path_part(service));
+    for (;;) {
+        auto release = co_await session.api.get(release_path);
+        if (!release) co_return fail(release.error());
+        if (release_view(*release).is_final()) {
+            co_return conclude(session, service, *release, progress.took());
+        }
+        auto instances = co_await session.api.get(instances_path);
+        if (!instances) co_return fail(instances.error());
+        progress.show(describe(list_of(*instances, "instances"), number));
+        if (progress.took() >= timeout) break;
+        co_await sleep_for(session.loop, kPollInterval);
+    }
+    session.terminal.end_live();
+    session.terminal.note(fmt::format("{} release {} is still rolling after {}; it goes on by itself",
+                                      service, number, format_duration(timeout)));
+    session.terminal.note(fmt::format("try: candela ctl releases {}", service));
+    co_return kStillGoing;
+}
+
+}  // namespace candela::ctl

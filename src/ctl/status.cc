@@ -1,0 +1,38 @@
+// `candela ctl status`: nodes and services at one glance.
+
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "ctl/api_model.h"
+#include "ctl/show.h"
+#include "ctl/verb.h"
+
+namespace candela::ctl {
+
+static Task<Result<int>> run(Session& session, Arguments) {
+    auto nodes = co_await session.api.get("/v1/nodes");
+    if (!nodes) co_return fail(nodes.error());
+    auto services = co_await session.api.get(service_path(session.space, ""));
+    if (!services) co_return fail(services.error());
+    const Json& node_list = list_of(*nodes, "nodes");
+    const Json& service_list = list_of(*services, "services");
+    if (session.json) {
+        const Json all = {{"space", session.space}, {"nodes", node_list}, {"services", service_list}};
+        session.terminal.out_json(all);
+        co_return kOk;
+    }
+    session.terminal.out(nodes_table(session, node_list) + "\n");
+    if (service_list.empty()) {
+        session.terminal.note(fmt::format("no services in the space {}", session.space));
+        session.terminal.note("try: candela ctl deploy DIR");
+        co_return kOk;
+    }
+    session.terminal.out(services_table(session, service_list));
+    co_return kOk;
+}
+
+Verb status_verb() {
+    return Verb{"", "status", "Nodes and services at a glance", {}, {}, true, run};
+}
+
+}  // namespace candela::ctl

@@ -1,0 +1,53 @@
+#include "ctl/verb.h"
+
+#include <vector>
+
+#include "base/text.h"
+
+namespace candela::ctl {
+
+int exit_code_of(const Error& error) {
+    switch (error.code()) {
+        case Code::kInvalid: return kUsage;  // what was given is wrong: options, service.toml, names
+        case Code::kNotFound: return kNotFound;
+        case Code::kDenied: return kDenied;
+        case Code::kConflict: return kConflict;
+        case Code::kUnreachable:
+        case Code::kTimeout: return kUnreachable;
+        default: return kFailed;
+    }
+}
+
+std::string Arguments::text(std::string_view name, std::string_view fallback) const {
+    const auto found = values_.find(name);
+    return found == values_.end() ? std::string(fallback) : found->second;
+}
+
+Result<uint64_t> Arguments::number(std::string_view name, uint64_t fallback, uint64_t min,
+                                   uint64_t max) const {
+    const auto found = values_.find(name);
+    if (found == values_.end()) return fallback;
+    const auto parsed = parse_uint(found->second);
+    if (parsed && *parsed >= min && *parsed <= max) return *parsed;
+    return fail(Code::kInvalid, "{} takes a number from {} to {}, not \"{}\"", name, min, max,
+                printable(found->second));
+}
+
+Result<Duration> Arguments::duration(std::string_view name, Duration fallback) const {
+    const auto found = values_.find(name);
+    if (found == values_.end()) return fallback;
+    return parse_duration(found->second).in(name);
+}
+
+std::span<const Verb> verb_table() {
+    static const std::vector<Verb> table{
+        status_verb(),        deploy_verb(),        releases_verb(),      rollback_verb(),
+        logs_verb(),          scale_verb(),         stop_verb(),          delete_verb(),
+        services_verb(),      instances_verb(),     nodes_verb(),         events_verb(),
+        spaces_list_verb(),   spaces_create_verb(), spaces_delete_verb(), keys_create_verb(),
+        keys_list_verb(),     keys_revoke_verb(),   version_verb(),       completion_verb(),
+    };
+    return table;
+}
+
+}  // namespace candela::ctl

@@ -1,0 +1,95 @@
+#pragma once
+
+// A verb of `candela ctl` as data: its name, what it takes, and the flow that does it. cli.cc makes the
+// command line from the table; completion.cc reads the same table.
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ctl/session.h"
+#include "loop/task.h"
+
+namespace candela::ctl {
+
+// Exit codes (design.md §11).
+enum Exit : int {
+    kOk = 0,
+    kFailed = 1,
+    kUsage = 2,
+    kNotFound = 3,
+    kDenied = 4,
+    kConflict = 5,
+    kUnreachable = 6,
+    kStillGoing = 7,
+    kRolledBack = 8,
+};
+int exit_code_of(const Error& error);
+
+struct VerbArgument {
+    std::string_view name;  // "SERVICE"
+    std::string_view help;
+    bool is_required = true;
+};
+
+struct VerbOption {
+    std::string_view name;        // "--follow"
+    std::string_view short_name;  // "-f"; may be empty
+    std::string_view value_name;  // "N"; empty: a flag
+    std::string_view help;
+};
+
+// What was given, after the command line's own checks.
+class Arguments {
+public:
+    void set(std::string_view name, std::string value) { values_[std::string(name)] = std::move(value); }
+    bool has(std::string_view name) const { return values_.contains(name); }
+    std::string text(std::string_view name, std::string_view fallback = "") const;
+    // kInvalid names the option and what it takes.
+    Result<uint64_t> number(std::string_view name, uint64_t fallback, uint64_t min, uint64_t max) const;
+    Result<Duration> duration(std::string_view name, Duration fallback) const;
+
+private:
+    std::map<std::string, std::string, std::less<>> values_;
+};
+
+struct Verb {
+    std::string_view group;  // "keys" in "keys create"; usually empty
+    std::string_view name;
+    std::string_view summary;
+    std::vector<VerbArgument> arguments;
+    std::vector<VerbOption> options;
+    bool needs_lighthouse = true;
+    // Prints its result and returns an exit code; an error is printed by the caller.
+    Task<Result<int>> (*run)(Session& session, Arguments arguments);
+};
+
+std::span<const Verb> verb_table();
+
+// One function a file.
+Verb status_verb();
+Verb deploy_verb();
+Verb releases_verb();
+Verb rollback_verb();
+Verb logs_verb();
+Verb scale_verb();
+Verb stop_verb();
+Verb delete_verb();
+Verb services_verb();
+Verb instances_verb();
+Verb nodes_verb();
+Verb spaces_list_verb();
+Verb spaces_create_verb();
+Verb spaces_delete_verb();
+Verb keys_create_verb();
+Verb keys_list_verb();
+Verb keys_revoke_verb();
+Verb events_verb();
+Verb version_verb();
+Verb completion_verb();
+
+}  // namespace candela::ctl

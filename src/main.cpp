@@ -1,0 +1,196 @@
+// The candela executable: picks what to be.
+
+#include <cstdio>
+#include <filesystem>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "auth/identity.h"
+#include "base/text.h"
+#include "loop/file.h"
+#include "node/command_line.h"
+#include "node/dev.h"
+#include "node/node.h"
+#include "registry.h"
+
+using namespace candela;
+
+namespace {
+
+using Arguments = std::span<const std::string_view>;
+using Takes = CommandOption::Takes;
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+
+constexpr CommandOption kHelpOption{"--help", "", "Shows this.", Takes::kNothing};
+
+int usage_error(std::string_view verb, std::string_view message) {
+    fmt::print(stderr, "candela {}: {}\ntry: candela {} --help\n", verb, message, verb);
+    return kExitUsage;
+}
+
+void print_help(std::string_view verb, std::string_view arguments, std::string_view summary,
+                std::span<const CommandOption> options) {
+    fmt::print("usage: candela {} {}\n\n{}\n\noptions:\n{}", verb, arguments, summary,
+               format_options(options));
+}
+
+// All mistakes on stderr, or the profile.
+std::optional<Profile> load_profile(const std::string& file) {
+    ConfigProblems problems(file);
+    const auto text = read_file(file, kConfigTextMax + 1);
+    if (!text) {
+        fmt::print(stderr, "candela node: {}\n", text.error().message());
+        return std::nullopt;
+    }
+    auto profile = read_profile(*text, role_table(), problems);
+    if (!profile) fmt::print(stderr, "{}\n", problems.format());
+    return profile;
+}
+
+Result<Profile> reload_profile(const std::string& file) {
+    ConfigProblems problems(file);
+    CANDELA_TRY_ASSIGN(const std::string text, read_file(file, kConfigTextMax + 1));
+    auto profile = read_profile(text, role_table(), problems);
+    if (!profile) return fail(problems.as_error());
+    return std::move(*profile);
+}
+
+int run_node(Arguments arguments) {
+    constexpr CommandOption kOptions[] = {
+        {"--config", "FILE", "Runs the node that the profile describes."},
+        {"--check", "[FILE]", "Reports every mistake in the profile and starts nothing.",
+         Takes::kMaybeValue},
+        kHelpOption};
+    const auto options = parse_options(arguments, kOptions);
+    if (!options) return usage_error("node", options.error().message());
+    if (options->has("--help")) {
+        print_help("node", "--config FILE | --check FILE",
+                   "Runs the roles that a profile (TOML) names. SIGTERM drains, SIGHUP reloads.",
+                   kOptions);
+        return 0;
+    }
+    std::string file = options->value_or("--config", "");
+    if (file.empty()) file = options->value_or("--check", "");
+    if (file.empty()) return usage_error("node", "which profile? Say --config FILE");
+    auto profile = load_profile(file);
+    if (!profile) return static_cast<int>(NodeExit::kProfile);
+    if (options->has("--check")) {
+        fmt::print("{}: ok\n", file);
+        return 0;
+    }
+    NodeOptions node_options;
+    node_options.reload = [file] { return reload_profile(file); };
+    Node node(std::move(*profile), std::move(node_options));
+    return static_cast<int>(node.run());
+}
+
+int run_dev_verb(Arguments arguments) {
+    constexpr CommandOption kOptions[] = {
+        {"--data-dir", "DIR", "Its data. Default: ~/.local/share/candela/dev"},
+        {"--port-offset", "N", "Added to every default port, 0 to 50000."},
+        {"--log-level", "LEVEL", "debug, info, warn (default) or error."},
+        kHelpOption};
+    const auto options = parse_options(arguments, kOptions);
+    if (!options) return usage_error("dev", options.error().message());
+    if (options->has("--help")) {
+        print_help("dev", "[--data-dir DIR] [--port-offset N]",
+                   "Runs every role in one process, on loopback only. Needs no profile.", kOptions);
+        return 0;
+    }
+    DevOptions dev;
+    dev.data_dir = options->value_or("--data-dir", "");
+    const auto offset = parse_uint(options->value_or("--port-offset", "0"));
+    constexpr uint64_t kOffsetMax = 50'000;
+    if (!offset || *offset > kOffsetMax) {
+        return usage_error("dev", "--port-offset takes a number from 0 to 50000");
+    }
+    dev.port_offset = static_cast<uint16_t>(*offset);
+    const auto level = parse_log_level(options->value_or("--log-level", "warn"));
+    if (!level) return usage_error("dev", level.error().message());
+    dev.log_level = *level;
+    return run_dev(role_table(), dev);
+}
+
+int run_init(Arguments arguments) {
+    constexpr CommandOption kOptions[] = {
+        {"--data-dir", "DIR", "Where the cloud's identity is made: DIR/identity."}, kHelpOption};
+    const auto options = parse_options(arguments, kOptions);
+    if (!options) return usage_error("init", options.error().message());
+    if (options->has("--help")) {
+        print_help("init", "--data-dir DIR",
+                   "Makes the keys and credentials of a new cloud. What is there already, stays.",
+                   kOptions);
+        return 0;
+    }
+    const std::filesystem::path data_dir = options->value_or("--data-dir", "");
+    if (data_dir.empty()) return usage_error("init", "where? Say --data-dir DIR");
+    const WallTime now = std::chrono::system_clock::now();
+    const auto identity = auth::init_identity(data_dir, now);
+    if (!identity) {
+        fmt::print(stderr, "candela init: {}\n", identity.error().message());
+        return kExitFailed;
+    }
+    const std::string folder = (data_dir / "identity").string();
+    fmt::print("{}\n", folder);
+    fmt::print(stderr,
+               "This folder is the cloud's identity: keep a copy of it, offline.\n"
+               "A node on another machine needs only its role's file from {}/creds.\n"
+               "next: candela node --config FILE\n", folder);
+    return 0;
+}
+
+int run_version(Arguments arguments) {
+    if (!arguments.empty()) return usage_error("version", "takes nothing");
+    fmt::print("candela {}\n", CANDELA_VERSION);
+    return 0;
+}
+
+int run_help(Arguments);
+
+struct Verb {
+    std::string_view name;
+    std::string_view summary;
+    int (*run)(Arguments);
+};
+
+constexpr Verb kVerbs[] = {
+    {"dev", "Runs a whole cloud on this machine, for development.", run_dev_verb},
+    {"node", "Runs a node with the roles of a profile.", run_node},
+    {"init", "Makes the identity (keys, credentials) of a new cloud.", run_init},
+    {"version", "Prints the version.", run_version},
+    {"help", "Prints this.", run_help},
+};
+
+int run_help(Arguments) {
+    fmt::print("candela {}: a cloud in one executable\n\nusage: candela VERB …\n\n", CANDELA_VERSION);
+    for (const Verb& verb : kVerbs) fmt::print("  {:<9} {}\n", verb.name, verb.summary);
+    fmt::print("\nroles:\n");
+    for (const RoleSpec& spec : role_table()) fmt::print("  {:<13} {}\n", spec.name, spec.summary);
+    fmt::print("\nfirst: candela dev, then candela ctl deploy DIR\n");
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const std::vector<std::string_view> arguments(argv + 1, argv + argc);
+    if (arguments.empty()) {
+        run_help({});
+        return kExitUsage;
+    }
+    std::string_view name = arguments.front();
+    if (name == "--version" || name == "-V") name = "version";
+    if (name == "--help" || name == "-h") name = "help";
+    std::vector<std::string_view> names;
+    for (const Verb& verb : kVerbs) {
+        if (verb.name == name) return verb.run(Arguments(arguments).subspan(1));
+        names.push_back(verb.name);
+    }
+    const auto near = nearest(name, names);
+    fmt::print(stderr, "candela: unknown verb \"{}\"{}\ntry: candela help\n", printable(name),
+               near ? fmt::format("; did you mean \"{}\"?", *near) : "");
+    return kExitUsage;
+}
