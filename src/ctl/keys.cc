@@ -44,7 +44,7 @@ Task<Result<int>> run_create(Session& session, Arguments arguments) {
     if (!written) co_return fail(written.error());
     if (session.json) {
         const Json made = {{"name", name}, {"space", session.space},
-                           {"public_key", key.public_key()}, {"file", out},
+                           {"public", key.public_key()}, {"file", out},
                            {"expires_at", json_string_or(*answer, "expires_at")}};
         session.terminal.out_json(made);
     } else {
@@ -73,7 +73,7 @@ Task<Result<int>> run_list(Session& session, Arguments) {
                    json_string_or(key, "role"), age(json_string_or(key, "created_at"), now),
                    expires.empty() ? "never" : expires,
                    json_bool_or(key, "revoked", false) ? "revoked" : "valid",
-                   json_string_or(key, "public_key")});
+                   json_string_or(key, "public")});
     }
     session.terminal.out(table.render());
     co_return kOk;
@@ -84,7 +84,7 @@ Task<Result<int>> run_revoke(Session& session, Arguments arguments) {
     auto answer = co_await session.api.remove("/v1/keys/" + path_part(key));
     if (!answer) co_return fail(answer.error());
     if (session.json) {
-        const Json done = {{"public_key", key}, {"revoked", true}};
+        const Json done = {{"public", key}, {"revoked", true}};
         session.terminal.out_json(done);
     } else {
         session.terminal.note(fmt::format("{} is revoked", key));
