@@ -1,68 +1,29 @@
 #include "leftovers.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
-#include <charconv>
 #include <ctime>
 #include <set>
 
 #include "base/ids.h"
 #include "base/text.h"
 #include "loop/file.h"
+#include "process_table.h"
 
 namespace candela::host {
 
 namespace {
 
-std::filesystem::path proc(int pid) { return std::filesystem::path("/proc") / std::to_string(pid); }
-
-// Files of /proc have no size: read_file() can't know how much to expect.
-std::string read_proc(const std::filesystem::path& file) {
-    std::string text;
-    const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return text;
-    char buffer[8192];
-    for (;;) {
-        const ssize_t count = read(fd, buffer, sizeof(buffer));
-        if (count <= 0 || text.size() > (1 << 20)) break;
-        text.append(buffer, static_cast<size_t>(count));
-    }
-    close(fd);
-    return text;
-}
-
-std::vector<int> all_pids() {
-    std::vector<int> pids;
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-        const auto pid = parse_uint(entry.path().filename().native());
-        if (pid && *pid > 1 && static_cast<int>(*pid) != getpid()) pids.push_back(static_cast<int>(*pid));
-    }
-    return pids;
-}
-
-bool has_run_id(int pid, const std::string& run_id) {
-    const std::string environment = read_proc(proc(pid) / "environ");
-    const std::string wanted = "CANDELA_RUN_ID=" + run_id;
-    return std::ranges::any_of(split(environment, '\0'),
-                               [&](std::string_view entry) { return entry == wanted; });
-}
-
-// Where /proc shows the process as a zombie, it has ended: only its parent has not looked.
 bool is_zombie(int pid) {
-    const std::string stat = read_proc(proc(pid) / "stat");
-    const size_t name_end = stat.rfind(')');
-    return name_end != std::string::npos && stat.substr(name_end + 1).starts_with(" Z");
+    const auto stat = read_process_stat(pid);
+    return stat && stat->state == 'Z';
 }
 
 std::set<int> find_leftovers(const std::string& run_id, const std::vector<ProcessRecord>& records) {
     std::set<int> found;
+    const std::string entry = "CANDELA_RUN_ID=" + run_id;
     for (const int pid : all_pids()) {
-        if (has_run_id(pid, run_id) && !is_zombie(pid)) found.insert(pid);
+        if (has_environment_entry(pid, entry) && !is_zombie(pid)) found.insert(pid);
     }
     for (const ProcessRecord& record : records) {
         const auto now = look_up_process(record.pid);
@@ -90,14 +51,8 @@ Result<std::string> load_run_id(const std::filesystem::path& host_folder) {
 }
 
 Result<ProcessRecord> look_up_process(int pid) {
-    const std::string stat = read_proc(proc(pid) / "stat");
-    // proc(5): the name, in parentheses, may contain anything; starttime is the 20th field after it.
-    const size_t name_end = stat.rfind(')');
-    if (name_end == std::string::npos) return fail(Code::kNotFound, "process {} is gone", pid);
-    const auto fields = split(std::string_view(stat).substr(name_end + 1), ' ');
-    if (fields.size() < 21) return fail(Code::kNotFound, "process {} is gone", pid);
-    CANDELA_TRY_ASSIGN(const uint64_t started, parse_uint(fields[20]));
-    return ProcessRecord{pid, started};
+    CANDELA_TRY_ASSIGN(const ProcessStat stat, read_process_stat(pid));
+    return ProcessRecord{pid, stat.started};
 }
 
 Result<> record_process(const std::filesystem::path& instance_folder, int pid) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "loop/timers.h"
+#include "process_table.h"
 
 namespace candela::host {
 
@@ -18,7 +19,8 @@ constexpr Duration kGroupPollInterval = 20ms;
 }  // namespace
 
 // One process from its start until it is reaped.
-class ProcessDriver::Child final : private ProcessHandler {
+class ProcessDriver::Child final : public std::enable_shared_from_this<Child>,
+                                   private ProcessHandler {
 public:
     Child(ProcessDriver& driver, RunningHandler& handler)
         : driver_(driver), handler_(&handler),
@@ -67,7 +69,20 @@ private:
     }
     void wait_for_group() {
         if (!is_terminating_) return;
-        if (signal(0)) return group_poll_.start(kGroupPollInterval);
+        if (!signal(0)) return group_is_empty();
+        // Perhaps only zombies, which an init that does not reap leaves for ever: /proc knows.
+        auto is_alive = std::make_shared<bool>(true);
+        driver_.loop_.offload([group = pid(), is_alive] { *is_alive = has_living_member(group); },
+                              [weak = weak_from_this(), is_alive] {
+                                  if (const auto self = weak.lock()) self->on_group_seen(*is_alive);
+                              });
+    }
+    void on_group_seen(bool is_alive) {
+        if (!is_terminating_) return;
+        if (is_alive) group_poll_.start(kGroupPollInterval);
+        else group_is_empty();
+    }
+    void group_is_empty() {
         is_terminating_ = false;
         expect_end();
     }
