@@ -149,7 +149,7 @@ Result<> ClientConnection::write_head(const ClientRequest& request) {
 
 Task<Result<ResponseHead>> ClientConnection::exchange(ClientRequest& request) {
     answer_begun_ = head_ready_ = complete_ = false;
-    sent_bytes_ = 0;
+    sent_bytes_ = progress_bytes_ = 0;
     idle_timeout_ = request.idle_timeout;
     body_.clear();
     parser_.expect(request.method == "HEAD", false);
@@ -166,7 +166,7 @@ Task<Result<ResponseHead>> ClientConnection::exchange(ClientRequest& request) {
         co_return fail(timeout_error("no answer", timeout));
     }
     if (!head_ready_) co_return fail(*error_);
-    if (request.on_progress && request.body_source == nullptr) request.on_progress(request.body.size());
+    report_progress(request);
     co_return std::move(head_);
 }
 
@@ -210,8 +210,18 @@ Task<Result<>> ClientConnection::write_piece(ClientRequest& request, std::string
             co_return fail(timeout_error("it takes no more of the request", request.idle_timeout));
         }
     }
-    if (request.on_progress) request.on_progress(sent_bytes_ - std::min<uint64_t>(queued, sent_bytes_));
+    report_progress(request);
     co_return Result<>();
+}
+
+void ClientConnection::report_progress(const ClientRequest& request) {
+    if (!request.on_progress) return;
+    // The queue holds chunk lines too, so that this is a little low at times; never does it go back.
+    const uint64_t total = request.body_source ? sent_bytes_ : request.body.size();
+    const uint64_t arrived = total - std::min<uint64_t>(stream_->queued_bytes(), total);
+    if (arrived <= progress_bytes_) return;
+    progress_bytes_ = arrived;
+    request.on_progress(arrived);
 }
 
 Task<Result<std::optional<std::string>>> ClientConnection::read_chunk() {

@@ -50,6 +50,7 @@ private:
     // False when the time is over first.
     Task<bool> wait(Duration timeout);
     void wake();
+    void report_progress(const ClientRequest& request);
     void fail_with(Error error);
     void drop_from_pool();
     Error timeout_error(std::string_view what, Duration timeout) const;
@@ -69,6 +70,7 @@ private:
     bool keep_alive_ = true;
     bool paused_ = false;
     uint64_t sent_bytes_ = 0;
+    uint64_t progress_bytes_ = 0;  // last reported
     Duration idle_timeout_{0};
     std::string peer_;             // for error texts
     ResponseHead head_;

@@ -28,11 +28,11 @@ Task<Result<StreamPtr>> wrap_client(StreamPtr stream, std::shared_ptr<ClientCont
 // Runs the handshakes of accepted streams, a bounded number at a time, and hands on what succeeds.
 class Acceptor final {
 public:
-    using StreamHandler = std::move_only_function<void(StreamPtr)>;
+    using OnStream = std::move_only_function<void(StreamPtr)>;
     static constexpr size_t kHandshakesMax = 256;  // one more is closed at once
 
     Acceptor(std::shared_ptr<ServerContext> context, Duration handshake_timeout, Logger log,
-             StreamHandler on_stream);
+             OnStream on_stream);
     void accept(StreamPtr stream);
 
 private:
@@ -41,7 +41,7 @@ private:
     std::shared_ptr<ServerContext> context_;
     Duration handshake_timeout_;
     Logger log_;
-    StreamHandler on_stream_;
+    OnStream on_stream_;
     TaskGroup handshakes_;
 };
 

@@ -1,0 +1,164 @@
+#include "tls/authority.h"
+
+#include <algorithm>
+
+#include <openssl/bn.h>
+#include <openssl/err.h>
+
+#include "base/text.h"
+#include "tls/openssl.h"
+
+namespace candela::tls {
+
+namespace {
+
+// Clocks differ: a certificate made here must be good there at once.
+constexpr Duration kClockTolerance = 5min;
+
+std::unexpected<Error> internal(std::string_view what) {
+    return fail(Code::kInternal, "{}: {}", what, take_openssl_error("failed"));
+}
+
+// RFC 5280 §4.1.2.2: positive, at most 20 bytes; random, so that no two need coordination.
+bool set_random_serial(X509* certificate) {
+    const std::unique_ptr<BIGNUM, Freer<BN_free>> number(BN_new());
+    return BN_rand(number.get(), 159, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 &&
+           BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate)) != nullptr;
+}
+
+bool set_times(X509* certificate, WallTime not_before, WallTime not_after) {
+    return ASN1_TIME_set(X509_getm_notBefore(certificate), unix_seconds(not_before)) != nullptr &&
+           ASN1_TIME_set(X509_getm_notAfter(certificate), unix_seconds(not_after)) != nullptr;
+}
+
+bool set_common_name(X509_NAME* name, std::string_view text) {
+    return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+                                      reinterpret_cast<const unsigned char*>(text.data()),
+                                      static_cast<int>(text.size()), -1, 0) == 1;
+}
+
+bool add_extension(X509* certificate, X509* issuer, int id, const char* value) {
+    X509V3_CTX context;
+    X509V3_set_ctx_nodb(&context);
+    X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
+    X509_EXTENSION* const extension = X509V3_EXT_conf_nid(nullptr, &context, id, value);
+    if (extension == nullptr) return false;
+    const int added = X509_add_ext(certificate, extension, -1);
+    X509_EXTENSION_free(extension);
+    return added == 1;
+}
+
+Result<> check_common_name(std::string_view name) {
+    // 64 is the limit of X.520's ub-common-name.
+    if (name.empty() || name.size() > 64 || !is_valid_utf8(name)) {
+        return fail(Code::kInvalid, "\"{}\" can't be a certificate's name: 1 to 64 bytes",
+                    printable(name));
+    }
+    return {};
+}
+
+// "DNS:a,IP:1.2.3.4"; the text is OpenSSL's own little language, so that nothing else may get into it.
+Result<std::string> alternative_names(const std::vector<std::string>& names) {
+    std::string out;
+    for (const std::string& name : names) {
+        const bool is_ip = is_ip_literal(name);
+        const bool is_dns = !name.empty() && name.size() <= 253 &&
+                            std::all_of(name.begin(), name.end(), [](char c) {
+                                return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                                       (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+                                       c == '_' || c == '*';
+                            });
+        if (!is_ip && !is_dns) {
+            return fail(Code::kInvalid, "\"{}\" is neither a DNS name nor an IP address",
+                        printable(name));
+        }
+        if (!out.empty()) out += ',';
+        out += (is_ip ? "IP:" : "DNS:") + name;
+    }
+    return out;
+}
+
+}  // namespace
+
+Result<Authority> Authority::create(std::string_view common_name, WallTime now,
+                                    Duration lifetime) {
+    CANDELA_TRY(check_common_name(common_name));
+    const KeyPtr key(EVP_EC_gen("P-256"));
+    const X509Ptr certificate(X509_new());
+    X509* const x509 = certificate.get();
+    if (key == nullptr || x509 == nullptr) return internal("making a key");
+    const bool made =
+        X509_set_version(x509, X509_VERSION_3) == 1 && set_random_serial(x509) &&
+        set_times(x509, now - kClockTolerance, now + lifetime) &&
+        set_common_name(X509_get_subject_name(x509), common_name) &&
+        X509_set_issuer_name(x509, X509_get_subject_name(x509)) == 1 &&
+        X509_set_pubkey(x509, key.get()) == 1 &&
+        add_extension(x509, x509, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
+        add_extension(x509, x509, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+        add_extension(x509, x509, NID_subject_key_identifier, "hash") &&
+        X509_sign(x509, key.get(), EVP_sha256()) > 0;
+    if (!made) return internal("making a certificate authority");
+    CANDELA_TRY_ASSIGN(Secret key_pem, to_pem(key.get()));
+    return Authority(to_pem(x509), std::move(key_pem));
+}
+
+Result<Authority> Authority::load(std::string_view ca_pem, const Secret& key_pem) {
+    CANDELA_TRY_ASSIGN(const std::vector<X509Ptr> certificates,
+                       parse_certificates(ca_pem, "the authority's certificate"));
+    CANDELA_TRY_ASSIGN(const KeyPtr key, parse_key(key_pem));
+    X509* const x509 = certificates.front().get();
+    if (X509_check_private_key(x509, key.get()) != 1) {
+        take_openssl_error("");
+        return fail(Code::kInvalid, "the authority's key does not belong to its certificate");
+    }
+    if (X509_check_ca(x509) != 1) {
+        return fail(Code::kInvalid, "the certificate of \"{}\" is not an authority's",
+                    common_name_of(X509_get_subject_name(x509)));
+    }
+    return Authority(to_pem(x509), key_pem.clone());
+}
+
+Result<KeyPair> Authority::issue(const CertificateRequest& request) const {
+    CANDELA_TRY(check_common_name(request.common_name));
+    CANDELA_TRY_ASSIGN(const std::string names, alternative_names(request.names));
+    CANDELA_TRY_ASSIGN(const std::vector<X509Ptr> authority,
+                       parse_certificates(ca_pem_, "the authority's certificate"));
+    CANDELA_TRY_ASSIGN(const KeyPtr authority_key, parse_key(key_pem_));
+    X509* const issuer = authority.front().get();
+
+    const WallTime not_after = std::min(request.now + request.lifetime,
+                                        time_of(X509_get0_notAfter(issuer)));
+    if (not_after <= request.now) {
+        return fail(Code::kInvalid, "the authority's certificate expired on {}",
+                    format_rfc3339(time_of(X509_get0_notAfter(issuer))));
+    }
+    std::string purposes;
+    if (request.for_server) purposes = "serverAuth";
+    if (request.for_client) purposes += purposes.empty() ? "clientAuth" : ",clientAuth";
+    if (purposes.empty()) return fail(Code::kInvalid, "a certificate for neither server nor client");
+
+    const KeyPtr key(EVP_EC_gen("P-256"));
+    const X509Ptr certificate(X509_new());
+    X509* const x509 = certificate.get();
+    if (key == nullptr || x509 == nullptr) return internal("making a key");
+    const bool made =
+        X509_set_version(x509, X509_VERSION_3) == 1 && set_random_serial(x509) &&
+        set_times(x509, request.now - kClockTolerance, not_after) &&
+        set_common_name(X509_get_subject_name(x509), request.common_name) &&
+        X509_set_issuer_name(x509, X509_get_subject_name(issuer)) == 1 &&
+        X509_set_pubkey(x509, key.get()) == 1 &&
+        add_extension(x509, issuer, NID_basic_constraints, "critical,CA:FALSE") &&
+        add_extension(x509, issuer, NID_key_usage, "critical,digitalSignature") &&
+        add_extension(x509, issuer, NID_ext_key_usage, purposes.c_str()) &&
+        add_extension(x509, issuer, NID_subject_key_identifier, "hash") &&
+        add_extension(x509, issuer, NID_authority_key_identifier, "keyid:always") &&
+        (names.empty() || add_extension(x509, issuer, NID_subject_alt_name, names.c_str())) &&
+        X509_sign(x509, authority_key.get(), EVP_sha256()) > 0;
+    if (!made) return internal("issuing a certificate");
+    KeyPair pair;
+    pair.certificate_pem = to_pem(x509);
+    CANDELA_TRY_ASSIGN(pair.key_pem, to_pem(key.get()));
+    return pair;
+}
+
+}  // namespace candela::tls

@@ -1,0 +1,74 @@
+#include "tls/stream.h"
+
+#include "tls/tls_stream.h"
+
+namespace candela::tls {
+
+namespace {
+
+Task<Result<>> shake_hands(TlsStream& stream, Duration timeout) {
+    Completion<Result<>> done;
+    Timer timer(stream.loop().timers(), [&done, timeout] {
+        done.complete(fail(Code::kTimeout, "TLS handshake: no answer within {}",
+                           format_duration(timeout)));
+    });
+    timer.start(timeout);
+    stream.start_handshake(done);
+    co_return co_await done;
+}
+
+}  // namespace
+
+Task<Result<StreamPtr>> wrap_server(StreamPtr stream, std::shared_ptr<ServerContext> context,
+                                    Duration timeout) {
+    CO_TRY_ASSIGN(std::unique_ptr<TlsStream> secured,
+                  TlsStream::create(std::move(stream), context->current(), true, std::string()));
+    Result<> shaken = co_await shake_hands(*secured, timeout);
+    if (!shaken) co_return fail(std::move(shaken).error());
+    co_return StreamPtr(std::move(secured));
+}
+
+Task<Result<StreamPtr>> wrap_client(StreamPtr stream, std::shared_ptr<ClientContext> context,
+                                    std::string server_name, Duration timeout) {
+    CO_TRY_ASSIGN(std::unique_ptr<TlsStream> secured,
+                  TlsStream::create(std::move(stream), context->current(), false,
+                                    std::move(server_name)));
+    Result<> shaken = co_await shake_hands(*secured, timeout);
+    if (!shaken) co_return fail(std::move(shaken).error());
+    if (!context->pinned_fingerprint().empty()) {
+        const X509* const certificate = secured->peer_certificate();
+        const std::string shown = certificate == nullptr ? "none" : fingerprint_of(certificate);
+        if (shown != context->pinned_fingerprint()) {
+            co_return fail(Code::kDenied, "certificate is not trusted: fingerprint {} where {} was "
+                           "expected", shown, context->pinned_fingerprint());
+        }
+    }
+    co_return StreamPtr(std::move(secured));
+}
+
+Acceptor::Acceptor(std::shared_ptr<ServerContext> context, Duration handshake_timeout, Logger log,
+                   OnStream on_stream)
+    : context_(std::move(context)),
+      handshake_timeout_(handshake_timeout),
+      log_(std::move(log)),
+      on_stream_(std::move(on_stream)) {}
+
+void Acceptor::accept(StreamPtr stream) {
+    if (handshakes_.size() >= kHandshakesMax) {
+        log_.warn("tls_handshakes_exhausted", {{"handshakes_max", kHandshakesMax}});
+        return;
+    }
+    handshakes_.spawn(handshake(std::move(stream)));
+}
+
+Task<void> Acceptor::handshake(StreamPtr stream) {
+    const std::string peer = stream->peer().to_string();
+    Result<StreamPtr> secured = co_await wrap_server(std::move(stream), context_, handshake_timeout_);
+    if (secured) {
+        on_stream_(std::move(*secured));
+    } else {
+        log_.debug("tls_handshake_failed", {{"peer", peer}, {"error", secured.error()}});
+    }
+}
+
+}  // namespace candela::tls

@@ -1,0 +1,250 @@
+#include "tls/tls_stream.h"
+
+#include <openssl/err.h>
+
+#include "loop/loop.h"
+
+namespace candela::tls {
+
+namespace {
+
+// The most that one TLS record holds (RFC 8446 §5.1).
+constexpr size_t kRecordSize = 16 * 1024;
+
+}  // namespace
+
+Result<std::unique_ptr<TlsStream>> TlsStream::create(StreamPtr below,
+                                                     std::shared_ptr<ssl_ctx_st> context,
+                                                     bool is_server, std::string server_name) {
+    SslPtr ssl(SSL_new(context.get()));
+    if (ssl == nullptr) {
+        return fail(Code::kInternal, "starting TLS: {}", take_openssl_error("out of memory"));
+    }
+    if (is_server) {
+        SSL_set_accept_state(ssl.get());
+    } else {
+        SSL_set_connect_state(ssl.get());
+        const bool checks_name = SSL_get_verify_mode(ssl.get()) != SSL_VERIFY_NONE;
+        if (checks_name && server_name.empty()) {
+            return fail(Code::kInvalid, "no server name to check the certificate against");
+        }
+        X509_VERIFY_PARAM* const rules = SSL_get0_param(ssl.get());
+        bool set = true;
+        if (is_ip_literal(server_name)) {
+            set = !checks_name || X509_VERIFY_PARAM_set1_ip_asc(rules, server_name.c_str()) == 1;
+        } else if (!server_name.empty()) {
+            X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+            set = (!checks_name || X509_VERIFY_PARAM_set1_host(rules, server_name.c_str(), 0) == 1) &&
+                  SSL_set_tlsext_host_name(ssl.get(), server_name.c_str()) == 1;
+        }
+        if (!set) {
+            take_openssl_error("");
+            return fail(Code::kInvalid, "\"{}\" can't be a server's name", server_name);
+        }
+    }
+    auto stream = std::make_unique<TlsStream>(std::move(below), std::move(context), std::move(ssl));
+    stream->verification_.server_name = std::move(server_name);
+    return stream;
+}
+
+TlsStream::TlsStream(StreamPtr below, std::shared_ptr<ssl_ctx_st> context, SslPtr ssl)
+    : context_(std::move(context)),
+      below_(std::move(below)),
+      ssl_(std::move(ssl)),
+      from_below_(BIO_new(BIO_s_mem())),
+      to_below_(BIO_new(BIO_s_mem())),
+      self_(std::make_shared<TlsStream*>(this)) {
+    BIO_set_mem_eof_return(from_below_, -1);  // empty means "not yet", not "never"
+    BIO_set_mem_eof_return(to_below_, -1);
+    SSL_set_bio(ssl_.get(), from_below_, to_below_);
+    SSL_set_app_data(ssl_.get(), &verification_);
+}
+
+TlsStream::~TlsStream() = default;
+
+// Hands down what OpenSSL has encrypted.
+void TlsStream::flush() {
+    char* data = nullptr;
+    const long size = BIO_get_mem_data(to_below_, &data);
+    if (size <= 0) return;
+    below_->write(std::string_view(data, static_cast<size_t>(size)));
+    BIO_reset(to_below_);
+}
+
+void TlsStream::start_handshake(Completion<Result<>>& done) {
+    handshake_ = &done;
+    below_->start(*this);
+    advance_handshake();
+}
+
+void TlsStream::advance_handshake() {
+    ERR_clear_error();
+    const int result = SSL_do_handshake(ssl_.get());
+    const int reason = SSL_get_error(ssl_.get(), result);
+    flush();
+    if (result == 1) {
+        below_->pause();  // until start() says who reads
+        return finish_handshake(Result<>());
+    }
+    if (reason == SSL_ERROR_WANT_READ) {
+        if (!below_ended_) return;
+        return finish_handshake(fail(Code::kUnreachable, "the peer left during the TLS handshake"));
+    }
+    const std::string text = take_openssl_error("protocol error");
+    if (!verification_.problem.empty()) {
+        return finish_handshake(fail(Code::kDenied, "{}", verification_.problem));
+    }
+    finish_handshake(fail(Code::kCorrupt, "TLS handshake: {}", text));
+}
+
+// May destroy this: whoever calls it returns at once.
+void TlsStream::finish_handshake(Result<> result) {
+    std::exchange(handshake_, nullptr)->complete(std::move(result));
+}
+
+std::string_view TlsStream::alpn() const {
+    const unsigned char* name = nullptr;
+    unsigned size = 0;
+    SSL_get0_alpn_selected(ssl_.get(), &name, &size);
+    return {reinterpret_cast<const char*>(name), size};
+}
+
+void TlsStream::start(StreamHandler& handler) {
+    handler_ = &handler;
+    resume();
+}
+
+void TlsStream::pause() {
+    paused_ = true;
+    below_->pause();
+}
+
+void TlsStream::resume() {
+    paused_ = false;
+    below_->resume();
+    if (!pumping_) pump_later();  // what is decrypted already comes from the loop, never from in here
+}
+
+void TlsStream::pump_later() {
+    if (pump_scheduled_) return;
+    pump_scheduled_ = true;
+    loop().defer([self = std::weak_ptr<TlsStream*>(self_)] {
+        const auto stream = self.lock();
+        if (stream == nullptr) return;
+        (*stream)->pump_scheduled_ = false;
+        (*stream)->pump();
+    });
+}
+
+void TlsStream::on_data(std::string_view bytes) {
+    if (broken_) return;
+    BIO_write(from_below_, bytes.data(), static_cast<int>(bytes.size()));
+    if (handshake_ != nullptr) return advance_handshake();
+    pump();
+}
+
+// Decrypts what there is, as long as the handler wants it.
+void TlsStream::pump() {
+    if (handler_ == nullptr || handshake_ != nullptr || pumping_) return;
+    if (broken_) return tell_broken();
+    const std::weak_ptr<TlsStream*> self = self_;
+    char plain[kRecordSize];
+    pumping_ = true;
+    while (!paused_ && !peer_ended_ && !broken_) {
+        ERR_clear_error();
+        const int size = SSL_read(ssl_.get(), plain, sizeof plain);
+        if (size > 0) {
+            handler_->on_data(std::string_view(plain, static_cast<size_t>(size)));
+            if (self.expired()) return;
+            continue;
+        }
+        const int reason = SSL_get_error(ssl_.get(), size);
+        flush();  // an alert, or the answer to a key update
+        if (reason == SSL_ERROR_ZERO_RETURN) {
+            peer_ended_ = true;
+            handler_->on_end();
+            if (self.expired()) return;
+        } else if (reason == SSL_ERROR_WANT_READ) {
+            if (below_ended_) {
+                break_with(Error(Code::kCorrupt, "TLS: the connection was cut off without a "
+                                                 "farewell; data may be missing"));
+            }
+            break;
+        } else {
+            break_with(Error(Code::kCorrupt, "TLS: " + take_openssl_error("protocol error")));
+        }
+    }
+    pumping_ = false;
+    if (broken_) tell_broken();
+}
+
+void TlsStream::write(std::span<const std::string_view> parts) {
+    if (ended_ || broken_) return;
+    // Small parts (a head and a short body) share a record.
+    std::string joined;
+    for (const std::string_view part : parts) {
+        if (joined.size() + part.size() > kRecordSize) {
+            encrypt(joined);
+            joined.clear();
+        }
+        if (part.size() >= kRecordSize) {
+            encrypt(part);
+        } else {
+            joined.append(part);
+        }
+    }
+    encrypt(joined);
+}
+
+void TlsStream::encrypt(std::string_view bytes) {
+    while (!bytes.empty() && !broken_) {
+        const std::string_view piece = bytes.substr(0, kRecordSize);
+        ERR_clear_error();
+        const int written = SSL_write(ssl_.get(), piece.data(), static_cast<int>(piece.size()));
+        flush();
+        if (written <= 0) {
+            break_with(Error(Code::kCorrupt, "TLS: " + take_openssl_error("protocol error")));
+            pump_later();  // tells the handler, but not from within its own call
+            return;
+        }
+        bytes.remove_prefix(static_cast<size_t>(written));
+    }
+}
+
+void TlsStream::end() {
+    if (ended_ || broken_) return;
+    ended_ = true;
+    ERR_clear_error();
+    SSL_shutdown(ssl_.get());  // only queues our close_notify
+    flush();
+    below_->end();
+}
+
+void TlsStream::on_end() {
+    below_ended_ = true;
+    if (handshake_ != nullptr) return advance_handshake();
+    pump();
+}
+
+void TlsStream::on_error(const Error& error) {
+    if (handshake_ != nullptr) return finish_handshake(fail(error));
+    break_with(error);
+    pump();
+}
+
+void TlsStream::on_drained() {
+    if (handler_ != nullptr && !broken_) handler_->on_drained();
+}
+
+void TlsStream::break_with(Error error) {
+    if (!broken_) broken_.emplace(std::move(error));
+}
+
+// The last thing that the handler hears; it may destroy this.
+void TlsStream::tell_broken() {
+    if (told_broken_ || handler_ == nullptr) return;
+    told_broken_ = true;
+    handler_->on_error(*broken_);
+}
+
+}  // namespace candela::tls

@@ -1,0 +1,78 @@
+#pragma once
+
+// A Stream that encrypts over another. Private to stream.cc and tls_stream.cc. OpenSSL works on two
+// memory buffers: what came from below and is not yet decrypted, and what is encrypted and at once handed
+// down. It never does anything to itself after a call to its handler without looking whether it still exists.
+
+#include <optional>
+
+#include "loop/flow.h"
+#include "loop/stream.h"
+#include "tls/openssl.h"
+#include "tls/verify.h"
+
+namespace candela::tls {
+
+class TlsStream final : public Stream, private StreamHandler {
+public:
+    // `context` is kept as long as the connection.
+    static Result<std::unique_ptr<TlsStream>> create(StreamPtr below,
+                                                     std::shared_ptr<ssl_ctx_st> context,
+                                                     bool is_server, std::string server_name);
+    TlsStream(StreamPtr below, std::shared_ptr<ssl_ctx_st> context, SslPtr ssl);
+    ~TlsStream() override;
+
+    // Completes `done` when the handshake has succeeded or failed.
+    void start_handshake(Completion<Result<>>& done);
+    // The peer's certificate, after the handshake; null where it showed none.
+    X509* peer_certificate() const { return SSL_get0_peer_certificate(ssl_.get()); }
+
+    void start(StreamHandler& handler) override;
+    void pause() override;
+    void resume() override;
+    void write(std::span<const std::string_view> parts) override;
+    using Stream::write;
+    size_t queued_bytes() const override { return below_->queued_bytes(); }
+    void end() override;
+    Loop& loop() override { return below_->loop(); }
+    Address peer() const override { return below_->peer(); }
+    Address local() const override { return below_->local(); }
+    std::optional<uint32_t> peer_uid() const override { return below_->peer_uid(); }
+    std::string_view alpn() const override;
+    bool is_encrypted() const override { return true; }
+
+private:
+    void on_data(std::string_view bytes) override;
+    void on_end() override;
+    void on_error(const Error& error) override;
+    void on_drained() override;
+
+    void advance_handshake();
+    void finish_handshake(Result<> result);
+    void pump();
+    void pump_later();
+    void encrypt(std::string_view bytes);
+    void flush();
+    void break_with(Error error);
+    void tell_broken();
+
+    const std::shared_ptr<ssl_ctx_st> context_;
+    Verification verification_;
+    StreamPtr below_;
+    SslPtr ssl_;
+    BIO* from_below_ = nullptr;  // owned by ssl_
+    BIO* to_below_ = nullptr;    // owned by ssl_
+    StreamHandler* handler_ = nullptr;
+    Completion<Result<>>* handshake_ = nullptr;  // while it goes on
+    std::optional<Error> broken_;
+    bool told_broken_ = false;
+    bool paused_ = false;
+    bool pumping_ = false;
+    bool pump_scheduled_ = false;
+    bool ended_ = false;         // our direction
+    bool peer_ended_ = false;    // close_notify came
+    bool below_ended_ = false;   // the stream below has no more
+    std::shared_ptr<TlsStream*> self_;  // expires with this
+};
+
+}  // namespace candela::tls

@@ -1,0 +1,20 @@
+#pragma once
+
+// Why a certificate was refused, in words. Private to src/tls.
+
+#include <string>
+
+#include "tls/openssl.h"
+
+namespace candela::tls {
+
+// What the connection's SSL points to as its app data.
+struct Verification {
+    std::string server_name;  // that the client wants; empty at a server
+    std::string problem;      // the first one found
+};
+
+// OpenSSL's verify callback: decides nothing, and notes the first problem in the Verification.
+int note_verification(int ok, X509_STORE_CTX* store);
+
+}  // namespace candela::tls
