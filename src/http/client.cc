@@ -1,7 +1,7 @@
 #include "http/client.h"
 
 #include "base/text.h"
-#include "http/client_connection.h"
+#include "http/client_connection_impl.h"
 #include "tls/stream.h"
 
 namespace candela::http {

@@ -1,4 +1,4 @@
-#include "http/client_connection.h"
+#include "http/client_connection_impl.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "http/flow_connection.h"
+#include "http/flow_connection_impl.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,7 +1,7 @@
 #include "http/flow_server.h"
 
 #include "base/text.h"
-#include "http/flow_connection.h"
+#include "http/flow_connection_impl.h"
 
 namespace candela::http {
 

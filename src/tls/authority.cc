@@ -6,7 +6,7 @@
 #include <openssl/err.h>
 
 #include "base/text.h"
-#include "tls/openssl.h"
+#include "tls/openssl_impl.h"
 
 namespace candela::tls {
 

@@ -8,7 +8,7 @@
 #include "base/encoding.h"
 #include "base/text.h"
 #include "tls/authority.h"
-#include "tls/openssl.h"
+#include "tls/openssl_impl.h"
 
 namespace candela::tls {
 

@@ -5,8 +5,8 @@
 #include <openssl/err.h>
 
 #include "base/text.h"
-#include "tls/openssl.h"
-#include "tls/verify.h"
+#include "tls/openssl_impl.h"
+#include "tls/verify_impl.h"
 
 namespace candela::tls {
 

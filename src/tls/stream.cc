@@ -1,6 +1,6 @@
 #include "tls/stream.h"
 
-#include "tls/tls_stream.h"
+#include "tls/tls_stream_impl.h"
 
 namespace candela::tls {
 

@@ -1,4 +1,4 @@
-#include "tls/tls_stream.h"
+#include "tls/tls_stream_impl.h"
 
 #include <openssl/err.h>
 

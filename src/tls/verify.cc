@@ -1,4 +1,4 @@
-#include "tls/verify.h"
+#include "tls/verify_impl.h"
 
 #include "base/text.h"
 

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "tls/openssl.h"
+#include "tls/openssl_impl.h"
 
 namespace candela::tls {
 

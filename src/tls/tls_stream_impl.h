@@ -8,8 +8,8 @@
 
 #include "loop/flow.h"
 #include "loop/stream.h"
-#include "tls/openssl.h"
-#include "tls/verify.h"
+#include "tls/openssl_impl.h"
+#include "tls/verify_impl.h"
 
 namespace candela::tls {
 
