@@ -11,6 +11,7 @@
 #include "loop/file.h"
 #include "node/command_line.h"
 #include "node/dev.h"
+#include "node/example_profile.h"
 #include "node/node.h"
 #include "registry.h"
 
@@ -63,13 +64,20 @@ int run_node(Arguments arguments) {
         {"--config", "FILE", "Runs the node that the profile describes."},
         {"--check", "[FILE]", "Reports every mistake in the profile and starts nothing.",
          Takes::kMaybeValue},
+        {"--example", "ROLES", "Prints a profile with every key: gateway,host"},
         kHelpOption};
     const auto options = parse_options(arguments, kOptions);
     if (!options) return usage_error("node", options.error().message());
     if (options->has("--help")) {
-        print_help("node", "--config FILE | --check FILE",
+        print_help("node", "--config FILE | --check FILE | --example ROLES",
                    "Runs the roles that a profile (TOML) names. SIGTERM drains, SIGHUP reloads.",
                    kOptions);
+        return 0;
+    }
+    if (options->has("--example")) {
+        const auto text = example_profile(options->value_or("--example", ""), role_table());
+        if (!text) return usage_error("node", text.error().message());
+        fmt::print("{}", *text);
         return 0;
     }
     std::string file = options->value_or("--config", "");
