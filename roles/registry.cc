@@ -3,6 +3,8 @@
 #include <vector>
 
 #include "bus/role.h"
+#include "gateway/role.h"
+#include "host/role.h"
 
 namespace candela {
 
@@ -10,6 +12,8 @@ std::span<const RoleSpec> role_table() {
     // In the order of start: the bus first, for all others talk over it.
     static const std::vector<RoleSpec> table{
         bus_role::kRole,
+        host::kRole,
+        gateway::kRole,
     };
     return table;
 }

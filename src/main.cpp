@@ -8,6 +8,7 @@
 
 #include "auth/identity.h"
 #include "base/text.h"
+#include "ctl/ctl.h"
 #include "loop/file.h"
 #include "node/command_line.h"
 #include "node/dev.h"
@@ -168,6 +169,7 @@ constexpr Verb kVerbs[] = {
     {"dev", "Runs a whole cloud on this machine, for development.", run_dev_verb},
     {"node", "Runs a node with the roles of a profile.", run_node},
     {"init", "Makes the identity (keys, credentials) of a new cloud.", run_init},
+    {"ctl", "Deploys, shows and operates services.", ctl::run},
     {"version", "Prints the version.", run_version},
     {"help", "Prints this.", run_help},
 };

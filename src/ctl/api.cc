@@ -132,10 +132,8 @@ Result<http::ClientRequest> Api::make_request(std::string_view method, std::stri
 
 // Where the connection failed, says to whom and what to do.
 Error Api::explain(const Error& error) const {
-    if (error.code() != Code::kUnreachable && error.code() != Code::kTimeout &&
-        error.code() != Code::kIo) {
-        return error;
-    }
+    // A certificate that is not to be trusted is another matter, and so is a request that can't be sent.
+    if (error.code() == Code::kDenied || error.code() == Code::kInvalid) return error;
     const std::string url = (target_.tls ? "https://" : "") + target_.address.to_string();
     return Error(Code::kUnreachable,
                  fmt::format("no answer from the lighthouse at {} (from {}): {}\n"

@@ -74,7 +74,12 @@ public:
         return out;
     }
     bool is_group(std::string_view word) const { return groups_.contains(word); }
-    CLI::App* group(std::string_view word) { return groups_.find(word)->second; }
+    CLI::App* parsed_group() {
+        for (const auto& [name, app] : groups_) {
+            if (app->parsed()) return app;
+        }
+        return nullptr;
+    }
 
 private:
     void add_option(CLI::App& app, const VerbOption& option, Bound& bound) {
@@ -283,10 +288,14 @@ int run(std::span<const std::string_view> arguments) {
         line.app().parse(std::move(reversed));
     } catch (const CLI::CallForHelp&) {
         const Bound* chosen = line.chosen();
-        const CLI::App* shown = &line.app();
-        if (chosen != nullptr) shown = chosen->app;
-        else if (line.is_group(arguments.front())) shown = line.group(arguments.front());
-        fmt::print("{}", shown->help());
+        std::string text = line.app().help();
+        if (chosen != nullptr) {
+            const std::string_view group = chosen->verb->group;
+            text = chosen->app->help(fmt::format("candela ctl{}{}", group.empty() ? "" : " ", group));
+        } else if (CLI::App* group = line.parsed_group()) {
+            text = group->help("candela ctl");
+        }
+        fmt::print("{}", text);
         return kOk;
     } catch (const CLI::ParseError& error) {
         return explain_parse_error(line, error, arguments);
