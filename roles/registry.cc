@@ -5,6 +5,7 @@
 #include "bus/role.h"
 #include "gateway/role.h"
 #include "host/role.h"
+#include "loadbalancer/role.h"
 
 namespace candela {
 
@@ -14,6 +15,7 @@ std::span<const RoleSpec> role_table() {
         bus_role::kRole,
         host::kRole,
         gateway::kRole,
+        loadbalancer::kRole,
     };
     return table;
 }

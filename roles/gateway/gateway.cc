@@ -6,56 +6,21 @@
 #include "proto/messages.h"
 
 namespace candela::gateway {
-namespace {
-
-// An answer that comes back to the control loop, perhaps after nobody waits for it any more.
-struct OpenState {
-    std::optional<Result<Address>> result;
-    Completion<Done>* waiting = nullptr;
-};
-
-class OpenWait {
-public:
-    explicit OpenWait(std::shared_ptr<OpenState> state) : state_(std::move(state)) {
-        state_->waiting = &done;
-    }
-    OpenWait(const OpenWait&) = delete;
-    OpenWait& operator=(const OpenWait&) = delete;
-    ~OpenWait() { state_->waiting = nullptr; }
-
-    Completion<Done> done;
-
-private:
-    std::shared_ptr<OpenState> state_;
-};
-
-}  // namespace
 
 Gateway::Gateway(NodeContext& context, const Config& config)
     : context_(context),
       settings_(read_settings(config)),
-      seats_(context.loops.size()),
+      workers_(context.loop, context.loops),
+      reports_(workers_.size()),
       alive_(std::make_shared<Gateway*>(this)),
-      source_(context, [this](RouteTablePtr table) { on_table(std::move(table)); }) {
-    for (size_t i = 0; i < seats_.size(); ++i) seats_[i].loop = context.loops[i];
-}
+      source_(context, [this](RouteTablePtr table) { on_table(std::move(table)); }) {}
 
-Gateway::~Gateway() {
-    *alive_ = nullptr;
-    gauges_.clear();
-    for (Seat& seat : seats_) {
-        if (seat.loop == &context_.loop) {
-            seat.worker->reset();
-        } else {
-            seat.loop->post([worker = seat.worker] { worker->reset(); });
-        }
-    }
-}
+Gateway::~Gateway() { *alive_ = nullptr; }
 
 Task<Result<>> Gateway::start() {
     source_.load();
     Address address = settings_.listen;
-    for (size_t i = 0; i < seats_.size(); ++i) {
+    for (size_t i = 0; i < workers_.size(); ++i) {
         auto bound = co_await open(i, address);
         if (!bound) co_return fail(bound.error());
         address = *bound;  // a port of 0 has become a real one, which the others share
@@ -71,58 +36,44 @@ Task<Result<>> Gateway::start() {
               &http::ProxyCounters::requests_malformed);
     source_.start();
     beat_ = context_.heartbeats.add(*this);
-    context_.log.info("gateway_listening", {{"address", address_}, {"workers", seats_.size()}});
+    context_.log.info("gateway_listening", {{"address", address_}, {"workers", workers_.size()}});
     co_return Result<>();
 }
 
 Task<Result<Address>> Gateway::open(size_t index, Address address) {
-    auto state = std::make_shared<OpenState>();
-    OpenWait wait(state);
-    Seat& seat = seats_[index];
     Loop& control = context_.loop;
     Worker::OnReport on_report = [&control, alive = alive_, index](const WorkerReport& report) {
         control.post([alive, index, report] {
             if (*alive != nullptr) (*alive)->on_report(index, report);
         });
     };
-    const bool reuse_port = seats_.size() > 1;
-    auto work = [state, worker = seat.worker, &context = context_, loop = seat.loop, index, address,
-                 settings = settings_, table = table_, reuse_port, &control,
-                 on_report = std::move(on_report)]() mutable {
-        *worker = std::make_unique<Worker>(context, *loop, index, settings, std::move(on_report));
-        if (table != nullptr) (*worker)->apply(table);
-        auto bound = (*worker)->listen(address, reuse_port);
-        control.post([state, bound = std::move(bound)]() mutable {
-            if (state->waiting == nullptr) return;
-            state->result.emplace(std::move(bound));
-            state->waiting->complete(Done());
-        });
+    const bool reuse_port = workers_.size() > 1;
+    auto work = [&context = context_, &loop = workers_.loop(index), index, address,
+                 settings = settings_, table = table_, reuse_port,
+                 on_report = std::move(on_report)](std::unique_ptr<Worker>& worker) {
+        worker = std::make_unique<Worker>(context, loop, index, settings, on_report);
+        if (table != nullptr) worker->apply(table);
+        return worker->listen(address, reuse_port);
     };
-    seat.loop->post(std::move(work));
-    co_await wait.done;
-    co_return std::move(*state->result);
+    co_return co_await workers_.run(index, std::move(work));
 }
 
 void Gateway::on_table(RouteTablePtr table) {
     table_ = std::move(table);
-    for (Seat& seat : seats_) {
-        seat.loop->post([worker = seat.worker, shared = table_] {
-            if (*worker != nullptr) (*worker)->apply(shared);
-        });
-    }
+    workers_.post_to_all([shared = table_](Worker& worker) { worker.apply(shared); });
 }
 
 void Gateway::on_report(size_t index, const WorkerReport& report) {
-    seats_[index].report = report;
+    reports_[index] = report;
     context_.heartbeats.beat_soon();
 }
 
 void Gateway::add_to_heartbeat(proto::NodeHeartbeat& beat) {
     uint64_t version = UINT64_MAX;
-    for (const Seat& seat : seats_) {
-        version = std::min(version, seat.report.version);
-        beat.busy_instances.insert(beat.busy_instances.end(), seat.report.busy.begin(),
-                                   seat.report.busy.end());
+    for (const WorkerReport& report : reports_) {
+        version = std::min(version, report.version);
+        beat.busy_instances.insert(beat.busy_instances.end(), report.busy.begin(),
+                                   report.busy.end());
     }
     beat.routes_version = version;
     std::sort(beat.busy_instances.begin(), beat.busy_instances.end());
@@ -136,40 +87,25 @@ Task<Result<>> Gateway::reload(const Config& config) {
         co_return fail(Code::kUnsupported, "[gateway] listen changes with a restart only");
     }
     settings_ = std::move(settings);
-    for (Seat& seat : seats_) {
-        seat.loop->post([worker = seat.worker, options = settings_.proxy] {
-            if (*worker != nullptr) (*worker)->set_options(options);
-        });
-    }
+    workers_.post_to_all(
+        [options = settings_.proxy](Worker& worker) { worker.set_options(options); });
     co_return Result<>();
 }
 
 Task<void> Gateway::drain(MonoTime deadline) {
-    for (size_t i = 0; i < seats_.size(); ++i) {
-        auto on_empty = [&control = context_.loop, alive = alive_, i] {
-            control.post([alive, i] {
+    workers_.post_to_all([&control = context_.loop, alive = alive_](Worker& worker) {
+        worker.drain([&control, alive] {
+            control.post([alive] {
                 if (*alive == nullptr) return;
                 Gateway& self = **alive;
-                self.seats_[i].is_drained = true;
-                const bool all = std::all_of(self.seats_.begin(), self.seats_.end(),
-                                             [](const Seat& seat) { return seat.is_drained; });
-                if (all) self.drained_.set();
+                if (++self.drained_count_ == self.workers_.size()) self.drained_.set();
             });
-        };
-        auto begin = [worker = seats_[i].worker, on_empty = std::move(on_empty)]() mutable {
-            if (*worker != nullptr) {
-                (*worker)->drain(std::move(on_empty));
-            } else {
-                on_empty();
-            }
-        };
-        seats_[i].loop->post(std::move(begin));
-    }
+        });
+    });
     Timer timer(context_.loop.timers(), [this] { drained_.set(); });
     timer.start(deadline - context_.loop.now());
     co_await drained_.wait();
-    const bool in_time = std::all_of(seats_.begin(), seats_.end(),
-                                     [](const Seat& seat) { return seat.is_drained; });
+    const bool in_time = drained_count_ == workers_.size();
     if (!in_time) context_.log.warn("drain_cut_short", {{"cause", "connections were still busy"}});
 }
 
@@ -191,8 +127,8 @@ void Gateway::add_gauge(const char* name, const char* help,
                         std::atomic<uint64_t> http::ProxyCounters::*counter) {
     gauges_.push_back(context_.metrics.sampled_gauge(name, help, {}, [this, counter] {
         uint64_t sum = 0;
-        for (const Seat& seat : seats_) {
-            sum += ((*seat.worker)->counters().*counter).load(std::memory_order_relaxed);
+        for (size_t i = 0; i < workers_.size(); ++i) {
+            sum += (workers_.at(i).counters().*counter).load(std::memory_order_relaxed);
         }
         return static_cast<double>(sum);
     }));

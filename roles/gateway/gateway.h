@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "loop/flow.h"
+#include "loop/per_loop.h"
 #include "node/heartbeat.h"
 #include "node/metrics.h"
 #include "node/role.h"
@@ -30,14 +31,6 @@ public:
     void add_to_heartbeat(proto::NodeHeartbeat& beat) override;
 
 private:
-    // Owned by the control loop; `worker` is made, used and destroyed on its own loop.
-    struct Seat {
-        Loop* loop = nullptr;
-        std::shared_ptr<std::unique_ptr<Worker>> worker = std::make_shared<std::unique_ptr<Worker>>();
-        WorkerReport report;
-        bool is_drained = false;
-    };
-
     Task<Result<Address>> open(size_t index, Address address);
     void on_table(RouteTablePtr table);
     void on_report(size_t index, const WorkerReport& report);
@@ -46,7 +39,9 @@ private:
 
     NodeContext& context_;
     Settings settings_;
-    std::vector<Seat> seats_;
+    PerLoop<Worker> workers_;
+    std::vector<WorkerReport> reports_;  // one for each worker
+    size_t drained_count_ = 0;
     std::string address_;  // in fact bound; empty until then
     // Calls from other loops find the gateway gone.
     std::shared_ptr<Gateway*> alive_;
