@@ -8,7 +8,7 @@ export function request(port, target = '/', options = {}) {
   const { host = 'localhost', method = 'GET', headers = {}, body, agent, timeout = 15_000 } = options;
   return new Promise((done, fail) => {
     const sent = http.request(
-      { host: '127.0.0.1', port, path: target, method, agent, headers: { host, ...headers } },
+      { host: '127.0.0.1', port, path: target, method, agent: agent ?? false, headers: { host, ...headers } },
       (answer) => {
         const parts = [];
         answer.on('data', (bytes) => parts.push(bytes));

@@ -3,7 +3,7 @@
 import net from 'node:net';
 
 export const DEFAULT_PORTS = {
-  gateway: 8080, gatewayTls: 8443, mqtt: 1883, bus: 4222, ingress: 7410, api: 7400, node: 7401,
+  gateway: 8080, balancer: 8090, gatewayTls: 8443, mqtt: 1883, bus: 4222, ingress: 7410, api: 7400, node: 7401,
 };
 
 export function isFree(port) {
