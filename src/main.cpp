@@ -15,6 +15,7 @@
 #include "node/example_profile.h"
 #include "node/node.h"
 #include "registry.h"
+#include "service/static_files.h"
 
 using namespace candela;
 
@@ -157,6 +158,15 @@ int run_version(Arguments arguments) {
     return 0;
 }
 
+// What the host runs for services of kind "static".
+int run_serve_static(Arguments arguments) {
+    if (arguments.size() != 1 || arguments.front().starts_with("-")) {
+        fmt::print(stderr, "usage: PORT=8000 candela serve-static DIR\n");
+        return kExitUsage;
+    }
+    return service::run_static_server(arguments.front());
+}
+
 int run_help(Arguments);
 
 struct Verb {
@@ -170,13 +180,15 @@ constexpr Verb kVerbs[] = {
     {"node", "Runs a node with the roles of a profile.", run_node},
     {"init", "Makes the identity (keys, credentials) of a new cloud.", run_init},
     {"ctl", "Deploys, shows and operates services.", ctl::run},
+    {"serve-static", "Serves a folder's files on $PORT, as services of kind static do.",
+     run_serve_static},
     {"version", "Prints the version.", run_version},
     {"help", "Prints this.", run_help},
 };
 
 int run_help(Arguments) {
     fmt::print("candela {}: a cloud in one executable\n\nusage: candela VERB …\n\n", CANDELA_VERSION);
-    for (const Verb& verb : kVerbs) fmt::print("  {:<9} {}\n", verb.name, verb.summary);
+    for (const Verb& verb : kVerbs) fmt::print("  {:<13} {}\n", verb.name, verb.summary);
     fmt::print("\nroles:\n");
     for (const RoleSpec& spec : role_table()) fmt::print("  {:<13} {}\n", spec.name, spec.summary);
     fmt::print("\nfirst: candela dev, then candela ctl deploy DIR\n");
