@@ -55,7 +55,7 @@ ServiceView service_view(const Json& json) {
     out.release = count(json, "release");
     out.wanted = count(json, "instances");
     out.ready = count(json, "ready");
-    for (const Json& route : list_of(json.is_object() ? json : Json::object(), "routes")) {
+    for (const Json& route : list_of(json, "routes")) {
         const std::string host = json_string_or(route, "host");
         out.routes.push_back((host.empty() ? "*" : host) + json_string_or(route, "path", "/"));
     }
