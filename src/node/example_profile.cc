@@ -79,7 +79,7 @@ void append_table(const ConfigSchema& schema, const std::string& path, std::stri
             out += fmt::format("\n{}# [{}]\n", comment(key.help), name);
             append_table(*key.table, name, "# ", out);
         } else if (key.type == ConfigType::kTables) {
-            out += fmt::format("\n{}# [[{}]]\n", comment(key.help + " May be repeated."), name);
+            out += fmt::format("\n{}# [[{}]]\n", comment(key.help), name);
             append_table(*key.table, name, "# ", out);
         } else if (key.type == ConfigType::kStringMap) {
             out += fmt::format("\n{}# [{}]\n# NAME = \"value\"\n", comment(key.help), name);
