@@ -31,7 +31,7 @@ public:
     void end_body();
     // The body has become larger than is allowed: 413, or a cut where the answer has begun.
     void refuse_body() { fail(413, "takes no body of that size"); }
-    bool is_waiting() const { return state_ == State::kHeld || state_ == State::kConnecting; }
+    bool is_held() const { return state_ == State::kHeld; }
     void flush_upstream();
     bool is_upstream_full() const;
     void on_client_drained();

@@ -10,8 +10,10 @@ namespace {
 
 // An idle connection gives its buffers back after this long; one in steady use keeps them.
 constexpr Duration kReleaseMemoryAfter = 2s;
-// A client that has closed its direction may still read; one that is gone for good is found out by then.
-constexpr Duration kHalfClosedMax = 60s;
+// A client that has closed its direction may still be reading, or be gone: TCP tells only once something is
+// sent. It gets so long for an answer to begin, and then as long as it takes something now and then.
+constexpr Duration kHalfClosedUntilAnswer = 30s;
+constexpr Duration kHalfClosedProgress = 5s;
 constexpr std::string_view kRetryAfterSeconds = "2";
 
 }  // namespace
@@ -339,8 +341,10 @@ void ProxyConnection::on_end() {
             return;
         case State::kClosed: return;
         case State::kBusy:
-            if (!exchange_->is_waiting() && (request_complete_ || !input_.empty())) {
-                wait(Wait::kHalfClosed, kHalfClosedMax);
+            if (!exchange_->is_held() && (request_complete_ || !input_.empty())) {
+                has_taken_more();
+                wait(Wait::kHalfClosed,
+                     exchange_->has_response() ? kHalfClosedProgress : kHalfClosedUntilAnswer);
                 return;
             }
             close();
@@ -398,7 +402,13 @@ void ProxyConnection::on_timer() {
                 close();
             }
             return;
-        case Wait::kHalfClosed: close(); return;
+        case Wait::kHalfClosed:
+            if (state_ == State::kBusy && has_taken_more()) {
+                wait(Wait::kHalfClosed, kHalfClosedProgress);
+            } else {
+                close();
+            }
+            return;
     }
 }
 

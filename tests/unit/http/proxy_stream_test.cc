@@ -194,6 +194,32 @@ TEST_CASE("a client that leaves takes its request with it") {
     CHECK(world.proxy->counters().requests_in_flight == 0);
 }
 
+TEST_CASE("a client that closes its direction still gets its answer, unless it is gone") {
+    World world;
+    world.open_endpoint(1);
+    world.route_to({1});
+    auto client = world.connect();
+    client->send(kGet);
+    client->end();
+    world.settle(20s);
+    world.at[1][0]->send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok");
+    world.settle();
+    world.at[1][0]->send("ay");
+    world.settle();
+    CHECK_THAT(client->take(), EndsWith("okay"));
+    CHECK(client->ended);
+
+    auto silent = world.connect();
+    silent->send(kGet);
+    world.settle();
+    world.at[1].back()->send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    world.settle();
+    silent->end();
+    world.settle(11s);
+    CHECK(world.at[1].back()->is_over());
+    CHECK(world.proxy->counters().requests_in_flight == 0);
+}
+
 TEST_CASE("slow heads, slow bodies and idle connections end in time") {
     World world;
     world.open_endpoint(1);
