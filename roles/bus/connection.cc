@@ -63,7 +63,7 @@ void Connection::leave_account() {
 }
 
 void Connection::start() {
-    send(server_.info_line(*this, nonce_, peer_));
+    send(server_.info_line(*this, nonce_, peer_, server_.options().payload_max));
     timer_.start(server_.options().auth_timeout);
     stream_->start(*this);
 }
@@ -162,6 +162,9 @@ void Connection::on_connect(std::string_view text) {
         reply_permits_.set_rule(login_->permissions.response);
     }
     reader_.set_payload_max(payload_max());
+    if (payload_max() != server_.options().payload_max && options_.protocol >= 1) {
+        send(server_.info_line(*this, nonce_, peer_, payload_max()));
+    }
     timer_.start(server_.options().ping_interval);
     check_login();
     server_.log().debug("bus_login", {{"client", peer_.to_string()},
@@ -194,8 +197,7 @@ void Connection::on_publish(const bus::Line& line, std::string_view headers,
     message.header_bytes = headers.size();
     // In the input they lie one behind the other, with the line end.
     message.body = {headers.data(), headers.size() + payload.size() + bus::kLineEnd.size()};
-    server_.publish(*login_->account, this, message);
-    if (options_.verbose && !closing_) send_ok();
+    if (server_.publish(*login_->account, this, message)) send_ok();
 }
 
 void Connection::on_sub(const bus::Line& line) {

@@ -33,6 +33,8 @@ public:
     uint64_t id() const { return id_; }
     const Login* login() const { return login_ ? &*login_ : nullptr; }
     const ConnectOptions& options() const { return options_; }
+    // The largest message that this user may send; after the login.
+    size_t payload_max() const;
     bool is_closing() const { return closing_; }
     const std::string& close_reason() const { return close_reason_; }
 
@@ -100,7 +102,6 @@ private:
     void on_unsub(const bus::Line& line);
     void on_timer();
     void send_ok();
-    size_t payload_max() const;
 
     Server& server_;
     StreamPtr stream_;

@@ -106,8 +106,9 @@ Result<ConnectOptions> parse_connect(std::string_view text) {
     out.name = json_string_or(json, "name").substr(0, kTextMax);
     out.language = json_string_or(json, "lang").substr(0, kTextMax);
     out.version = json_string_or(json, "version").substr(0, kTextMax);
-    out.verbose = json_bool_or(json, "verbose", false);
-    out.pedantic = json_bool_or(json, "pedantic", false);
+    // Whoever does not say gets much told, as by nats-server.
+    out.verbose = json_bool_or(json, "verbose", true);
+    out.pedantic = json_bool_or(json, "pedantic", true);
     out.echo = json_bool_or(json, "echo", true);
     out.headers = json_bool_or(json, "headers", false);
     out.no_responders = json_bool_or(json, "no_responders", false);

@@ -72,7 +72,8 @@ Connection* Server::find_connection(uint64_t id) {
 }
 
 std::string Server::info_line(const Connection& connection, std::string_view nonce,
-                              const Address& peer, bool is_lame_duck) const {
+                              const Address& peer, size_t payload_max,
+                              bool is_lame_duck) const {
     Json info = {{"server_id", id_},
                  {"server_name", options_.name},
                  {"version", kProtocolVersion},
@@ -80,7 +81,7 @@ std::string Server::info_line(const Connection& connection, std::string_view non
                  {"proto", 1},
                  {"headers", true},
                  {"auth_required", true},
-                 {"max_payload", options_.payload_max},
+                 {"max_payload", payload_max},
                  {"client_id", connection.id()},
                  {"nonce", nonce}};
     if (peer.kind == Address::Kind::kTcp) info["client_ip"] = peer.host;
@@ -145,31 +146,34 @@ void Server::make_tails(const Message& message) {
     tail_ += bus::kLineEnd;
 }
 
-void Server::publish(Account& account, Connection* from, const Message& message) {
+bool Server::publish(Account& account, Connection* from, const Message& message) {
     const Matches* matches = find_matches(account, from, message);
-    if (matches == nullptr) return;
-    if (matches->empty()) {
-        if (from != nullptr && !message.reply.empty() && from->options().no_responders) {
-            send_no_responders(account, *from, message);
+    if (matches == nullptr) return false;
+    bool is_delivered = false;
+    if (!matches->empty()) {
+        make_tails(message);
+        for (Subscription* subscription : matches->plain) {
+            is_delivered = deliver(*subscription, from, message) || is_delivered;
         }
-        return;
+        for (const std::vector<Subscription*>& group : matches->queues) {
+            is_delivered = deliver_to_one(group, from, message) || is_delivered;
+        }
     }
-    make_tails(message);
-    for (Subscription* subscription : matches->plain) deliver(*subscription, from, message);
-    for (const std::vector<Subscription*>& group : matches->queues) {
-        deliver_to_one(group, from, message);
+    if (!is_delivered && from != nullptr && !message.reply.empty() &&
+        from->options().no_responders) {
+        send_no_responders(account, *from, message);
     }
+    return true;
 }
 
-void Server::deliver(Subscription& subscription, Connection* from, const Message& message) {
+bool Server::deliver(Subscription& subscription, Connection* from, const Message& message) {
     if (subscription.service != nullptr) {
         subscription.service->on_message(from, message);
-        return;
+        return true;
     }
     Connection& to = *subscription.connection;
-    // Its own messages count as heard, though they do not come back.
-    if (&to == from && !from->options().echo) return;
-    if (!to.deliver(subscription, message, tail_, tail_without_headers_)) return;
+    if (&to == from && !from->options().echo) return false;
+    if (!to.deliver(subscription, message, tail_, tail_without_headers_)) return false;
     ++counters_.messages_out;
     if (subscription.max != 0 && subscription.delivered >= subscription.max) {
         to.remove_subscription(subscription);
@@ -178,20 +182,17 @@ void Server::deliver(Subscription& subscription, Connection* from, const Message
         to.wants_publisher_to_wait(loop_.now())) {
         to.hold_publisher(*from);
     }
+    return true;
 }
 
 // One member, by lot; where that one can't take it, the next.
-void Server::deliver_to_one(const std::vector<Subscription*>& group, Connection* from,
+bool Server::deliver_to_one(const std::vector<Subscription*>& group, Connection* from,
                             const Message& message) {
     const size_t first = group.size() == 1 ? 0 : loop_.random().below(group.size());
     for (size_t i = 0; i < group.size(); ++i) {
-        Subscription& subscription = *group[(first + i) % group.size()];
-        const Connection* to = subscription.connection;
-        const bool is_echo = to != nullptr && to == from && !from->options().echo;
-        if (to != nullptr && (to->is_closing() || is_echo)) continue;
-        deliver(subscription, from, message);
-        return;
+        if (deliver(*group[(first + i) % group.size()], from, message)) return true;
     }
+    return false;
 }
 
 void Server::send_no_responders(Account& account, Connection& from, const Message& message) {
@@ -315,7 +316,8 @@ void Server::on_account(std::function<void(Account&)> callback) {
 void Server::announce_end() {
     for (const auto& [id, connection] : connections_) {
         if (connection->login() == nullptr || connection->options().protocol < 1) continue;
-        connection->send(info_line(*connection, "", Address(), true));
+        connection->send(
+            info_line(*connection, "", Address::in_process(""), connection->payload_max(), true));
     }
     listeners_.clear();
 }

@@ -65,10 +65,11 @@ public:
 
     // INFO for one connection, with its line end.
     std::string info_line(const Connection& connection, std::string_view nonce,
-                          const Address& peer, bool is_lame_duck = false) const;
+                          const Address& peer, size_t payload_max, bool is_lame_duck = false) const;
 
-    // Routes one message within an account. `from` is null for the server's own.
-    void publish(Account& account, Connection* from, const Message& message);
+    // Routes one message within an account. `from` is null for the server's own. False: `from` may not, and
+    // has been told.
+    bool publish(Account& account, Connection* from, const Message& message);
     // The same at the end of the round, from a copy: for services, which must not publish while routing.
     void publish_later(std::string account_key, std::string subject, std::string payload);
     // Runs at the end of the round, unless the server is gone by then.
@@ -114,8 +115,8 @@ private:
     void end_closing();
     const Matches* find_matches(Account& account, Connection* from, const Message& message);
     bool is_allowed(Account& account, Connection& from, std::string_view subject);
-    void deliver(Subscription& subscription, Connection* from, const Message& message);
-    void deliver_to_one(const std::vector<Subscription*>& group, Connection* from,
+    bool deliver(Subscription& subscription, Connection* from, const Message& message);
+    bool deliver_to_one(const std::vector<Subscription*>& group, Connection* from,
                         const Message& message);
     void send_no_responders(Account& account, Connection& from, const Message& message);
     void make_tails(const Message& message);

@@ -111,6 +111,11 @@ std::optional<ReadError> parse_client_line(std::string_view line, Line& out) {
     const std::string_view verb = take_verb(line);
     const std::string_view rest = skip_blanks(line.substr(verb.size()));
     if (verb.empty()) return ReadError::kUnknownOperation;
+    // nats-server knows a verb that takes arguments by the blank behind it.
+    const bool is_bare = verb.size() == line.size();
+    if (is_bare && !is_verb(verb, "PING") && !is_verb(verb, "PONG") && !is_verb(verb, "+OK")) {
+        return ReadError::kUnknownOperation;
+    }
     switch (verb[0] | 0x20) {
         case 'p':
             if (is_verb(verb, "PUB")) return read_message(rest, Operation::kPub, out);

@@ -200,6 +200,8 @@ test('messages up to the maximum pass, larger ones do not', async (t) => {
   connection.publish('big', big);
   assert.deepEqual(Buffer.compare(await got, big), 0);
   assert.throws(() => connection.publish('big', new Uint8Array(1048577)), { code: 'MAX_PAYLOAD_EXCEEDED' });
+  const small = await bus.user('default', { payload: 100 });
+  await until('the user to know its own maximum', () => small.info.max_payload === 100);
 });
 
 test('a client reconnects to a bus that was killed, and hears again', async (t) => {

@@ -122,7 +122,8 @@ TEST_CASE("errors_have_their_kinds") {
     CHECK(error_of("HPUB foo 5 4\r\n") == ReadError::kArguments);
     CHECK(error_of("SUB foo\r\n") == ReadError::kArguments);
     CHECK(error_of("SUB a b c d\r\n") == ReadError::kArguments);
-    CHECK(error_of("UNSUB\r\n") == ReadError::kArguments);
+    CHECK(error_of("UNSUB \r\n") == ReadError::kArguments);
+    CHECK(error_of("UNSUB\r\n") == ReadError::kUnknownOperation);
     CHECK(error_of("PUB foo 1001\r\n") == ReadError::kPayload);
     CHECK_FALSE(error_of("PUB foo 1000\r\n"));
 }

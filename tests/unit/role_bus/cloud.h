@@ -99,8 +99,9 @@ public:
         const size_t at = client.text.find("\"nonce\":\"") + 9;
         const std::string nonce = client.text.substr(at, client.text.find('"', at) - at);
         const crypto::Signature signature = credentials.key.sign(nonce);
-        return fmt::format("CONNECT {{\"jwt\":\"{}\",\"sig\":\"{}\",{}}}\r\n", credentials.jwt,
-                           base64url_encode(signature), options);
+        return fmt::format(
+            "CONNECT {{\"jwt\":\"{}\",\"sig\":\"{}\",\"verbose\":false,\"pedantic\":false,{}}}\r\n",
+            credentials.jwt, base64url_encode(signature), options);
     }
     // Logged in, with nothing left to read.
     RawClient& log_in(const auth::Credentials& credentials,

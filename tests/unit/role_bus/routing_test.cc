@@ -68,11 +68,12 @@ TEST_CASE("a_sid_used_again_keeps_its_first_subscription") {
           "MSG a 1 0\r\n\r\n");
 }
 
-TEST_CASE("without_echo_ones_own_messages_do_not_come_back_but_count_as_heard") {
+TEST_CASE("without_echo_ones_own_messages_do_not_come_back") {
     Cloud cloud;
     RawClient& client = cloud.log_in(cloud.mint(cloud.shop),
                                      "\"echo\":false,\"headers\":true,\"no_responders\":true");
-    CHECK(cloud.talk(client, "SUB r 1\r\nSUB a 2\r\nPUB a r 0\r\n\r\n").empty());
+    CHECK(cloud.talk(client, "SUB r 1\r\nSUB a 2\r\nPUB a 0\r\n\r\n").empty());
+    CHECK(cloud.talk(client, "PUB a r 0\r\n\r\n") == "HMSG r 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n");
 }
 
 TEST_CASE("a_request_that_nobody_hears_is_answered_at_once") {
@@ -158,6 +159,9 @@ TEST_CASE("protocol_mistakes_end_the_connection_with_their_error") {
               "-ERR 'maximum control line exceeded'\r\n");
     }
     SECTION("bad arguments") { CHECK(cloud.talk(client, "PUB a\r\n").empty()); }
+    SECTION("no arguments") {
+        CHECK(cloud.talk(client, "PUB\r\n") == "-ERR 'Unknown Protocol Operation'\r\n");
+    }
     CHECK(client.is_ended);
 }
 
