@@ -4,7 +4,6 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { sleep } from './wait.mjs';
 
 export const ROOT = path.resolve(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '../../..');
 export const CANDELA = process.env.CANDELA_BIN ?? path.join(ROOT, 'build/candela');
@@ -83,12 +82,11 @@ export class Program {
   async stop(grace = 15_000) {
     if (!this.how) {
       this.child.kill('SIGTERM');
-      const late = await Promise.race([this.ended.then(() => false), sleep(grace).then(() => true)]);
-      if (late) {
-        this.child.kill('SIGKILL');
-        await this.ended;
-        this.how = { ...this.how, late: true };
-      }
+      let late = false;
+      const timer = setTimeout(() => { late = true; this.child.kill('SIGKILL'); }, grace);
+      await this.ended;
+      clearTimeout(timer);
+      if (late) this.how = { ...this.how, late };
     }
     return this.how ?? this.ended;
   }
