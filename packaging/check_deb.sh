@@ -6,7 +6,7 @@ set -eu -o pipefail
 deb=$(readlink -f "$1")
 fail() { echo "check_deb: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || fail "run it as root in a chroot or container"
-# Without `everything before` there is no telling what the package left.
+# Everything that is there; what dpkg, apt and man write besides is not the package's.
 snapshot() { find /etc /usr /var/lib /lib/systemd -xdev \( -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd \
     -o -path '*/man/cat*' -o -name 'index.db' -o -name 'passwd*' -o -name 'group*' -o -name '*shadow*' -o -name '.pwd.lock' \
     -o -name 'ld.so.cache' -o -name 'mtab' \) -prune -o -print | sort; }
