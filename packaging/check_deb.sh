@@ -32,9 +32,10 @@ for profile in /etc/candela/*.toml; do
     runuser -u candela -- candela node --check "$profile" >/dev/null || fail "$profile does not pass --check"
 done
 
-# systemd may not be running here, so a node is started by hand, as its unit would.
+# systemd may not be running here, so a node is started by hand, as its unit would, and with its capability.
 runuser -u candela -- candela init --data-dir /var/lib/candela >/dev/null
-runuser -u candela -- candela node --config /etc/candela/all-in-one.toml >/tmp/candela-check.log 2>&1 &
+setpriv --reuid candela --regid candela --init-groups --inh-caps +net_bind_service \
+    --ambient-caps +net_bind_service candela node --config /etc/candela/all-in-one.toml >/tmp/candela-check.log 2>&1 &
 runner=$!
 ready=
 for _ in $(seq 100); do
@@ -49,8 +50,7 @@ done
 [ -n "$ready" ] || { cat /tmp/candela-check.log; fail "all-in-one was not ready within 10 s"; }
 candela ctl status >/dev/null || fail "ctl status as root"
 echo "all-in-one is ready"
-node=$(pgrep -P "$runner" -x candela || echo "$runner")
-kill -TERM "$node"
+kill -TERM "$runner"
 wait "$runner" || fail "the node ended with $?"
 
 echo '# mine' >>/etc/candela/gateway.toml

@@ -46,7 +46,8 @@ async function startSix(t) {
     }),
     loadbalancer: profileFrom('loadbalancer.toml', {
       node: await common('balancer-1'), bus: { url: bus, credentials: creds('loadbalancer') },
-      loadbalancer: { listen: `127.0.0.1:${balanced}`, upstreams: [`127.0.0.1:${cloud.gatewayPort}`] },
+      loadbalancer: { listen: `127.0.0.1:${balanced}` },
+      'loadbalancer.upstream': { address: `127.0.0.1:${cloud.gatewayPort}` },
     }),
   };
   for (const [name, first] of [['host-1', 21000], ['host-2', 25000]]) {
