@@ -115,7 +115,13 @@ Task<void> Node::live() {
     helpers_.spawn(start_flow());
     co_await wake_.wait();
     if (failure_) {
+        std::error_code ignored;
+        const bool has_identity = std::filesystem::exists(info_.data_dir / "identity", ignored);
+        const std::string remedy = fmt::format(
+            "candela init --data-dir {} (once in a cloud; docs/install.md says which of its files other "
+            "machines need)", info_.data_dir.string());
         log_.error("node_not_started", {{"cause", *failure_}});
+        if (!has_identity) log_.error("identity_missing", {{"try", remedy}});
         exit_ = NodeExit::kFailed;
     }
     while (!stopping_ && !failure_) {
@@ -202,6 +208,11 @@ std::unique_ptr<bus::Client> Node::make_bus_client(Loop& loop, std::string_view 
     const std::string file =
         is_own ? profile_.bus_credentials
                : (info_.data_dir / "identity" / "creds" / fmt::format("{}.creds", name)).string();
+    std::error_code ignored;
+    if (!std::filesystem::exists(file, ignored)) {
+        // Not fatal: it is looked for at each attempt, and what is on disk serves on meanwhile.
+        log_.warn("credential_missing", {{"role", role}, {"file", file}});
+    }
     options.credentials = bus::credentials_from_file(file);
     return std::make_unique<bus::Client>(loop, std::move(options),
                                          log_.with({{"part", "bus_client"}, {"client", name}}));
