@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "../unit/http/transcript.h"
+#include "http/transcript.h"
 
 using namespace candela::http;
 
