@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const BUILD = process.env.CANDELA_BUILD ?? path.join(ROOT, 'build');
-const SERVER = path.join(BUILD, 'tests/bench/bench-bus-server');
+const CANDELA = path.join(BUILD, 'candela');
 const LOAD = path.join(BUILD, 'tests/bench/bench-bus-load');
 const ROUNDS = Number(process.argv[2] ?? 5);
 const TICKS = Number(execFileSync('getconf', ['CLK_TCK']).toString());
@@ -53,7 +53,17 @@ const children = [];
 
 async function startCandela() {
   const port = await freePort();
-  const child = spawn(SERVER, [dir, String(port)], { stdio: ['pipe', 'ignore', 'inherit'] });
+  execFileSync(CANDELA, ['init', '--data-dir', dir], { stdio: 'ignore' });
+  const config = path.join(dir, 'bus.toml');
+  fs.writeFileSync(config, `[node]
+roles = ["bus"]
+data_dir = "${dir}"
+endpoint = "unix:${path.join(dir, 'node.sock')}"
+log_level = "warn"
+[bus]
+listen = "127.0.0.1:${port}"
+`);
+  const child = spawn(CANDELA, ['node', '--config', config], { stdio: ['ignore', 'ignore', 'inherit'] });
   children.push(child);
   await listening(port);
   return { name: 'candela', pid: child.pid, port };

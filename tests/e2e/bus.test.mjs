@@ -166,7 +166,7 @@ test('revocation sends a live connection away, by a push through the system acco
   await assert.rejects(bus.connect(victim), { code: 'AUTHORIZATION_VIOLATION' });
   // The bus knows it after a restart too, though the files it started from are older.
   await bus.stop();
-  await bus.start(bus.port);
+  await bus.start();
   await assert.rejects(bus.connect(victim), { code: 'AUTHORIZATION_VIOLATION' });
   await (await bus.user()).flush();
 });
@@ -211,7 +211,7 @@ test('a client reconnects to a bus that was killed, and hears again', async (t) 
   const heard = collect(connection, 'again');
   await connection.flush();
   await bus.kill();
-  await bus.start(bus.port);
+  await bus.start();
   const other = await bus.user();
   await until('the message', async () => {
     other.publish('again', sc.encode('hello'));

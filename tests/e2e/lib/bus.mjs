@@ -1,14 +1,14 @@
-// The bus alone, and credentials for it made by other implementations (npm @nats-io/jwt).
+// A node that is the bus and nothing else, and credentials for it made by other implementations (npm
+// @nats-io/jwt).
 
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import readline from 'node:readline';
 import jwt from '@nats-io/jwt';
 import { connect, credsAuthenticator } from 'nats';
-import { ROOT, makeTempDir, removeDir } from './program.mjs';
+import { freePort } from './ports.mjs';
+import { CANDELA, Program, makeTempDir, removeDir, run } from './program.mjs';
+import { until } from './wait.mjs';
 
-const BINARY = process.env.CANDELA_BUS ?? path.join(ROOT, 'build/tests/bench/bench-bus-server');
 const text = new TextDecoder();
 
 export class Bus {
@@ -18,29 +18,40 @@ export class Bus {
     this.identity = path.join(dir, 'identity');
   }
 
-  async start(port = 0) {
-    this.child = spawn(BINARY, [this.dir, String(port)], { stdio: ['pipe', 'pipe', 'pipe'] });
-    this.log = '';
-    this.child.stderr.on('data', (bytes) => { this.log += bytes; });
-    this.ended = new Promise((done) => { this.child.on('exit', (code, signal) => done({ code, signal })); });
-    const lines = readline.createInterface({ input: this.child.stdout });
-    const first = await Promise.race([
-      new Promise((done) => { lines.once('line', done); }),
-      this.ended.then((how) => { throw new Error(`the bus ended: ${JSON.stringify(how)}\n${this.log}`); }),
-    ]);
-    [, this.address] = first.match(/^listening (.*)$/);
-    this.port = Number(this.address.split(':').pop());
-    this.pid = this.child.pid;
+  async init() {
+    const made = await run(CANDELA, ['init', '--data-dir', this.dir]);
+    if (made.code !== 0) throw new Error(made.stderr);
+    this.port = await freePort();
+    this.address = `127.0.0.1:${this.port}`;
+    fs.writeFileSync(path.join(this.dir, 'bus.toml'), `[node]
+name = "bus"
+roles = ["bus"]
+data_dir = "${this.dir}"
+endpoint = "unix:${path.join(this.dir, 'node.sock')}"
+workers = 1
+drain_timeout = "1s"
+[bus]
+listen = "${this.address}"
+`);
   }
 
-  async stop() {
-    this.child.stdin.end();
-    return this.ended;
+  async start() {
+    const config = path.join(this.dir, 'bus.toml');
+    const log = path.join(this.dir, 'bus.log');
+    fs.rmSync(log, { force: true });
+    this.program = new Program(CANDELA, ['node', '--config', config], { name: 'bus', log });
+    await until('the bus to listen', () => {
+      if (this.program.how) throw new Error(this.program.tail());
+      return this.program.output().includes('bus_listening');
+    }, { every: 5 });
   }
 
-  async kill() {
-    this.child.kill('SIGKILL');
-    await this.ended;
+  stop() {
+    return this.program.stop();
+  }
+
+  kill() {
+    return this.program.kill();
   }
 
   file(name) {
@@ -93,9 +104,10 @@ export class Bus {
 export async function startBus(t) {
   const bus = new Bus(t, makeTempDir('candela-bus'));
   t.after(async () => {
-    await bus.kill();
+    await bus.program?.kill();
     removeDir(bus.dir);
   });
+  await bus.init();
   await bus.start();
   return bus;
 }
