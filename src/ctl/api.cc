@@ -163,7 +163,11 @@ Task<Result<Json>> Api::call_plain(std::string path, Json body) {
 }
 
 Task<Result<>> Api::ensure_token() {
-    if (!target_.tls || !token_.empty()) co_return Result<>();
+    // Tokens live for a quarter of an hour (auth/session.h); a rollout may take longer.
+    constexpr Duration kTokenAgeMax = 5min;
+    const bool is_fresh = !token_.empty() && loop_.now() - token_at_ < kTokenAgeMax;
+    if (!target_.tls || is_fresh) co_return Result<>();
+    token_.clear();
     auto creds = credentials();
     if (!creds) co_return fail(creds.error());
     Json nothing = Json::object();
@@ -177,6 +181,7 @@ Task<Result<>> Api::ensure_token() {
     auto token = co_await call_plain("/v1/auth/token", std::move(login));
     if (!token) co_return fail(token.error());
     token_ = json_string_or(*token, "token");
+    token_at_ = loop_.now();
     co_return Result<>();
 }
 

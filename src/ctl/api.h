@@ -59,6 +59,7 @@ private:
     std::shared_ptr<tls::ClientContext> tls_;
     std::optional<auth::Credentials> credentials_;
     std::string token_;
+    MonoTime token_at_{};
 };
 
 // A name as part of a path.

@@ -264,7 +264,10 @@ int run_chosen(const CommandLine& line, const Bound& bound) {
     group.cancel();
     terminal.end_live();
     constexpr int kInterrupted = 130;  // 128 + SIGINT, as shells say it
-    if (!outcome.result) return kInterrupted;
+    if (!outcome.result) {
+        terminal.note("interrupted; what the lighthouse was asked to do goes on");
+        return kInterrupted;
+    }
     if (*outcome.result) return **outcome.result;
     const Error& error = outcome.result->error();
     print_error(terminal, error);

@@ -126,8 +126,8 @@ Task<Result<int>> run(Session& session, Arguments arguments) {
 
     auto bundle = co_await pack(session, folder, scratch->bundle());
     if (!bundle) co_return fail(bundle.error());
-    session.terminal.note(fmt::format("packed {}: {} files, {}", manifest->name, bundle->files,
-                                      format_size(bundle->size_bytes)));
+    session.terminal.note(fmt::format("packed {}: {} file{}, {}", manifest->name, bundle->files,
+                                      bundle->files == 1 ? "" : "s", format_size(bundle->size_bytes)));
     const Secret seed = key->seed();
     auto signature = service::sign_digest(bundle->digest, seed.reveal());
     if (!signature) co_return fail(signature.error());

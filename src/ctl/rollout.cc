@@ -42,9 +42,9 @@ public:
         : session_(session), service_(std::move(service)), began_(session.loop.now()) {}
 
     void show(const std::string& what) {
-        const Duration took = session_.loop.now() - began_;
         if (session_.terminal.is_live()) {
-            session_.terminal.live(fmt::format("{}  {}  {}", service_, what, short_duration(took)));
+            const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(took()).count();
+            session_.terminal.live(fmt::format("{}  {}  {}s", service_, what, seconds));
         } else if (what != last_) {
             session_.terminal.note(fmt::format("{}: {}", service_, what));
         }
