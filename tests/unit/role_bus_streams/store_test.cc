@@ -1,0 +1,338 @@
+#include <catch2/catch_test_macros.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "loop/sim_loop.h"
+#include "loop/uv_loop.h"
+#include "sim_disk.h"
+#include "streams/store.h"
+
+namespace candela::bus_role {
+namespace {
+
+class States final : public ConsumerStates {
+public:
+    std::string consumer_state(uint64_t, uint64_t) override { return "state"; }
+};
+
+struct Fixture {
+    std::unique_ptr<SimDisk> disk = std::make_unique<SimDisk>();
+    std::unique_ptr<SimWorld> world;
+    std::unique_ptr<Store> store;
+    States states;
+    StoreOptions options;
+
+    Fixture() {
+        options.has_thread = false;
+        open();
+    }
+    void open() {
+        store.reset();
+        world = std::make_unique<SimWorld>(1);
+        auto opened = Store::open(world->add_loop("node"), *disk, options, 3, Logger());
+        REQUIRE(opened.has_value());
+        store = std::move(*opened);
+        store->start(states);
+    }
+    void run() { world->run_for(1s); }
+    void checkpoint() {
+        store->checkpoint();
+        run();
+        REQUIRE_FALSE(store->is_checkpointing());
+    }
+    // The outcome once it is known.
+    Result<> append(StreamLog& log, std::string_view payload, std::string_view subject = "a",
+                    Rollup rollup = Rollup::kNone) {
+        std::optional<Result<>> out;
+        log.append(subject, {}, payload, rollup, 1, [&](const Result<>& result) { out = result; });
+        REQUIRE(world->run_until([&] { return out.has_value(); }, 1s));
+        return *out;
+    }
+    std::string read(StreamLog& log, uint64_t sequence) {
+        RecordPtr record = log.read(sequence);
+        if (record == nullptr) {
+            bool loaded = false;
+            log.load(sequence, [&] { loaded = true; });
+            REQUIRE(world->run_until([&] { return loaded; }, 1s));
+            record = log.read(sequence);
+        }
+        if (record == nullptr) return "unreadable";
+        RecordView view;
+        REQUIRE(decode_record(record->body, view));
+        return std::string(view.payload);
+    }
+    std::string segment() const {
+        for (const std::string& path : disk->paths()) {
+            if (path.ends_with(".seg")) return path;
+        }
+        return {};
+    }
+};
+
+TEST_CASE("a message is not visible before it is durable", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    log.append("a", {}, "one", Rollup::kNone, 1, {});
+    CHECK(log.last_given() == 1);
+    CHECK(log.last_given_of("a") == 1);
+    CHECK(log.index().count() == 0);
+    f.run();
+    CHECK(log.index().count() == 1);
+    CHECK(log.last_sequence() == 1);
+}
+
+TEST_CASE("many appends of one round share one sync", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    f.run();
+    const uint64_t before = f.store->counters().commits;
+    for (int i = 0; i < 100; ++i) log.append("a", {}, "x", Rollup::kNone, 1, {});
+    f.run();
+    CHECK(f.store->counters().commits == before + 1);
+    CHECK(log.index().count() == 100);
+}
+
+TEST_CASE("a full disk refuses appends, keeps what is there, and takes appends again", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    REQUIRE(f.append(log, "one").has_value());
+    f.disk->set_capacity(f.disk->bytes() + 100);
+    const Result<> full = f.append(log, std::string(5000, 'x'), "b");
+    REQUIRE_FALSE(full.has_value());
+    CHECK(full.error().code() == Code::kExhausted);
+    CHECK(log.last_given() == 1);
+    CHECK(log.last_given_of("b") == 0);
+    f.disk->set_capacity(UINT64_MAX);
+    REQUIRE(f.append(log, "two").has_value());
+    f.disk = f.disk->after_kill();
+    f.open();
+    StreamLog* found = f.store->find(1);
+    REQUIRE(found != nullptr);
+    CHECK(found->index().count() == 2);
+    CHECK(f.read(*found, 2) == "two");
+}
+
+TEST_CASE("a checkpoint that meets a full disk is tried again", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    REQUIRE(f.append(log, std::string(2000, 'x')).has_value());
+    f.disk->set_capacity(f.disk->bytes() + 200);
+    f.store->checkpoint();
+    f.world->run_for(100ms);
+    CHECK(f.store->counters().checkpoints == 0);
+    CHECK(f.read(log, 1) == std::string(2000, 'x'));
+    f.disk->set_capacity(UINT64_MAX);
+    f.world->run_for(5s);
+    CHECK(f.store->counters().checkpoints == 1);
+    CHECK(f.read(log, 1) == std::string(2000, 'x'));
+}
+
+TEST_CASE("after a failed sync nothing is acknowledged any more", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    REQUIRE(f.append(log, "one").has_value());
+    f.disk->set_sync_fails(true);
+    CHECK_FALSE(f.append(log, "two").has_value());
+    f.disk->set_sync_fails(false);
+    CHECK_FALSE(f.append(log, "three").has_value());
+    CHECK(f.store->refusal().has_value());
+    CHECK(f.read(log, 1) == "one");
+}
+
+TEST_CASE("a flipped bit in a segment loses one message, which is reported", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    for (int i = 1; i <= 3; ++i) REQUIRE(f.append(log, "payload " + std::to_string(i)).has_value());
+    f.checkpoint();
+    const std::string segment = f.segment();
+    REQUIRE_FALSE(segment.empty());
+    const uint64_t record = (f.disk->size_of(segment) - kFileHeaderBytes) / 3;
+    f.disk->flip_bit(segment, kFileHeaderBytes + record + kRecordHeaderBytes + 10, 3);
+    SECTION("found when it is read") {
+        CHECK(f.read(log, 1) == "payload 1");
+        CHECK(f.read(log, 2) == "unreadable");
+        CHECK(f.read(log, 3) == "payload 3");
+        REQUIRE(log.lost().size() == 1);
+        CHECK(log.lost()[0] == SequenceRange{2, 1});
+    }
+    SECTION("found at the start") {
+        f.disk = f.disk->after_kill();
+        f.open();
+        StreamLog* found = f.store->find(1);
+        REQUIRE(found != nullptr);
+        REQUIRE(found->lost().size() == 1);
+        CHECK(found->lost()[0] == SequenceRange{2, 1});
+        CHECK(found->index().count() == 2);
+        CHECK(f.read(*found, 3) == "payload 3");
+        CHECK(found->last_sequence() == 3);
+        CHECK(f.store->counters().damaged_places == 1);
+    }
+}
+
+TEST_CASE("limits turn out the oldest", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    LogLimits limits;
+    limits.messages_per_subject_max = 2;
+    log.set_limits(limits);
+    for (int i = 0; i < 4; ++i) REQUIRE(f.append(log, "x", "a").has_value());
+    REQUIRE(f.append(log, "x", "b").has_value());
+    CHECK(log.index().count() == 3);
+    CHECK(log.first_sequence() == 3);
+    limits.messages_max = 1;
+    log.set_limits(limits);
+    CHECK(log.index().count() == 1);
+    CHECK(log.first_sequence() == 5);
+    limits.age_max = 1s;
+    log.set_limits(limits);
+    CHECK(log.expire(500'000'000) == 1'000'000'001);
+    CHECK(log.expire(2'000'000'000) == 0);
+    CHECK(log.index().count() == 0);
+    CHECK(log.first_sequence() == 6);
+}
+
+TEST_CASE("a rollup takes the place of what was before, also after a crash", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    REQUIRE(f.append(log, "1", "a").has_value());
+    REQUIRE(f.append(log, "2", "b").has_value());
+    REQUIRE(f.append(log, "3", "a", Rollup::kSubject).has_value());
+    CHECK(log.find(1) == nullptr);
+    CHECK(log.find(2) != nullptr);
+    f.disk = f.disk->after_kill();
+    f.open();
+    StreamLog* found = f.store->find(1);
+    REQUIRE(found != nullptr);
+    CHECK(found->index().count() == 2);
+    REQUIRE(f.append(*found, "4", "c", Rollup::kAll).has_value());
+    CHECK(found->index().count() == 1);
+    CHECK(found->first_sequence() == 4);
+}
+
+TEST_CASE("what old limits turned out does not come back when they are raised", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    LogLimits limits;
+    limits.messages_max = 2;
+    log.set_limits(limits);
+    for (int i = 0; i < 5; ++i) REQUIRE(f.append(log, "x").has_value());
+    f.store->update(log, "blob 2", {});
+    log.set_limits(LogLimits());
+    f.run();
+    f.disk = f.disk->after_kill();
+    f.open();
+    StreamLog* found = f.store->find(1);
+    REQUIRE(found != nullptr);
+    CHECK(found->blob() == "blob 2");
+    CHECK(found->index().count() == 2);
+    CHECK(found->first_sequence() == 4);
+}
+
+TEST_CASE("a dropped stream leaves nothing behind", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    REQUIRE(f.append(log, "x").has_value());
+    f.checkpoint();
+    REQUIRE_FALSE(f.segment().empty());
+    f.store->drop(log, {});
+    f.run();
+    f.disk = f.disk->after_kill();
+    f.open();
+    CHECK(f.store->logs().empty());
+    f.checkpoint();
+    CHECK(f.segment().empty());
+    f.open();
+    CHECK(f.store->logs().empty());
+}
+
+TEST_CASE("segments in which little lives are cleared out", "[streams]") {
+    Fixture f;
+    f.options.segment_bytes_max = 2000;
+    f.open();
+    StreamLog& log = f.store->create("blob", true, {});
+    LogLimits limits;
+    limits.messages_per_subject_max = 1;
+    log.set_limits(limits);
+    REQUIRE(f.append(log, "kept", "kept").has_value());
+    for (int round = 0; round < 20; ++round) {
+        for (int i = 0; i < 20; ++i) REQUIRE(f.append(log, std::string(50, 'x'), "a").has_value());
+        // Only what is alive goes to a segment: two checkpoints a round, so that some die there.
+        f.checkpoint();
+    }
+    f.checkpoint();
+    CHECK(log.index().count() == 2);
+    CHECK(f.read(log, 1) == "kept");
+    CHECK(f.disk->bytes() < 12000);
+    f.open();
+    StreamLog* found = f.store->find(log.id());
+    REQUIRE(found != nullptr);
+    CHECK(f.read(*found, 1) == "kept");
+}
+
+TEST_CASE("consumers come back with their state and what changed since", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    f.store->put_consumer(log, 5, "config", {});
+    f.store->put_consumer(log, 6, "other", {});
+    f.run();
+    f.checkpoint();
+    f.store->change_consumer(log, 5, "change 1", {});
+    f.store->change_consumer(log, 5, "change 2", {});
+    f.store->drop_consumer(log, 6, {});
+    f.run();
+    f.disk = f.disk->after_kill();
+    f.open();
+    StreamLog* found = f.store->find(1);
+    REQUIRE(found != nullptr);
+    REQUIRE(found->consumers().size() == 1);
+    const ConsumerImage& consumer = found->consumers().at(5);
+    CHECK(consumer.blob == "config");
+    CHECK(consumer.state == "state");
+    CHECK(consumer.changes == std::vector<std::string>{"change 1", "change 2"});
+}
+
+TEST_CASE("a stream in memory needs no disk and is gone afterwards", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", false, {});
+    const uint64_t changes = f.disk->changes();
+    REQUIRE(f.append(log, "x").has_value());
+    CHECK(f.read(log, 1) == "x");
+    CHECK(f.disk->changes() == changes);
+    f.open();
+    CHECK(f.store->logs().empty());
+}
+
+TEST_CASE("a real disk and the log's own thread keep what was acknowledged", "[streams]") {
+    char folder[] = "/tmp/candela-store-XXXXXX";
+    REQUIRE(mkdtemp(folder) != nullptr);
+    PosixDisk disk{std::filesystem::path(folder)};
+    States states;
+    StoreOptions options;
+    options.log_bytes_max = 64 * 1024;
+    constexpr uint64_t kCount = 3000;
+    for (const uint64_t already : {uint64_t{0}, kCount}) {
+        InProcessHub hub;
+        UvLoop loop(hub);
+        auto store = Store::open(loop, disk, options, 7, Logger());
+        REQUIRE(store.has_value());
+        (*store)->start(states);
+        StreamLog* log = (*store)->find(1);
+        if (already == 0) log = &(*store)->create("blob", true, {});
+        REQUIRE(log != nullptr);
+        REQUIRE(log->index().count() == already);
+        uint64_t done = 0;
+        for (uint64_t i = 0; i < kCount; ++i) {
+            log->append("subject", "NATS/1.0\r\n\r\n", std::string(100, 'x'), Rollup::kNone, 1,
+                        [&](const Result<>& result) { done += result ? 1 : 0; });
+        }
+        REQUIRE(loop.run_until([&] { return done == kCount; }, 30s));
+        CHECK(log->index().count() == already + kCount);
+        REQUIRE(loop.run_until([&] { return !(*store)->is_checkpointing(); }, 30s));
+        CHECK((*store)->counters().checkpoints > 0);
+    }
+    std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace candela::bus_role
