@@ -63,7 +63,8 @@ void Supervisor::on_instance_change(Instance& instance) {
                                           {"cause", machine.cause()}});
     if (instance.is_over()) {
         const bool has_run = !machine.last_exit().empty();
-        const bool was_told = instance.spec().desired == proto::Desired::kStop || is_draining_;
+        const bool was_told = instance.spec().desired == proto::Desired::kStop || is_draining_ ||
+                              !assigned_.contains(instance.spec().instance);
         if (instance.spec().kind == "job" && has_run && !was_told) {
             jobs_.add(instance.spec().instance, machine.exit_code());
         }
