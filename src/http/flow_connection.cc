@@ -72,8 +72,9 @@ void FlowServer::Connection::on_data(std::string_view bytes) {
     if (gone_) return;
     switch (phase_) {
         case Phase::kLingering:
+            // Beyond this the client has to wait for the end, which costs us nothing.
             lingered_bytes_ += bytes.size();
-            if (lingered_bytes_ > kLingerBytesMax) remove_soon();
+            if (lingered_bytes_ > kLingerBytesMax) stream_->pause();
             return;
         case Phase::kFinishing: return hold(bytes);
         case Phase::kHandling:

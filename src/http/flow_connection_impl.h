@@ -36,6 +36,7 @@ public:
     void drain();
 
     const RequestHead& head() const { return parser_.head(); }
+    uint64_t announced_length() const { return parser_.framing().content_length; }
     Task<Result<std::optional<std::string>>> read_chunk();
     void respond(int status, const Headers& headers, std::string_view body);
     Result<> begin(ResponseHead head);

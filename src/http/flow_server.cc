@@ -11,6 +11,11 @@ namespace {
 constexpr size_t kRefusalsMax = 32;
 
 Error client_gone() { return Error(Code::kCancelled, "the client went away"); }
+Error not_streaming() { return Error(Code::kInternal, "no streamed answer is under way"); }
+Error too_large(size_t size_bytes_max) {
+    return Error(Code::kExhausted,
+                 fmt::format("the request's body is larger than {}", format_size(size_bytes_max)));
+}
 
 }  // namespace
 
@@ -81,7 +86,10 @@ Result<> FlowServer::Connection::send_head(ResponseHead& head, std::string_view 
 void FlowServer::Connection::respond(int status, const Headers& headers, std::string_view body) {
     if (gone_) return;
     if (request_ != nullptr) {
-        CANDELA_CHECK(!request_->response_begun_);
+        if (request_->response_begun_) {
+            server_.log.error("http_second_answer", {{"path", request_->path_}});
+            return;
+        }
         request_->response_begun_ = request_->response_ended_ = true;
     }
     ResponseHead head;
@@ -108,7 +116,7 @@ void FlowServer::Connection::respond(int status, const Headers& headers, std::st
 
 Result<> FlowServer::Connection::begin(ResponseHead head) {
     if (gone_) return fail(client_gone());
-    CANDELA_CHECK(!request_->response_begun_);
+    if (request_->response_begun_) return fail(Code::kInternal, "the request is answered already");
     head.headers.remove(FieldId::kTransferEncoding);
     const auto length = head.headers.get(FieldId::kContentLength);
     if (status_has_no_body(head.status)) {
@@ -128,7 +136,7 @@ Result<> FlowServer::Connection::begin(ResponseHead head) {
 
 Task<Result<>> FlowServer::Connection::write(std::string_view bytes) {
     if (gone_) co_return fail(client_gone());
-    CANDELA_CHECK(request_->response_begun_ && !request_->response_ended_);
+    if (!request_->is_streaming()) co_return fail(not_streaming());
     if (bytes.empty()) co_return Result<>();
     if (response_left_) {
         if (bytes.size() > *response_left_) {
@@ -158,7 +166,7 @@ Task<Result<>> FlowServer::Connection::write(std::string_view bytes) {
 
 Result<> FlowServer::Connection::end() {
     if (gone_) return fail(client_gone());
-    CANDELA_CHECK(request_->response_begun_ && !request_->response_ended_);
+    if (!request_->is_streaming()) return fail(not_streaming());
     const bool is_head = parser_.head().method == "HEAD";
     if (response_left_.value_or(0) > 0 && !is_head) {
         remove_soon();
@@ -226,14 +234,15 @@ Task<Result<std::optional<std::string>>> ServerRequest::read_chunk() {
 }
 
 Task<Result<std::string>> ServerRequest::read_all(size_t size_bytes_max) {
+    // Refused before the client sends it, where it says how much it will be.
+    if (connection_.announced_length() > size_bytes_max) co_return fail(too_large(size_bytes_max));
     std::string body;
     while (true) {
         Result<std::optional<std::string>> chunk = co_await connection_.read_chunk();
         if (!chunk) co_return fail(std::move(chunk).error());
         if (!*chunk) co_return std::move(body);
         if (body.size() + (*chunk)->size() > size_bytes_max) {
-            co_return fail(Code::kExhausted, "the request's body is larger than {}",
-                           format_size(size_bytes_max));
+            co_return fail(too_large(size_bytes_max));
         }
         body.append(**chunk);
     }

@@ -105,7 +105,8 @@ public:
     // 100 Continue. A body that is not read makes the client wait.
     Task<Result<std::optional<std::string>>> read_chunk();
 
-    // The whole answer; Content-Length, Date and Connection are added. Once per request.
+    // The whole answer; Content-Length, Date and Connection are added. Once per request: a second answer is
+    // logged and dropped.
     void respond(int status, std::string_view content_type, std::string_view body);
     void respond(int status, const Headers& headers, std::string_view body);
 
@@ -117,6 +118,7 @@ public:
     // Says that the answer has no end of its own (logs followed, events): a drain cuts it at once.
     void mark_open_ended() { open_ended_ = true; }
     bool has_begun_response() const { return response_begun_; }
+    bool is_streaming() const { return response_begun_ && !response_ended_; }
 
 private:
     friend class FlowServer;

@@ -1,5 +1,8 @@
 #include "tls/tls_stream_impl.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include <openssl/err.h>
 
 #include "loop/loop.h"
@@ -11,7 +14,54 @@ namespace {
 // The most that one TLS record holds (RFC 8446 §5.1).
 constexpr size_t kRecordSize = 16 * 1024;
 
+// Records are handed down together up to this size.
+constexpr size_t kFlushSize = 64 * 1024;
+
+// What OpenSSL has encrypted and flush() is about to hand down. Every call into OpenSSL is followed by
+// flush() before anything else runs, so that all streams of a thread share it.
+thread_local std::string outgoing;
+
 }  // namespace
+
+// What OpenSSL sees as the network.
+struct TlsBio {
+    static TlsStream& of(BIO* bio) { return *static_cast<TlsStream*>(BIO_get_data(bio)); }
+
+    static int read(BIO* bio, char* out, size_t size, size_t* read_bytes) {
+        BIO_clear_retry_flags(bio);
+        std::string_view& incoming = of(bio).incoming_;
+        *read_bytes = std::min(size, incoming.size());
+        if (*read_bytes == 0) {
+            BIO_set_retry_read(bio);
+            return 0;
+        }
+        std::memcpy(out, incoming.data(), *read_bytes);
+        incoming.remove_prefix(*read_bytes);
+        return 1;
+    }
+    static int write(BIO*, const char* bytes, size_t size, size_t* written_bytes) {
+        outgoing.append(bytes, size);
+        *written_bytes = size;
+        return 1;
+    }
+    static long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+
+    static BIO* make(TlsStream& stream) {
+        static BIO_METHOD* const method = [] {
+            BIO_METHOD* const made =
+                BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "candela stream");
+            BIO_meth_set_read_ex(made, read);
+            BIO_meth_set_write_ex(made, write);
+            BIO_meth_set_ctrl(made, control);
+            return made;
+        }();
+        BIO* const bio = BIO_new(method);
+        CANDELA_CHECK(bio != nullptr);
+        BIO_set_data(bio, &stream);
+        BIO_set_init(bio, 1);
+        return bio;
+    }
+};
 
 Result<std::unique_ptr<TlsStream>> TlsStream::create(StreamPtr below,
                                                      std::shared_ptr<ssl_ctx_st> context,
@@ -51,12 +101,9 @@ TlsStream::TlsStream(StreamPtr below, std::shared_ptr<ssl_ctx_st> context, SslPt
     : context_(std::move(context)),
       below_(std::move(below)),
       ssl_(std::move(ssl)),
-      from_below_(BIO_new(BIO_s_mem())),
-      to_below_(BIO_new(BIO_s_mem())),
       self_(std::make_shared<TlsStream*>(this)) {
-    BIO_set_mem_eof_return(from_below_, -1);  // empty means "not yet", not "never"
-    BIO_set_mem_eof_return(to_below_, -1);
-    SSL_set_bio(ssl_.get(), from_below_, to_below_);
+    BIO* const bio = TlsBio::make(*this);
+    SSL_set_bio(ssl_.get(), bio, bio);
     SSL_set_app_data(ssl_.get(), &verification_);
 }
 
@@ -64,11 +111,9 @@ TlsStream::~TlsStream() = default;
 
 // Hands down what OpenSSL has encrypted.
 void TlsStream::flush() {
-    char* data = nullptr;
-    const long size = BIO_get_mem_data(to_below_, &data);
-    if (size <= 0) return;
-    below_->write(std::string_view(data, static_cast<size_t>(size)));
-    BIO_reset(to_below_);
+    if (outgoing.empty()) return;
+    below_->write(outgoing);
+    outgoing.clear();
 }
 
 void TlsStream::start_handshake(Completion<Result<>>& done) {
@@ -129,18 +174,46 @@ void TlsStream::pump_later() {
     if (pump_scheduled_) return;
     pump_scheduled_ = true;
     loop().defer([self = std::weak_ptr<TlsStream*>(self_)] {
-        const auto stream = self.lock();
+        auto stream = self.lock();
         if (stream == nullptr) return;
-        (*stream)->pump_scheduled_ = false;
-        (*stream)->pump();
+        TlsStream* const pumped = *stream;
+        pumped->pump_scheduled_ = false;
+        const std::weak_ptr<TlsStream*> still = stream;
+        stream.reset();
+        pumped->pump();
+        if (!still.expired()) pumped->keep_incoming();
     });
+}
+
+// Copies what OpenSSL did not take before the caller's bytes are gone.
+void TlsStream::keep_incoming() {
+    if (incoming_.empty()) {
+        leftover_ = std::string();
+    } else if (incoming_.data() >= leftover_.data() &&
+               incoming_.data() < leftover_.data() + leftover_.size()) {
+        leftover_.erase(0, leftover_.size() - incoming_.size());
+    } else {
+        leftover_.assign(incoming_);
+    }
+    incoming_ = leftover_;
 }
 
 void TlsStream::on_data(std::string_view bytes) {
     if (broken_) return;
-    BIO_write(from_below_, bytes.data(), static_cast<int>(bytes.size()));
-    if (handshake_ != nullptr) return advance_handshake();
-    pump();
+    if (incoming_.empty()) {
+        incoming_ = bytes;
+    } else {
+        keep_incoming();
+        leftover_.append(bytes);
+        incoming_ = leftover_;
+    }
+    const std::weak_ptr<TlsStream*> self = self_;
+    if (handshake_ != nullptr) {
+        advance_handshake();
+    } else {
+        pump();
+    }
+    if (!self.expired()) keep_incoming();
 }
 
 // Decrypts what there is, as long as the handler wants it.
@@ -153,13 +226,13 @@ void TlsStream::pump() {
     while (!paused_ && !peer_ended_ && !broken_) {
         ERR_clear_error();
         const int size = SSL_read(ssl_.get(), plain, sizeof plain);
+        const int reason = size > 0 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), size);
+        flush();  // an alert, or the answer to a key update
         if (size > 0) {
             handler_->on_data(std::string_view(plain, static_cast<size_t>(size)));
             if (self.expired()) return;
             continue;
         }
-        const int reason = SSL_get_error(ssl_.get(), size);
-        flush();  // an alert, or the answer to a key update
         if (reason == SSL_ERROR_ZERO_RETURN) {
             peer_ended_ = true;
             handler_->on_end();
@@ -194,6 +267,8 @@ void TlsStream::write(std::span<const std::string_view> parts) {
         }
     }
     encrypt(joined);
+    flush();
+    if (broken_) pump_later();  // tells the handler, but not from within its own call
 }
 
 void TlsStream::encrypt(std::string_view bytes) {
@@ -201,13 +276,11 @@ void TlsStream::encrypt(std::string_view bytes) {
         const std::string_view piece = bytes.substr(0, kRecordSize);
         ERR_clear_error();
         const int written = SSL_write(ssl_.get(), piece.data(), static_cast<int>(piece.size()));
-        flush();
         if (written <= 0) {
-            break_with(Error(Code::kCorrupt, "TLS: " + take_openssl_error("protocol error")));
-            pump_later();  // tells the handler, but not from within its own call
-            return;
+            return break_with(Error(Code::kCorrupt, "TLS: " + take_openssl_error("protocol error")));
         }
         bytes.remove_prefix(static_cast<size_t>(written));
+        if (outgoing.size() >= kFlushSize) flush();
     }
 }
 

@@ -1,8 +1,9 @@
 #pragma once
 
-// A Stream that encrypts over another. Private to stream.cc and tls_stream.cc. OpenSSL works on two
-// memory buffers: what came from below and is not yet decrypted, and what is encrypted and at once handed
-// down. It never does anything to itself after a call to its handler without looking whether it still exists.
+// A Stream that encrypts over another. Private to stream.cc and tls_stream.cc. OpenSSL reads from the bytes
+// at hand and writes into a buffer of the thread that is handed down after each call, so that an idle
+// connection holds no buffers. It does nothing to itself after a call to its handler without
+// looking whether it still exists.
 
 #include <optional>
 
@@ -42,6 +43,7 @@ public:
     bool is_encrypted() const override { return true; }
 
 private:
+    friend struct TlsBio;
     void on_data(std::string_view bytes) override;
     void on_end() override;
     void on_error(const Error& error) override;
@@ -51,6 +53,7 @@ private:
     void finish_handshake(Result<> result);
     void pump();
     void pump_later();
+    void keep_incoming();
     void encrypt(std::string_view bytes);
     void flush();
     void break_with(Error error);
@@ -60,8 +63,8 @@ private:
     Verification verification_;
     StreamPtr below_;
     SslPtr ssl_;
-    BIO* from_below_ = nullptr;  // owned by ssl_
-    BIO* to_below_ = nullptr;    // owned by ssl_
+    std::string_view incoming_;  // not yet taken by OpenSSL: on_data()'s bytes, or leftover_
+    std::string leftover_;
     StreamHandler* handler_ = nullptr;
     Completion<Result<>>* handshake_ = nullptr;  // while it goes on
     std::optional<Error> broken_;

@@ -151,6 +151,25 @@ TEST_CASE("server_refuses_a_body_beyond_the_handlers_limit") {
     const std::string answer = fixture.exchange(
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1500000\r\n\r\n" + big);
     CHECK(answer.starts_with("HTTP/1.1 413 "));
+    const std::string chunk = "10000\r\n" + std::string(0x10000, 'x') + "\r\n";
+    std::string chunks = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (int count = 0; count < 20; ++count) chunks += chunk;
+    CHECK(fixture.exchange(chunks).starts_with("HTTP/1.1 413 "));
+}
+
+TEST_CASE("server_sends_one_answer_only") {
+    const auto handler = [](ServerRequest& request) -> Task<void> {
+        request.respond(200, "text/plain", "first");
+        request.respond(200, "text/plain", "second");
+        Result<> begun = co_await request.begin(ResponseHead());
+        Result<> written = co_await request.write("third");
+        Result<> ended = co_await request.end();
+        CHECK_FALSE(begun.has_value());
+        CHECK_FALSE(written.has_value());
+        CHECK_FALSE(ended.has_value());
+    };
+    ServerFixture fixture(handler);
+    CHECK(fixture.exchange(kGetClose).ends_with("\r\n\r\nfirst"));
 }
 
 TEST_CASE("server_tells_the_handler_of_a_malformed_body") {
