@@ -52,6 +52,7 @@ ServiceView service_view(const Json& json) {
     out.name = json_string_or(json, "name");
     out.kind = json_string_or(json, "kind");
     out.state = json_string_or(json, "state");
+    out.waiting = json_string_or(json, "waiting");
     out.release = count(json, "release");
     out.wanted = count(json, "instances");
     out.ready = count(json, "ready");
@@ -67,6 +68,7 @@ ReleaseView release_view(const Json& json) {
     out.number = count(json, "number");
     out.state = json_string_or(json, "state");
     out.cause = json_string_or(json, "cause");
+    out.waiting = json_string_or(json, "waiting");
     out.author = json_string_or(json, "author");
     out.created_at = json_string_or(json, "created_at");
     out.ended_at = json_string_or(json, "ended_at");

@@ -27,6 +27,7 @@ struct NodeView {
 
 struct ServiceView {
     std::string space, name, kind, state;
+    std::string waiting;  // why it can't go on just now: "no host has room"
     uint64_t release = 0;
     uint64_t wanted = 0;
     uint64_t ready = 0;
@@ -37,6 +38,7 @@ struct ReleaseView {
     uint64_t number = 0;
     std::string state;  // rolling, done, rolled_back, failed, superseded
     std::string cause;
+    std::string waiting;
     std::string author;
     std::string created_at;
     std::string ended_at;

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "ctl/api_model.h"
 #include "ctl/show.h"
 #include "ctl/table.h"
@@ -94,6 +95,7 @@ Task<Result<int>> follow_rollout(Session& session, std::string service, uint64_t
         fmt::format("{}/releases/{}", service_path(session.space, service), number);
     const std::string instances_path = fmt::format("/v1/spaces/{}/instances?service={}",
                                                    path_part(session.space), path_part(service));
+    std::string waiting;
     for (;;) {
         auto release = co_await session.api.get(release_path);
         if (!release) co_return fail(release.error());
@@ -102,13 +104,17 @@ Task<Result<int>> follow_rollout(Session& session, std::string service, uint64_t
         }
         auto instances = co_await session.api.get(instances_path);
         if (!instances) co_return fail(instances.error());
-        progress.show(describe(list_of(*instances, "instances"), number));
+        waiting = release_view(*release).waiting;
+        std::string what = describe(list_of(*instances, "instances"), number);
+        if (!waiting.empty()) what += fmt::format(" ({})", printable(waiting, 200));
+        progress.show(what);
         if (progress.took() >= timeout) break;
         co_await sleep_for(session.loop, kPollInterval);
     }
     session.terminal.end_live();
     session.terminal.note(fmt::format("{} release {} is still rolling after {}; it goes on by itself",
                                       service, number, format_duration(timeout)));
+    if (!waiting.empty()) session.terminal.note(fmt::format("  waiting  {}", printable(waiting, 2000)));
     session.terminal.note(fmt::format("try: candela ctl releases {}", service));
     co_return kStillGoing;
 }

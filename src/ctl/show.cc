@@ -41,13 +41,13 @@ std::string nodes_table(const Session& session, const Json& nodes) {
 }
 
 std::string services_table(const Session& session, const Json& services) {
-    Table table({"SERVICE", "STATE", "KIND", "READY", "RELEASE", "ROUTES"});
+    Table table({"SERVICE", "STATE", "KIND", "READY", "RELEASE", "ROUTES", "NOTE"});
     for (const Json& item : services) {
         const ServiceView service = service_view(item);
         table.add({service.name, service.state, service.kind,
                    fmt::format("{}/{}", service.ready, service.wanted),
                    service.release == 0 ? "-" : std::to_string(service.release),
-                   join(service.routes, " ")});
+                   join(service.routes, " "), service.waiting});
     }
     return table.render([&](size_t column, const std::string& cell) {
         return column == 1 ? session.terminal.paint(style_of_state(cell), cell) : cell;

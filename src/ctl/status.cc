@@ -10,6 +10,8 @@
 namespace candela::ctl {
 
 static Task<Result<int>> run(Session& session, Arguments) {
+    auto counts = co_await session.api.get("/v1/status");
+    if (!counts) co_return fail(counts.error());
     auto nodes = co_await session.api.get("/v1/nodes");
     if (!nodes) co_return fail(nodes.error());
     auto services = co_await session.api.get(service_path(session.space, ""));
@@ -17,9 +19,14 @@ static Task<Result<int>> run(Session& session, Arguments) {
     const Json& node_list = list_of(*nodes, "nodes");
     const Json& service_list = list_of(*services, "services");
     if (session.json) {
-        const Json all = {{"space", session.space}, {"nodes", node_list}, {"services", service_list}};
+        const Json all = {{"space", session.space}, {"trouble", json_string_or(*counts, "trouble")},
+                          {"nodes", node_list}, {"services", service_list}};
         session.terminal.out_json(all);
         co_return kOk;
+    }
+    if (const std::string trouble = json_string_or(*counts, "trouble"); !trouble.empty()) {
+        session.terminal.note(fmt::format("{} {}", session.terminal.paint_note(Style::kRed, "trouble:"),
+                                          printable(trouble, 2000)));
     }
     session.terminal.out(nodes_table(session, node_list) + "\n");
     if (service_list.empty()) {

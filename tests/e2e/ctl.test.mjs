@@ -66,6 +66,8 @@ test('lists are tables, and JSON where asked', async (t) => {
   assert.match((await ctl('releases hello')).stdout, /1 +done .* bbbbbbbbbbbb /);
   assert.match((await ctl('spaces list')).stdout, /default +1/);
   assert.match((await ctl('status')).stdout, /vm[\s\S]*hello/);
+  fake.trouble = 'the disk is full';
+  assert.match((await ctl('status')).stderr, /trouble: the disk is full/);
   assert.match((await ctl('version')).stdout, /lighthouse +9\.9\.9/);
   assert.match((await ctl('events')).stdout, /instance_ready +instance=hello-1/);
   assert.equal(JSON.parse((await ctl('nodes --json')).stdout).nodes[0].name, 'vm');

@@ -44,6 +44,7 @@ export class FakeLighthouse {
     if (this.refuse[key]) return send(...this.refuse[key]);
     const missing = () => send(404, { error: { code: 'not_found', message: `${url.pathname} is not there`, hint: 'candela ctl services' } });
     if (key === 'GET /v1/version') return send(200, { version: '9.9.9' });
+    if (key === 'GET /v1/status') return send(200, { trouble: this.trouble ?? '' });
     if (key === 'GET /v1/nodes') return send(200, { nodes: [this.node()] });
     if (key === 'GET /v1/spaces') return send(200, { spaces: [{ name: 'default', services: 1, created_at: TIME }] });
     if (key === 'POST /v1/spaces') return send(201, { name: json.name });
