@@ -5,6 +5,7 @@
 #include "bus/role.h"
 #include "gateway/role.h"
 #include "host/role.h"
+#include "lighthouse/role.h"
 #include "loadbalancer/role.h"
 
 namespace candela {
@@ -13,6 +14,7 @@ std::span<const RoleSpec> role_table() {
     // In the order of start: the bus first, for all others talk over it.
     static const std::vector<RoleSpec> table{
         bus_role::kRole,
+        lighthouse::kRole,
         host::kRole,
         gateway::kRole,
         loadbalancer::kRole,

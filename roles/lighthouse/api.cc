@@ -1,0 +1,252 @@
+#include "api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+
+namespace candela::lighthouse {
+
+namespace {
+
+// Splits a path at its slashes; each part decoded.
+Result<std::vector<std::string>> parts_of(std::string_view path) {
+    std::vector<std::string> parts;
+    if (path.starts_with('/')) path.remove_prefix(1);
+    for (const std::string_view part : split(path, '/')) {
+        CANDELA_TRY_ASSIGN(std::string text, http::percent_decode(part));
+        parts.push_back(std::move(text));
+    }
+    return parts;
+}
+
+bool matches(std::string_view pattern, const std::vector<std::string>& parts,
+             std::map<std::string, std::string, std::less<>>& params) {
+    params.clear();
+    pattern.remove_prefix(1);
+    const auto wanted = split(pattern, '/');
+    if (wanted.size() != parts.size()) return false;
+    for (size_t i = 0; i < wanted.size(); ++i) {
+        if (wanted[i].starts_with('{')) {
+            if (parts[i].empty()) return false;
+            params.emplace(wanted[i].substr(1, wanted[i].size() - 2), parts[i]);
+        } else if (wanted[i] != parts[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+std::string_view hint_for(const Error& error) {
+    if (error.code() == Code::kDenied) return "candela ctl keys create makes a credential";
+    if (error.system_errno() == ENOSPC) return "make room on the lighthouse's disk";
+    if (error.code() == Code::kExhausted && error.system_errno() == 0) return "try again later";
+    return "";
+}
+
+}  // namespace
+
+int status_of(const Error& error) {
+    switch (error.code()) {
+        case Code::kInvalid: return 400;
+        case Code::kDenied: return 403;
+        case Code::kNotFound: return 404;
+        case Code::kConflict: return 409;
+        // What is too large stays so; what is too much now may pass later.
+        case Code::kExhausted: return error.system_errno() == EMSGSIZE ? 413 : 429;
+        case Code::kUnreachable: return 503;
+        case Code::kTimeout: return 504;
+        case Code::kIo: return error.system_errno() == ENOSPC ? 507 : 500;
+        default: return 500;
+    }
+}
+
+Json error_json(const Error& error, std::string_view hint) {
+    Json inner = {{"code", to_string(error.code())}, {"message", error.message()}};
+    if (!hint.empty()) inner["hint"] = hint;
+    return Json{{"error", inner}};
+}
+
+Api::Api(ApiParts parts, uint32_t own_uid, Logger log)
+    : state_(parts.state), accounts_(parts.accounts), credentials_(parts.credentials),
+      bundles_(parts.bundles), logs_(parts.logs), bus_(parts.bus), version_(parts.version),
+      own_uid_(own_uid), log_(std::move(log)),
+      sessions_([&accounts = parts.accounts](std::string_view key) {
+          return accounts.find_claims(key);
+      }) {}
+
+Task<void> Api::handle(http::ServerRequest& request) {
+    const auto answered = co_await dispatch(request);
+    if (answered) co_return;
+    const Error& error = answered.error();
+    // A stream that breaks in the middle is cut: the client sees that it is not whole.
+    if (request.has_begun_response()) co_return;
+    int status = status_of(error);
+    const bool is_anonymous = !request.header("authorization") && !request.peer().uid;
+    if (error.code() == Code::kDenied && is_anonymous) status = 401;
+    if (status >= 500) {
+        log_.error("request_failed", {{"method", request.method()}, {"path", request.path()},
+                                      {"error", error}});
+    }
+    const std::string body = dump_json(error_json(error, hint_for(error)));
+    http::Headers headers = {{"Content-Type", "application/json"}};
+    if (status == 401) headers.add("WWW-Authenticate", "Bearer");
+    if (status == 429 || status == 503) headers.add("Retry-After", "1");
+    request.respond(status, headers, body);
+}
+
+Task<Result<>> Api::dispatch(http::ServerRequest& request) {
+    auto parts = parts_of(request.path());
+    if (!parts) co_return fail(parts.error());
+    Call call{request, {}, {}};
+    const Endpoint* found = nullptr;
+    bool is_path_known = false;
+    for (const Endpoint& endpoint : endpoints()) {
+        std::map<std::string, std::string, std::less<>> params;
+        if (!matches(endpoint.path, *parts, params)) continue;
+        is_path_known = true;
+        if (endpoint.method != request.method()) continue;
+        found = &endpoint;
+        call.params = std::move(params);
+        break;
+    }
+    if (found == nullptr && is_path_known) {
+        co_return fail(Code::kInvalid, "{} does not take {}", request.path(), request.method());
+    }
+    if (found == nullptr) co_return fail(Code::kNotFound, "there is nothing at {}", request.path());
+    if (found->access != Access::kAnyone) {
+        auto who = principal_of(request);
+        if (!who) co_return fail(who.error());
+        call.who = std::move(*who);
+        auto may = check_access(*found, call);
+        if (!may) co_return fail(may.error());
+    }
+    auto answered = co_await (this->*found->answer)(call);
+    co_return answered;
+}
+
+Result<auth::Principal> Api::principal_of(const http::ServerRequest& request) const {
+    constexpr std::string_view kBearer = "Bearer ";
+    const auto header = request.header("authorization");
+    if (header && header->starts_with(kBearer)) {
+        return sessions_.verify(header->substr(kBearer.size()), state_.loop().wall());
+    }
+    const auto uid = request.peer().uid;
+    if (!uid) return fail(Code::kDenied, "no token: log in by /v1/auth/challenge and /v1/auth/token");
+    if (*uid != own_uid_ && *uid != 0) {
+        return fail(Code::kDenied, "the socket admits uid {} and root; you are uid {}", own_uid_, *uid);
+    }
+    auth::Principal local;
+    local.name = fmt::format("uid {}", *uid);
+    local.role = auth::AccessRole::kOperator;
+    return local;
+}
+
+Result<> Api::check_still_valid(const auth::Principal& who) const {
+    if (who.user_key.empty()) return {};
+    const auth::AccountClaims* account = accounts_.find_claims(who.account_key);
+    const bool is_expired =
+        who.expires_at != 0 && who.expires_at <= unix_seconds(state_.loop().wall());
+    if (account != nullptr && !is_expired && !account->is_revoked(who.user_key, who.issued_at)) return {};
+    return fail(Code::kDenied, "the credential has been revoked or has expired");
+}
+
+Result<> Api::check_access(const Endpoint& endpoint, const Call& call) const {
+    const auth::AccessRole needed = endpoint.access == Access::kOperator  ? auth::AccessRole::kOperator
+                                    : endpoint.access == Access::kDeveloper ? auth::AccessRole::kDeveloper
+                                                                            : auth::AccessRole::kViewer;
+    const auto space = call.params.find("space");
+    if (space == call.params.end()) {
+        if (call.who.role >= needed) return {};
+        return fail(Code::kDenied, "this needs the role {}; {} is {}", auth::to_string(needed),
+                    call.who.name, auth::to_string(call.who.role));
+    }
+    if (!call.who.may(needed, space->second)) {
+        return fail(Code::kDenied, "this needs the role {} in the space {}; {} has not", auth::to_string(needed),
+                    space->second, call.who.name);
+    }
+    const bool makes_it = endpoint.path == "/v1/spaces/{space}";
+    if (!makes_it && !state_.spaces().contains(space->second)) {
+        return fail(Code::kNotFound, "there is no space '{}'", space->second);
+    }
+    return {};
+}
+
+Task<Result<Json>> Api::read_json(Call& call) {
+    auto body = co_await call.request.read_all(kBodyBytesMax);
+    if (!body && body.error().code() == Code::kExhausted) {
+        co_return fail(Error(Code::kExhausted, body.error().message(), EMSGSIZE));
+    }
+    if (!body) co_return fail(body.error());
+    auto json = parse_json(*body);
+    if (!json) co_return fail(Code::kInvalid, "the body is not JSON: {}", json.error().message());
+    if (!json->is_object()) co_return fail(Code::kInvalid, "the body must be a JSON object");
+    co_return json;
+}
+
+void Api::respond(Call& call, int status, const Json& body) {
+    call.request.respond(status, "application/json", dump_json(body));
+}
+
+Result<const Service*> Api::find_service(const Call& call) const {
+    const ServiceKey key(call.param("space"), call.param("service"));
+    const auto found = state_.wanted().services.find(key);
+    if (found != state_.wanted().services.end()) return &found->second;
+    return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second, key.first);
+}
+
+bool Api::may_see(const auth::Principal& who, std::string_view space) const {
+    return space.empty() ? who.is_operator() : who.may(auth::AccessRole::kViewer, space);
+}
+
+std::span<const Api::Endpoint> Api::endpoints() {
+    using enum Access;
+    static constexpr Endpoint kEndpoints[] = {
+        {"GET", "/v1/version", kAnyone, &Api::get_version, "The version of the lighthouse.", "", ""},
+        {"GET", "/openapi.json", kAnyone, &Api::get_openapi, "This document.", "", ""},
+        {"POST", "/v1/auth/challenge", kAnyone, &Api::post_challenge,
+         "A nonce to sign with a credential's key.", "", ""},
+        {"POST", "/v1/auth/token", kAnyone, &Api::post_token,
+         "A short-lived token for a credential's JWT and the signature over a nonce.",
+         "jwt: string, nonce: string, signature: string", ""},
+        {"GET", "/v1/status", kViewer, &Api::get_status, "Counts of everything, and what is wrong.", "", ""},
+        {"GET", "/v1/nodes", kViewer, &Api::list_nodes, "The nodes of the cloud.", "", ""},
+        {"GET", "/v1/nodes/{node}", kViewer, &Api::get_node, "One node.", "", ""},
+        {"GET", "/v1/spaces", kViewer, &Api::list_spaces, "The spaces that the caller may see.", "", ""},
+        {"POST", "/v1/spaces", kOperator, &Api::create_space, "Makes a space.", "name: string", ""},
+        {"DELETE", "/v1/spaces/{space}", kOperator, &Api::delete_space,
+         "Deletes a space that has no services, with its account and credentials.", "", ""},
+        {"HEAD", "/v1/bundles/{digest}", kDeveloper, &Api::check_bundle,
+         "Whether the bundle with this SHA-256 is there.", "", ""},
+        {"PUT", "/v1/bundles/{digest}", kDeveloper, &Api::put_bundle,
+         "Stores a bundle; headers Candela-Signature and Candela-Signer.", "bytes", ""},
+        {"GET", "/v1/spaces/{space}/services", kViewer, &Api::list_services, "The services of a space.",
+         "", ""},
+        {"GET", "/v1/spaces/{space}/services/{service}", kViewer, &Api::get_service, "One service.", "", ""},
+        {"DELETE", "/v1/spaces/{space}/services/{service}", kDeveloper, &Api::remove_service,
+         "Drains and stops a service's instances and deletes it.", "", ""},
+        {"GET", "/v1/spaces/{space}/services/{service}/releases", kViewer, &Api::list_releases,
+         "The releases of a service, the newest first.", "", ""},
+        {"POST", "/v1/spaces/{space}/services/{service}/releases", kDeveloper, &Api::create_release,
+         "Deploys: makes a release and rolls it out.",
+         "manifest: object, bundle: string, signature: string, signer: string", ""},
+        {"GET", "/v1/spaces/{space}/services/{service}/releases/{number}", kViewer, &Api::get_release,
+         "One release: its rollout, and why it failed.", "", ""},
+        {"POST", "/v1/spaces/{space}/services/{service}/rollback", kDeveloper, &Api::rollback,
+         "Makes a new release of an old one; 0: the last that served before this one.", "to: integer", ""},
+        {"POST", "/v1/spaces/{space}/services/{service}/scale", kDeveloper, &Api::scale_service,
+         "Sets how many instances a service has.", "instances: integer", ""},
+        {"GET", "/v1/spaces/{space}/instances", kViewer, &Api::list_instances,
+         "The instances of a space or a service.", "", "service"},
+        {"GET", "/v1/spaces/{space}/logs", kViewer, &Api::stream_logs,
+         "What a service writes, as NDJSON; follow=1 goes on.", "", "service instance tail follow"},
+        {"GET", "/v1/keys", kViewer, &Api::list_keys, "Credentials that were issued.", "", "space"},
+        {"POST", "/v1/keys", kOperator, &Api::create_key, "Issues a credential for a public key.",
+         "name: string, space: string, role: string, expires: string, public_key: string", ""},
+        {"DELETE", "/v1/keys/{public}", kOperator, &Api::revoke_key, "Revokes a credential.", "", ""},
+        {"GET", "/v1/events", kViewer, &Api::stream_events, "What happens, as server-sent events.", "",
+         "after"},
+    };
+    return kEndpoints;
+}
+
+}  // namespace candela::lighthouse

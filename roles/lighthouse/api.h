@@ -1,0 +1,138 @@
+#pragma once
+
+// The lighthouse's REST API (docs/architecture.md "API"), the same over the unix socket and TLS. One table
+// of routes says for each what it is, who may, and what it takes and gives; /openapi.json is made from
+// it. Handlers look at the state, and change it only through State and Credentials. Lives on the
+// control loop.
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "accounts.h"
+#include "auth/session.h"
+#include "base/json.h"
+#include "bundle_store.h"
+#include "bus_side.h"
+#include "credentials.h"
+#include "http/flow_server.h"
+#include "log_store.h"
+#include "state.h"
+
+namespace candela::lighthouse {
+
+// One request on its way through a handler.
+struct Call {
+    http::ServerRequest& request;
+    auth::Principal who;
+    std::map<std::string, std::string, std::less<>> params;  // of the path, decoded
+
+    const std::string& param(std::string_view name) const { return params.find(name)->second; }
+    std::string query(std::string_view name) const {
+        return std::string(request.query(name).value_or(""));
+    }
+};
+
+struct ApiParts {
+    State& state;
+    Accounts& accounts;
+    Credentials& credentials;
+    BundleStore& bundles;
+    LogStore& logs;
+    BusSide& bus;
+    const std::string& version;
+};
+
+class Api final : public http::Handler {
+public:
+    static constexpr size_t kBodyBytesMax = 1 << 20;     // of what is JSON
+    static constexpr size_t kFollowersMax = 200;         // logs and events that go on
+    static constexpr size_t kLogTailDefault = 100;
+
+    Api(ApiParts parts, uint32_t own_uid, Logger log);
+
+    Task<void> handle(http::ServerRequest& request) override;
+
+    enum class Access : uint8_t { kAnyone, kViewer, kDeveloper, kOperator };
+    using Answer = Task<Result<>> (Api::*)(Call&);
+    struct Endpoint {
+        std::string_view method;
+        std::string_view path;  // "/v1/spaces/{space}"
+        Access access;          // in the space of the path, where it names one
+        Answer answer;
+        std::string_view summary;
+        std::string_view takes;   // the JSON body's members, "name: string, …"; empty: none
+        std::string_view query;   // the parameters' names, separated by blanks
+    };
+    static std::span<const Endpoint> endpoints();
+
+private:
+    // api.cc: finding out who asks for what
+    Result<auth::Principal> principal_of(const http::ServerRequest& request) const;
+    // For answers that go on: a credential may end meanwhile.
+    Result<> check_still_valid(const auth::Principal& who) const;
+    Result<> check_access(const Endpoint& endpoint, const Call& call) const;
+    Task<Result<>> dispatch(http::ServerRequest& request);
+    Task<Result<Json>> read_json(Call& call);
+    void respond(Call& call, int status, const Json& body);
+
+    // api_access.cc
+    Task<Result<>> get_version(Call& call);
+    Task<Result<>> post_challenge(Call& call);
+    Task<Result<>> post_token(Call& call);
+    Task<Result<>> get_openapi(Call& call);
+    Task<Result<>> list_keys(Call& call);
+    Task<Result<>> create_key(Call& call);
+    Task<Result<>> revoke_key(Call& call);
+    Task<Result<>> list_spaces(Call& call);
+    Task<Result<>> create_space(Call& call);
+    Task<Result<>> delete_space(Call& call);
+
+    // api_services.cc
+    Task<Result<>> get_status(Call& call);
+    Task<Result<>> list_nodes(Call& call);
+    Task<Result<>> get_node(Call& call);
+    Task<Result<>> list_services(Call& call);
+    Task<Result<>> get_service(Call& call);
+    Task<Result<>> remove_service(Call& call);
+    Task<Result<>> list_releases(Call& call);
+    Task<Result<>> get_release(Call& call);
+    Task<Result<>> list_instances(Call& call);
+    Task<Result<>> scale_service(Call& call);
+
+    // api_releases.cc
+    Task<Result<>> create_release(Call& call);
+    Task<Result<>> rollback(Call& call);
+    Task<Result<>> check_bundle(Call& call);
+    Task<Result<>> put_bundle(Call& call);
+    Task<Result<>> begin_release(Call& call, ServiceKey key, Release release);
+    Result<std::string> signer_key(const Call& call, std::string_view signer) const;
+
+    // api_streams.cc
+    Task<Result<>> stream_logs(Call& call);
+    Task<Result<>> stream_events(Call& call);
+
+    Result<const Service*> find_service(const Call& call) const;
+    bool may_see(const auth::Principal& who, std::string_view space) const;
+
+    State& state_;
+    Accounts& accounts_;
+    Credentials& credentials_;
+    BundleStore& bundles_;
+    LogStore& logs_;
+    BusSide& bus_;
+    const std::string& version_;
+    const uint32_t own_uid_;
+    Logger log_;
+    auth::Sessions sessions_;
+    size_t followers_ = 0;
+};
+
+// The one form of errors, and the HTTP status that goes with it.
+int status_of(const Error& error);
+Json error_json(const Error& error, std::string_view hint);
+
+}  // namespace candela::lighthouse

@@ -1,0 +1,195 @@
+// Who may come in: sessions, keys, spaces, and the description of the API itself.
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "api.h"
+#include "base/text.h"
+#include "views.h"
+
+namespace candela::lighthouse {
+
+namespace {
+
+constexpr size_t kKeyNameMax = 128;
+constexpr Duration kPushWait = 3s;
+
+Json parameter(std::string_view name, std::string_view in) {
+    return Json{{"name", name},
+                {"in", in},
+                {"required", in == "path"},
+                {"schema", {{"type", "string"}}}};
+}
+
+// "name: string, to: integer" as a JSON schema.
+Json body_schema(std::string_view takes) {
+    Json properties = Json::object();
+    for (const std::string_view member : split(takes, ',')) {
+        const auto pair = split_once(member, ':');
+        if (!pair) continue;
+        properties[std::string(trim(pair->first))] = {{"type", trim(pair->second)}};
+    }
+    return Json{{"type", "object"}, {"properties", properties}};
+}
+
+Json operation_of(const Api::Endpoint& endpoint) {
+    Json parameters = Json::array();
+    for (const std::string_view part : split(endpoint.path, '/')) {
+        if (part.starts_with('{')) {
+            parameters.push_back(parameter(part.substr(1, part.size() - 2), "path"));
+        }
+    }
+    for (const std::string_view name : split(endpoint.query, ' ')) {
+        if (!name.empty()) parameters.push_back(parameter(name, "query"));
+    }
+    Json operation = {{"summary", endpoint.summary},
+                      {"parameters", parameters},
+                      {"responses", {{"default", {{"description", "The answer, or an error object."}}}}}};
+    if (endpoint.takes == "bytes") {
+        operation["requestBody"] = {{"content", {{"application/octet-stream", Json::object()}}}};
+    } else if (!endpoint.takes.empty()) {
+        const Json media = {{"schema", body_schema(endpoint.takes)}};
+        operation["requestBody"] = {{"content", {{"application/json", media}}}};
+    }
+    if (endpoint.access == Api::Access::kAnyone) operation["security"] = Json::array();
+    return operation;
+}
+
+}  // namespace
+
+Task<Result<>> Api::get_version(Call& call) {
+    const Json body = {{"version", version_}};
+    respond(call, 200, body);
+    co_return Result<>();
+}
+
+Task<Result<>> Api::get_openapi(Call& call) {
+    Json paths = Json::object();
+    for (const Endpoint& endpoint : endpoints()) {
+        paths[std::string(endpoint.path)][ascii_lower(endpoint.method)] = operation_of(endpoint);
+    }
+    const Json scheme = {{"type", "http"}, {"scheme", "bearer"}};
+    const Json body = {{"openapi", "3.1.0"},
+                       {"info", {{"title", "candela lighthouse"}, {"version", version_}}},
+                       {"security", Json::array({{{"token", Json::array()}}})},
+                       {"components", {{"securitySchemes", {{"token", scheme}}}}},
+                       {"paths", paths}};
+    respond(call, 200, body);
+    co_return Result<>();
+}
+
+Task<Result<>> Api::post_challenge(Call& call) {
+    const Json body = {{"nonce", sessions_.challenge(state_.loop().now())}};
+    respond(call, 200, body);
+    co_return Result<>();
+}
+
+Task<Result<>> Api::post_token(Call& call) {
+    auto json = co_await read_json(call);
+    if (!json) co_return fail(json.error());
+    CO_TRY_ASSIGN(const std::string jwt, json_string(*json, "jwt"));
+    CO_TRY_ASSIGN(const std::string nonce, json_string(*json, "nonce"));
+    CO_TRY_ASSIGN(const std::string signature, json_string(*json, "signature"));
+    const Loop& loop = state_.loop();
+    auto token = sessions_.login(jwt, nonce, signature, loop.now(), loop.wall());
+    if (!token) co_return fail(token.error());
+    const Json body = {{"token", token->text},
+                       {"expires_at", format_rfc3339(from_unix_millis(token->expires_at * 1000))}};
+    respond(call, 200, body);
+    co_return Result<>();
+}
+
+// ---- keys
+
+Task<Result<>> Api::list_keys(Call& call) {
+    const std::string space = call.query("space");
+    Json keys = Json::array();
+    for (const auto& [public_key, key] : state_.keys()) {
+        if (key.kind != KeyKind::kPerson || !may_see(call.who, key.space)) continue;
+        // Those of operators belong to no space, and are shown with any.
+        if (!space.empty() && !key.space.empty() && key.space != space) continue;
+        keys.push_back(view_of(key));
+    }
+    const Json body = {{"keys", std::move(keys)}};
+    respond(call, 200, body);
+    co_return Result<>();
+}
+
+Task<Result<>> Api::create_key(Call& call) {
+    auto json = co_await read_json(call);
+    if (!json) co_return fail(json.error());
+    IssueRequest wanted;
+    CO_TRY_ASSIGN(wanted.name, json_string(*json, "name"));
+    CO_TRY_ASSIGN(wanted.public_key, json_string(*json, "public_key"));
+    wanted.space = json_string_or(*json, "space", auth::kDefaultSpace);
+    wanted.role = json_string_or(*json, "role", "developer");
+    CO_TRY(auth::parse_access_role(wanted.role));
+    if (wanted.name.empty() || wanted.name.size() > kKeyNameMax) {
+        co_return fail(Code::kInvalid, "name must have 1 to {} characters", kKeyNameMax);
+    }
+    if (wanted.role != "operator" && !state_.spaces().contains(wanted.space)) {
+        co_return fail(Code::kNotFound, "there is no space '{}'", wanted.space);
+    }
+    if (const std::string expires = json_string_or(*json, "expires"); !expires.empty()) {
+        CO_TRY_ASSIGN(wanted.lifetime, parse_duration(expires));
+        if (wanted.lifetime <= Duration::zero()) co_return fail(Code::kInvalid, "expires must be above 0");
+    }
+    auto issued = co_await credentials_.issue(std::move(wanted));
+    if (!issued) co_return fail(issued.error());
+    Json body = view_of(issued->record);
+    body["jwt"] = issued->jwt;
+    respond(call, 201, body);
+    co_return Result<>();
+}
+
+Task<Result<>> Api::revoke_key(Call& call) {
+    const std::string key = call.param("public");
+    auto revoked = co_await credentials_.revoke(key);
+    if (!revoked) co_return fail(revoked.error());
+    // Whoever asked may rely on it: the bus has cut the key off when this answers.
+    co_await bus_.wait_pushed(kPushWait);
+    const Json body = {{"public", key}, {"revoked", true}};
+    respond(call, 200, body);
+    co_return Result<>();
+}
+
+// ---- spaces
+
+Task<Result<>> Api::list_spaces(Call& call) {
+    Json spaces = Json::array();
+    for (const auto& [name, space] : state_.spaces()) {
+        if (may_see(call.who, name)) spaces.push_back(view_of(space, state_));
+    }
+    const Json body = {{"spaces", std::move(spaces)}};
+    respond(call, 200, body);
+    co_return Result<>();
+}
+
+Task<Result<>> Api::create_space(Call& call) {
+    auto json = co_await read_json(call);
+    if (!json) co_return fail(json.error());
+    CO_TRY_ASSIGN(const std::string name, json_string(*json, "name"));
+    if (!service::is_valid_name(name)) {
+        co_return fail(Code::kInvalid, "'{}' is not a name: [a-z][a-z0-9-]*, at most 63 characters", name);
+    }
+    auto created = co_await credentials_.create_space(name);
+    if (!created) co_return fail(created.error());
+    // A login to an account that the bus does not know yet would fail.
+    co_await bus_.wait_pushed(kPushWait);
+    const auto space = state_.spaces().find(name);
+    if (space == state_.spaces().end()) co_return fail(Code::kConflict, "the space is gone again");
+    respond(call, 201, view_of(space->second, state_));
+    co_return Result<>();
+}
+
+Task<Result<>> Api::delete_space(Call& call) {
+    const std::string name = call.param("space");
+    auto deleted = co_await credentials_.delete_space(name);
+    if (!deleted) co_return fail(deleted.error());
+    const Json body = {{"name", name}, {"deleted", true}};
+    respond(call, 200, body);
+    co_return Result<>();
+}
+
+}  // namespace candela::lighthouse

@@ -1,0 +1,284 @@
+#include "credentials.h"
+
+#include <algorithm>
+
+namespace candela::lighthouse {
+
+namespace {
+
+std::string account_of(const KeyRecord& record) {
+    return record.space.empty() ? std::string(auth::kPlatformAccount) : record.space;
+}
+
+bool is_platform(std::string_view account) {
+    return account == auth::kPlatformAccount || account == auth::kSystemAccount;
+}
+
+}  // namespace
+
+Credentials::Credentials(State& state, Accounts& accounts, Logger log)
+    : state_(state), accounts_(accounts), log_(std::move(log)) {}
+
+// ---- what others call: each hands a step to the state's flow
+
+Task<Result<>> Credentials::reconcile() {
+    State::Work work = [this] { return do_reconcile(); };
+    auto result = co_await state_.run(std::move(work));
+    co_return result;
+}
+
+Task<Result<Credentials::Issued>> Credentials::issue(IssueRequest request) {
+    KeyRecord record;
+    record.public_key = request.public_key;
+    record.name = request.name;
+    record.space = request.role == "operator" ? "" : request.space;
+    record.role = request.role;
+    record.created_at = unix_seconds(state_.loop().wall());
+    if (request.lifetime > Duration::zero()) {
+        record.expires_at = unix_seconds(state_.loop().wall() + request.lifetime);
+    }
+    auto jwt = std::make_shared<std::string>();
+    State::Work work = [this, record, jwt] { return do_issue(record, jwt); };
+    auto done = co_await state_.run(std::move(work));
+    if (!done) co_return fail(done.error());
+    Issued issued;
+    issued.jwt = *jwt;
+    issued.record = std::move(record);
+    co_return issued;
+}
+
+Task<Result<>> Credentials::revoke(std::string public_key) {
+    State::Work work = [this, public_key] { return do_revoke(public_key); };
+    auto result = co_await state_.run(std::move(work));
+    co_return result;
+}
+
+Task<proto::Credential> Credentials::answer(proto::CredentialRequest request) {
+    proto::Credential reply;
+    auto record = record_for(request);
+    if (!record) {
+        reply.failure = proto::Failure(record.error());
+        co_return reply;
+    }
+    auto jwt = std::make_shared<std::string>();
+    State::Work work = [this, record = *record, jwt] { return do_issue(record, jwt); };
+    auto done = co_await state_.run(std::move(work));
+    if (!done) {
+        reply.failure = proto::Failure(done.error());
+        co_return reply;
+    }
+    reply.jwt = *jwt;
+    reply.expires_at = static_cast<uint64_t>(record->expires_at) * 1000;
+    co_return reply;
+}
+
+void Credentials::revoke_of(std::vector<std::string> instances) {
+    tasks_.spawn(revoke_soon(std::move(instances)));
+}
+
+Task<void> Credentials::revoke_soon(std::vector<std::string> instances) {
+    State::Work work = [this, instances] { return do_revoke_of(instances); };
+    const auto done = co_await state_.run(std::move(work));
+    // They end by themselves within kNodeCredentialLifetime, and reconcile() tries again.
+    if (!done) log_.error("credentials_not_revoked", {{"error", done.error()}});
+}
+
+Task<Result<>> Credentials::prune() {
+    State::Work work = [this] { return do_prune(); };
+    auto result = co_await state_.run(std::move(work));
+    co_return result;
+}
+
+Task<Result<>> Credentials::create_space(std::string name) {
+    State::Work work = [this, name] { return do_create_space(name); };
+    auto result = co_await state_.run(std::move(work));
+    co_return result;
+}
+
+Task<Result<>> Credentials::delete_space(std::string name) {
+    State::Work work = [this, name] { return do_delete_space(name); };
+    auto result = co_await state_.run(std::move(work));
+    co_return result;
+}
+
+// ---- the steps
+
+Task<Result<>> Credentials::do_reconcile() {
+    for (const std::string& name : accounts_.names()) {
+        if (is_platform(name) || state_.spaces().contains(name)) continue;
+        SpaceRecord space(name, state_.loop().wall());
+        CO_TRY(co_await state_.put_space(std::move(space)));
+    }
+    std::vector<std::string> spaces;
+    for (const auto& [name, space] : state_.spaces()) spaces.push_back(name);
+    for (const std::string& name : spaces) CO_TRY(co_await accounts_.create(name));
+
+    std::map<std::string, std::vector<std::string>> missing;
+    std::vector<std::string> orphans;
+    for (const auto& [key, record] : state_.keys()) {
+        const auth::Account* account = accounts_.find(account_of(record));
+        if (account == nullptr) continue;
+        if (record.revoked_at != 0 && !account->claims.is_revoked(key, record.created_at)) {
+            missing[account_of(record)].push_back(key);
+        }
+        const bool is_gone = record.kind == KeyKind::kInstance && record.revoked_at == 0 &&
+                             !state_.wanted().instances.contains(record.owner);
+        if (is_gone) orphans.push_back(record.owner);
+    }
+    for (auto& [account, keys] : missing) CO_TRY(co_await accounts_.revoke(account, keys));
+    auto done = co_await do_revoke_of(std::move(orphans));
+    co_return done;
+}
+
+Result<std::string> Credentials::mint(const KeyRecord& record) const {
+    auth::UserRequest request;
+    request.public_key = record.public_key;
+    request.name = record.name;
+    request.expires_at = record.expires_at;
+    if (record.kind == KeyKind::kPerson) {
+        request.tags = {"role:" + record.role};
+        if (record.role == "operator") {
+            CANDELA_TRY_ASSIGN(request.permissions,
+                               auth::role_permissions("admin", record.public_key));
+        } else {
+            request.permissions = auth::space_permissions(record.role);
+        }
+    } else {
+        request.tags = {(record.kind == KeyKind::kInstance ? "instance:" : "gateway:") + record.owner};
+        request.permissions = auth::space_permissions("developer");
+    }
+    return accounts_.mint(account_of(record), request);
+}
+
+Task<Result<>> Credentials::do_issue(KeyRecord record, std::shared_ptr<std::string> jwt) {
+    if (!auth::is_public_key(record.public_key, auth::KeyKind::kUser)) {
+        co_return fail(Code::kInvalid, "public_key must be a user's key, \"U…\"");
+    }
+    const auto known = state_.keys().find(record.public_key);
+    if (known != state_.keys().end()) {
+        const KeyRecord& before = known->second;
+        if (before.kind == KeyKind::kPerson || record.kind == KeyKind::kPerson ||
+            before.owner != record.owner || before.space != record.space) {
+            co_return fail(Code::kConflict, "a credential for this key was issued before");
+        }
+        if (before.revoked_at != 0) co_return fail(Code::kDenied, "the key has been revoked");
+    } else if (state_.keys().size() >= kKeysMax) {
+        co_return fail(Code::kExhausted, "there are {} credentials already", kKeysMax);
+    }
+    auto minted = mint(record);
+    if (!minted) co_return fail(minted.error());
+    CO_TRY(co_await state_.put_key(record));
+    if (record.kind == KeyKind::kPerson) {
+        EventRecord event("key_issued", record.space, "", record.public_key, record.name);
+        state_.say(std::move(event));
+    }
+    *jwt = std::move(*minted);
+    co_return Result<>();
+}
+
+Task<Result<>> Credentials::do_revoke(std::string public_key) {
+    const auto known = state_.keys().find(public_key);
+    if (known == state_.keys().end()) {
+        co_return fail(Code::kNotFound, "there is no credential with the key {}", public_key);
+    }
+    KeyRecord record = known->second;
+    if (record.revoked_at == 0) {
+        record.revoked_at = unix_seconds(state_.loop().wall());
+        CO_TRY(co_await state_.put_key(record));
+        EventRecord event("key_revoked", record.space, "", record.public_key, record.name);
+        state_.say(std::move(event));
+    }
+    std::vector<std::string> keys = {public_key};
+    auto done = co_await accounts_.revoke(account_of(record), std::move(keys));
+    co_return done;
+}
+
+Task<Result<>> Credentials::do_revoke_of(std::vector<std::string> instances) {
+    std::vector<KeyRecord> records;
+    for (const auto& [key, record] : state_.keys()) {
+        if (record.kind != KeyKind::kInstance || record.revoked_at != 0) continue;
+        if (std::ranges::find(instances, record.owner) != instances.end()) records.push_back(record);
+    }
+    std::map<std::string, std::vector<std::string>> by_account;
+    for (KeyRecord& record : records) {
+        record.revoked_at = unix_seconds(state_.loop().wall());
+        CO_TRY(co_await state_.put_key(record));
+        by_account[account_of(record)].push_back(record.public_key);
+    }
+    for (auto& [account, keys] : by_account) CO_TRY(co_await accounts_.revoke(account, keys));
+    co_return Result<>();
+}
+
+Task<Result<>> Credentials::do_prune() {
+    const int64_t now = unix_seconds(state_.loop().wall());
+    std::map<std::string, std::vector<std::string>> by_account;
+    std::vector<std::string> expired;
+    for (const auto& [key, record] : state_.keys()) {
+        // A clock that differs a little must not bring a revoked credential back to life.
+        if (record.expires_at == 0 || record.expires_at + 600 > now) continue;
+        by_account[account_of(record)].push_back(key);
+        expired.push_back(key);
+    }
+    if (expired.empty()) co_return Result<>();
+    for (auto& [account, keys] : by_account) {
+        CO_TRY(co_await accounts_.forget_revocations(account, keys));
+    }
+    auto done = co_await state_.drop_keys(std::move(expired));
+    co_return done;
+}
+
+Task<Result<>> Credentials::do_create_space(std::string name) {
+    if (state_.spaces().contains(name)) co_return fail(Code::kConflict, "the space {} exists", name);
+    // The account first: a space that SQL knows always has one (reconcile() sees to the rest).
+    CO_TRY(co_await accounts_.create(name));
+    SpaceRecord space(name, state_.loop().wall());
+    auto done = co_await state_.put_space(std::move(space));
+    co_return done;
+}
+
+Task<Result<>> Credentials::do_delete_space(std::string name) {
+    if (!state_.spaces().contains(name)) {
+        co_return fail(Code::kNotFound, "there is no space '{}'", name);
+    }
+    for (const auto& [key, service] : state_.wanted().services) {
+        if (key.first == name) {
+            co_return fail(Code::kConflict, "the space {} has the service {}; delete it first", name,
+                           key.second);
+        }
+    }
+    CO_TRY(co_await state_.drop_space(name));
+    auto done = co_await accounts_.remove(name);
+    co_return done;
+}
+
+Result<KeyRecord> Credentials::record_for(const proto::CredentialRequest& request) const {
+    KeyRecord record;
+    record.public_key = request.public_key;
+    record.created_at = unix_seconds(state_.loop().wall());
+    record.expires_at = unix_seconds(state_.loop().wall() + kNodeCredentialLifetime);
+    if (!request.instance.empty()) {
+        const auto instance = state_.wanted().instances.find(request.instance);
+        if (instance == state_.wanted().instances.end() || instance->second.node != request.node) {
+            return fail(Code::kDenied, "{} is not an instance of {}", request.instance, request.node);
+        }
+        record.kind = KeyKind::kInstance;
+        record.space = instance->second.service.first;
+        record.owner = request.instance;
+        record.name = request.instance;
+        return record;
+    }
+    const auto node = state_.seen().nodes.find(request.node);
+    if (node == state_.seen().nodes.end() || !node->second.has_role("gateway")) {
+        return fail(Code::kDenied, "{} is not a gateway of this cloud", request.node);
+    }
+    if (!state_.spaces().contains(request.space)) {
+        return fail(Code::kNotFound, "there is no space '{}'", request.space);
+    }
+    record.kind = KeyKind::kGateway;
+    record.space = request.space;
+    record.owner = request.node;
+    record.name = "gateway " + request.node;
+    return record;
+}
+
+}  // namespace candela::lighthouse

@@ -1,0 +1,71 @@
+#pragma once
+
+// Issues credentials, and takes them back: those of people and programs through the API, those of
+// instances and gateways over the bus. Each is a row in SQL first. All of it runs in the state's flow;
+// revocation follows from SQL, so that one that was cut short by a crash is done at the next start.
+
+#include <string>
+#include <vector>
+
+#include "accounts.h"
+#include "base/log.h"
+#include "proto/messages.h"
+#include "state.h"
+
+namespace candela::lighthouse {
+
+// Of instances and gateways; they ask anew at half of it.
+inline constexpr Duration kNodeCredentialLifetime = 2h;
+inline constexpr size_t kKeysMax = 100'000;
+
+struct IssueRequest {
+    std::string name;
+    std::string space;  // ignored for operators
+    std::string role;   // viewer, developer, operator
+    std::string public_key;
+    Duration lifetime{};  // zero: no end
+};
+
+class Credentials {
+public:
+    Credentials(State& state, Accounts& accounts, Logger log);
+
+    // At start: an account for each space and a space for each account; revocations that are missing.
+    Task<Result<>> reconcile();
+
+    struct Issued {
+        std::string jwt;
+        KeyRecord record;
+    };
+    Task<Result<Issued>> issue(IssueRequest request);
+    Task<Result<>> revoke(std::string public_key);
+    // What a host or gateway asks for.
+    Task<proto::Credential> answer(proto::CredentialRequest request);
+    // Takes back what these instances were given. Returns at once; the state's flow does it.
+    void revoke_of(std::vector<std::string> instances);
+    // Forgets what has expired.
+    Task<Result<>> prune();
+
+    Task<Result<>> create_space(std::string name);
+    Task<Result<>> delete_space(std::string name);
+
+private:
+    // Steps that run in the state's flow.
+    Task<Result<>> do_reconcile();
+    Task<Result<>> do_issue(KeyRecord record, std::shared_ptr<std::string> jwt);
+    Task<Result<>> do_revoke(std::string public_key);
+    Task<Result<>> do_revoke_of(std::vector<std::string> instances);
+    Task<Result<>> do_prune();
+    Task<Result<>> do_create_space(std::string name);
+    Task<Result<>> do_delete_space(std::string name);
+    Result<std::string> mint(const KeyRecord& record) const;
+    Result<KeyRecord> record_for(const proto::CredentialRequest& request) const;
+    Task<void> revoke_soon(std::vector<std::string> instances);
+
+    State& state_;
+    Accounts& accounts_;
+    Logger log_;
+    TaskGroup tasks_;
+};
+
+}  // namespace candela::lighthouse

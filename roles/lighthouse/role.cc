@@ -1,0 +1,216 @@
+#include "role.h"
+
+#include <unistd.h>
+
+#include "loop/file.h"
+
+namespace candela::lighthouse {
+
+namespace {
+
+constexpr Duration kMaintenanceInterval = 10min;
+constexpr Duration kHandshakeTimeout = 10s;
+constexpr size_t kFailureLines = 20;
+
+void check_settings(const Config& config, ConfigProblems& problems) {
+    const std::string_view database = config.string("database");
+    if (!database.empty() && !database.starts_with("sqlite:")) {
+        problems.add(config.position("database"), "database: only sqlite:PATH is built in");
+    }
+    const auto socket = Address::parse(config.string("socket"));
+    if (!config.string("socket").empty() && socket && socket->kind != Address::Kind::kUnix) {
+        problems.add(config.position("socket"), "socket: must be a unix socket, unix:PATH");
+    }
+}
+
+PlanLimits limits_of(const Config& config) {
+    PlanLimits limits;
+    limits.silent_after = config.duration("silent_after");
+    limits.drain_max = config.duration("drain_timeout");
+    return limits;
+}
+
+}  // namespace
+
+const ConfigSchema& settings_schema() {
+    static const ConfigSchema schema({
+        config_address("listen", "127.0.0.1:7400", "Where the API is served over TLS."),
+        config_address("socket", "", "The API's unix socket. Default: unix:DATA_DIR/lighthouse.sock."),
+        config_strings("names", {}, "Further names and addresses of this lighthouse, for its certificate."),
+        config_string("database", "", "Where the desired state is kept. Default: "
+                                      "sqlite:DATA_DIR/lighthouse/state.db."),
+        config_size("bundle_max", "1GiB", "The largest bundle.").range("1KiB", "4GiB"),
+        config_duration("silent_after", "5s", "A host that is not heard for so long has its instances "
+                                              "placed elsewhere.").range("2s", "10m"),
+        config_duration("drain_timeout", "10s", "How long requests in flight may take, beyond the "
+                                                "service's stop.grace.").range("0s", "10m"),
+        config_duration("hold_timeout", "30s", "How long a request waits for a service to come up.")
+            .range("0s", "10m"),
+        config_int("hold_requests", "1000", "How many requests of a service wait, at each gateway.")
+            .range("0", "100000"),
+    });
+    return schema;
+}
+
+const RoleSpec kRole{
+    .name = "lighthouse",
+    .summary = "The lighthouse: desired state, planner and API.",
+    .schema = settings_schema,
+    .check = check_settings,
+    .create = [](NodeContext& context, const Config& config) -> std::unique_ptr<Role> {
+        return std::make_unique<Lighthouse>(context, config);
+    },
+};
+
+Settings::Settings(const Config& config, const NodeInfo& node)
+    : socket(Address::unix_socket((node.data_dir / "lighthouse.sock").string())),
+      database(config.string("database")), bundle_bytes_max(config.size_bytes("bundle_max")),
+      limits(limits_of(config)), folder(node.data_dir / "lighthouse") {
+    if (const auto address = Address::parse(config.string("listen"))) listen = *address;
+    if (const auto address = Address::parse(config.string("socket"))) socket = *address;
+    if (database.empty()) database = "sqlite:" + (folder / "state.db").string();
+    names = {"localhost", "127.0.0.1", "::1", node.name};
+    if (!node.address.empty()) names.push_back(node.address);
+    const bool is_any = listen.host == "0.0.0.0" || listen.host == "::" || listen.host.empty();
+    if (!is_any) names.push_back(listen.host);
+    for (const std::string& name : config.strings("names")) names.push_back(name);
+    std::set<std::string> seen;
+    std::erase_if(names, [&](const std::string& name) { return !seen.insert(name).second; });
+    holds.requests_max = static_cast<uint32_t>(config.integer("hold_requests"));
+    holds.time_max = config.duration("hold_timeout");
+}
+
+Lighthouse::Lighthouse(NodeContext& context, const Config& config)
+    : context_(context), settings_(config, context.node), log_(context.log),
+      state_(context.loop, log_, settings_.limits, settings_.holds),
+      accounts_(context.loop, context.node.data_dir), credentials_(state_, accounts_, log_),
+      bundles_(context.loop, settings_.folder / "bundles", settings_.bundle_bytes_max),
+      logs_(context.loop, settings_.folder / "logs", log_),
+      bus_(state_, accounts_, credentials_, bundles_, logs_,
+           context.make_bus_client(context.loop, "lighthouse"),
+           context.make_bus_client(context.loop, "lighthouse-sys"), log_),
+      api_(ApiParts{state_, accounts_, credentials_, bundles_, logs_, bus_, context.node.version},
+           static_cast<uint32_t>(::getuid()), log_),
+      certificate_(context.loop, settings_.folder / "ca", settings_.names),
+      server_(context.loop, api_, http::ServerOptions(), log_) {}
+
+Lighthouse::~Lighthouse() = default;
+
+Task<Result<>> Lighthouse::start() {
+    auto make = [folder = settings_.folder] { return make_directories(folder, 0700); };
+    CO_TRY(co_await offload(context_.loop, std::move(make)));
+    CO_TRY(co_await accounts_.open());
+    CO_TRY(co_await bundles_.open());
+    state_.hooks.last_lines = [this](const Instance& instance) {
+        return logs_.last_lines(instance, kFailureLines);
+    };
+    state_.hooks.service_gone = [this](const ServiceKey& service) { logs_.forget(service); };
+    state_.hooks.instances_gone = [this](const std::vector<std::string>& instances) {
+        credentials_.revoke_of(instances);
+    };
+    CO_TRY(co_await state_.open(settings_.database));
+    CO_TRY(co_await credentials_.reconcile());
+    CO_TRY(co_await certificate_.open());
+    CO_TRY(bus_.start());
+    CO_TRY(listen());
+    add_metrics();
+    tasks_.spawn(maintain_forever());
+    is_started_ = true;
+    co_return Result<>();
+}
+
+Result<> Lighthouse::listen() {
+    tls_acceptor_ = std::make_unique<tls::Acceptor>(
+        certificate_.context(), kHandshakeTimeout, log_,
+        [this](StreamPtr stream) { server_.accept(std::move(stream)); });
+    CANDELA_TRY_ASSIGN(tls_listener_,
+                       context_.loop.listen(settings_.listen, ListenOptions(), [this](StreamPtr stream) {
+                           tls_acceptor_->accept(std::move(stream));
+                       }));
+    ListenOptions socket_options;
+    socket_options.unix_mode = 0600;
+    CANDELA_TRY_ASSIGN(socket_listener_,
+                       context_.loop.listen(settings_.socket, socket_options, [this](StreamPtr stream) {
+                           server_.accept(std::move(stream));
+                       }));
+    log_.info("api_listens", {{"tls", tls_listener_->address().to_string()},
+                              {"socket", settings_.socket.to_string()}});
+    return {};
+}
+
+const Address* Lighthouse::tls_address() const {
+    return tls_listener_ == nullptr ? nullptr : &tls_listener_->address();
+}
+
+Task<Result<>> Lighthouse::reload(const Config& config) {
+    const Settings next(config, context_.node);
+    if (!(next.listen == settings_.listen) || !(next.socket == settings_.socket) ||
+        next.database != settings_.database) {
+        co_return fail(Code::kUnsupported, "[lighthouse] listen, socket and database take a restart");
+    }
+    co_return Result<>();
+}
+
+Task<void> Lighthouse::drain(MonoTime deadline) {
+    tls_listener_.reset();
+    socket_listener_.reset();
+    co_await server_.drain(deadline);
+    const Duration left = deadline - context_.loop.now();
+    if (left <= Duration::zero()) co_return;
+    auto flush = [](LogStore* logs) -> Task<Result<>> {
+        co_await logs->flush();
+        co_return Result<>();
+    };
+    auto flushing = flush(&logs_);
+    const auto flushed = co_await with_timeout(context_.loop, left, "logs", std::move(flushing));
+    if (!flushed) log_.warn("logs_not_flushed", {{"error", flushed.error()}});
+}
+
+RoleStatus Lighthouse::status() const {
+    if (!is_started_) return RoleStatus(false, "starting");
+    if (!state_.trouble().empty()) return RoleStatus(false, "database: " + state_.trouble());
+    if (!bus_.is_connected()) return RoleStatus(false, "waiting for the bus: " + bus_.trouble());
+    if (bus_.accounts_to_push() != 0) return RoleStatus(false, "telling the bus of the spaces");
+    return RoleStatus(true, fmt::format("{} services", state_.wanted().services.size()));
+}
+
+// ---- maintenance
+
+Task<void> Lighthouse::maintain_forever() {
+    for (;;) {
+        co_await sleep_for(context_.loop, kMaintenanceInterval);
+        co_await maintain();
+    }
+}
+
+Task<void> Lighthouse::maintain() {
+    const auto renewed = certificate_.renew_if_due();
+    if (!renewed) log_.error("certificate_not_renewed", {{"error", renewed.error()}});
+    const auto pruned = co_await credentials_.prune();
+    if (!pruned) log_.error("credentials_not_pruned", {{"error", pruned.error()}});
+    std::set<std::string> used;
+    for (const auto& [key, service] : state_.wanted().services) {
+        for (const auto& [number, release] : service.releases) used.insert(release.bundle);
+    }
+    const auto collected = co_await bundles_.collect(std::move(used));
+    if (!collected) log_.error("bundles_not_collected", {{"error", collected.error()}});
+    auto work = [](store::Connection& db) { return db.maintain(); };
+    const auto maintained = co_await state_.database().run(std::move(work));
+    if (!maintained) log_.error("database_not_maintained", {{"error", maintained.error()}});
+}
+
+void Lighthouse::add_metrics() {
+    auto gauge = [this](std::string_view name, std::string_view help, std::function<double()> sample) {
+        metrics_.push_back(context_.metrics.sampled_gauge(name, help, {}, std::move(sample)));
+    };
+    gauge("candela_lighthouse_services", "Services wanted.",
+          [this] { return static_cast<double>(state_.wanted().services.size()); });
+    gauge("candela_lighthouse_instances", "Instances placed.",
+          [this] { return static_cast<double>(state_.wanted().instances.size()); });
+    gauge("candela_lighthouse_nodes", "Nodes known.",
+          [this] { return static_cast<double>(state_.seen().nodes.size()); });
+    gauge("candela_lighthouse_hosts_waited_for", "Hosts that vanished and are waited for.",
+          [this] { return static_cast<double>(state_.holding().size()); });
+}
+
+}  // namespace candela::lighthouse

@@ -1,0 +1,351 @@
+#include "storage.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "base/text.h"
+
+namespace candela::lighthouse {
+
+namespace {
+
+using store::Connection;
+using store::Row;
+
+constexpr size_t kEventsLoaded = 1000;
+
+// Times are milliseconds since 1970; 0 stands for none.
+constexpr store::Migration kMigrations[] = {
+    {1, R"sql(
+CREATE TABLE settings (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
+CREATE TABLE spaces (name TEXT PRIMARY KEY, created_at BIGINT NOT NULL);
+CREATE TABLE services (
+  space TEXT NOT NULL REFERENCES spaces (name), service TEXT NOT NULL,
+  last_number BIGINT NOT NULL, target BIGINT NOT NULL, stable BIGINT NOT NULL,
+  deleting INTEGER NOT NULL, created_at BIGINT NOT NULL,
+  PRIMARY KEY (space, service));
+CREATE TABLE releases (
+  space TEXT NOT NULL, service TEXT NOT NULL, number BIGINT NOT NULL,
+  manifest TEXT NOT NULL, instances BIGINT NOT NULL,
+  bundle TEXT NOT NULL, bundle_bytes BIGINT NOT NULL, signature TEXT NOT NULL, signer TEXT NOT NULL,
+  author TEXT NOT NULL, copy_of BIGINT NOT NULL, created_at BIGINT NOT NULL, ended_at BIGINT NOT NULL,
+  rollout TEXT NOT NULL, cause TEXT NOT NULL, failing TEXT NOT NULL,
+  PRIMARY KEY (space, service, number),
+  FOREIGN KEY (space, service) REFERENCES services (space, service) ON DELETE CASCADE);
+CREATE TABLE instances (
+  id TEXT PRIMARY KEY, space TEXT NOT NULL, service TEXT NOT NULL, number BIGINT NOT NULL,
+  node TEXT NOT NULL, stage TEXT NOT NULL, created_at BIGINT NOT NULL,
+  state TEXT NOT NULL DEFAULT 'unknown', port INTEGER NOT NULL DEFAULT 0,
+  FOREIGN KEY (space, service, number) REFERENCES releases (space, service, number));
+CREATE TABLE nodes (
+  name TEXT PRIMARY KEY, boot_id TEXT NOT NULL, version TEXT NOT NULL, roles TEXT NOT NULL,
+  machine_id TEXT NOT NULL, address TEXT NOT NULL, heard_at BIGINT NOT NULL);
+CREATE TABLE credentials (
+  public_key TEXT PRIMARY KEY, kind INTEGER NOT NULL, name TEXT NOT NULL, space TEXT NOT NULL,
+  role TEXT NOT NULL, owner TEXT NOT NULL, created_at BIGINT NOT NULL, expires_at BIGINT NOT NULL,
+  revoked_at BIGINT NOT NULL);
+CREATE TABLE events (
+  id BIGINT PRIMARY KEY, time BIGINT NOT NULL, kind TEXT NOT NULL, space TEXT NOT NULL,
+  service TEXT NOT NULL, subject TEXT NOT NULL, text TEXT NOT NULL)
+)sql"},
+};
+
+int64_t i64(uint64_t number) { return static_cast<int64_t>(number); }
+uint64_t u64(const Row& row, size_t column) { return static_cast<uint64_t>(row.integer(column)); }
+
+int64_t to_millis(WallTime time) { return unix_millis(time); }
+WallTime to_time(const Row& row, size_t column) { return from_unix_millis(row.integer(column)); }
+
+std::string failing_to_text(const Failing& failing) {
+    if (failing == Failing()) return "";
+    const Json json = {{"instance", failing.instance},
+                       {"node", failing.node},
+                       {"last_exit", failing.last_exit},
+                       {"probe_answer", failing.probe_answer},
+                       {"log_tail", failing.log_tail}};
+    return dump_json(json);
+}
+
+Result<Failing> failing_from_text(const std::string& text) {
+    Failing failing;
+    if (text.empty()) return failing;
+    CANDELA_TRY_ASSIGN(const Json json, parse_json(text));
+    failing.instance = json_string_or(json, "instance");
+    failing.node = json_string_or(json, "node");
+    failing.last_exit = json_string_or(json, "last_exit");
+    failing.probe_answer = json_string_or(json, "probe_answer");
+    const auto tail = json.find("log_tail");
+    if (tail == json.end() || !tail->is_array()) return failing;
+    for (const Json& line : *tail) {
+        if (line.is_string()) failing.log_tail.push_back(line.get<std::string>());
+    }
+    return failing;
+}
+
+Result<uint64_t> next_epoch(Connection& db) {
+    CANDELA_TRY(db.execute("INSERT INTO settings (name, value) VALUES ('epoch', 1) "
+                           "ON CONFLICT (name) DO UPDATE SET value = settings.value + 1"));
+    CANDELA_TRY_ASSIGN(const auto rows, db.query("SELECT value FROM settings WHERE name = 'epoch'"));
+    return u64(rows.at(0), 0);
+}
+
+Result<> load_releases(Connection& db, Wanted& wanted) {
+    CANDELA_TRY_ASSIGN(
+        const auto rows,
+        db.query("SELECT space, service, number, manifest, instances, bundle, bundle_bytes, signature, "
+                 "signer, author, copy_of, created_at, ended_at, rollout, cause, failing FROM releases"));
+    for (const Row& row : rows) {
+        const auto service = wanted.services.find(ServiceKey(row.text(0), row.text(1)));
+        if (service == wanted.services.end()) continue;
+        Release release;
+        release.number = u64(row, 2);
+        CANDELA_TRY_ASSIGN(const Json manifest, parse_json(row.text(3)));
+        auto parsed = service::manifest_from_json(manifest);
+        if (!parsed) {
+            return fail(parsed.error().in(fmt::format("release {} of {}", release.number,
+                                                      to_string(service->first))));
+        }
+        release.manifest = std::move(*parsed);
+        release.instances = static_cast<uint32_t>(row.integer(4));
+        release.bundle = row.text(5);
+        release.bundle_bytes = u64(row, 6);
+        release.signature = row.text(7);
+        release.signer = row.text(8);
+        release.author = row.text(9);
+        release.copy_of = u64(row, 10);
+        release.created_at = to_time(row, 11);
+        release.ended_at = to_time(row, 12);
+        CANDELA_TRY_ASSIGN(release.rollout, parse_rollout(row.text(13)));
+        release.cause = row.text(14);
+        CANDELA_TRY_ASSIGN(release.failing, failing_from_text(row.text(15)));
+        const uint64_t number = release.number;
+        service->second.releases.emplace(number, std::move(release));
+    }
+    return {};
+}
+
+Result<> load_wanted(Connection& db, Loaded& loaded) {
+    CANDELA_TRY_ASSIGN(const auto spaces, db.query("SELECT name, created_at FROM spaces"));
+    for (const Row& row : spaces) {
+        loaded.spaces.emplace(row.text(0), SpaceRecord(row.text(0), to_time(row, 1)));
+    }
+    CANDELA_TRY_ASSIGN(const auto services,
+                       db.query("SELECT space, service, last_number, target, stable, deleting, "
+                                "created_at FROM services"));
+    for (const Row& row : services) {
+        Service service;
+        service.key = ServiceKey(row.text(0), row.text(1));
+        service.last_number = u64(row, 2);
+        service.target = u64(row, 3);
+        service.stable = u64(row, 4);
+        service.deleting = row.integer(5) != 0;
+        service.created_at = to_time(row, 6);
+        loaded.wanted.services.emplace(service.key, std::move(service));
+    }
+    CANDELA_TRY(load_releases(db, loaded.wanted));
+    CANDELA_TRY_ASSIGN(const auto instances,
+                       db.query("SELECT id, space, service, number, node, stage, created_at, state, "
+                                "port FROM instances"));
+    for (const Row& row : instances) {
+        Instance instance;
+        instance.id = row.text(0);
+        instance.service = ServiceKey(row.text(1), row.text(2));
+        instance.release = u64(row, 3);
+        instance.node = row.text(4);
+        CANDELA_TRY_ASSIGN(instance.stage, parse_stage(row.text(5)));
+        instance.created_at = to_time(row, 6);
+        proto::InstanceStatus status;
+        status.instance = instance.id;
+        CANDELA_TRY_ASSIGN(status.state, proto::parse_instance_state(row.text(7)));
+        status.port = static_cast<uint32_t>(row.integer(8));
+        loaded.seen.instances[instance.id].status = std::move(status);
+        loaded.wanted.instances.emplace(instance.id, std::move(instance));
+    }
+    return {};
+}
+
+Result<> load_rest(Connection& db, Loaded& loaded) {
+    CANDELA_TRY_ASSIGN(const auto nodes,
+                       db.query("SELECT name, boot_id, version, roles, machine_id, address, heard_at "
+                                "FROM nodes"));
+    for (const Row& row : nodes) {
+        Node node;
+        node.name = row.text(0);
+        node.boot_id = row.text(1);
+        node.version = row.text(2);
+        for (const std::string_view role : split(row.text(3), ',')) node.roles.emplace_back(role);
+        node.machine_id = row.text(4);
+        node.address = row.text(5);
+        node.heard_wall = to_time(row, 6);
+        loaded.seen.nodes.emplace(node.name, std::move(node));
+    }
+    CANDELA_TRY_ASSIGN(const auto keys,
+                       db.query("SELECT public_key, kind, name, space, role, owner, created_at, "
+                                "expires_at, revoked_at FROM credentials"));
+    for (const Row& row : keys) {
+        KeyRecord key;
+        key.public_key = row.text(0);
+        key.kind = static_cast<KeyKind>(row.integer(1));
+        key.name = row.text(2);
+        key.space = row.text(3);
+        key.role = row.text(4);
+        key.owner = row.text(5);
+        key.created_at = row.integer(6);
+        key.expires_at = row.integer(7);
+        key.revoked_at = row.integer(8);
+        loaded.keys.emplace(key.public_key, std::move(key));
+    }
+    CANDELA_TRY_ASSIGN(const auto events,
+                       db.query("SELECT id, time, kind, space, service, subject, text FROM events "
+                                "ORDER BY id DESC LIMIT $1", {i64(kEventsLoaded)}));
+    for (auto row = events.rbegin(); row != events.rend(); ++row) {
+        EventRecord event(row->text(2), row->text(3), row->text(4), row->text(5), row->text(6));
+        loaded.events.push_back(StoredEvent(u64(*row, 0), to_time(*row, 1), std::move(event)));
+    }
+    if (!loaded.events.empty()) loaded.last_event = loaded.events.back().id;
+    return {};
+}
+
+Result<> write_service(Connection& db, const Service& service) {
+    CANDELA_TRY(db.execute(
+        "INSERT INTO services (space, service, last_number, target, stable, deleting, created_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (space, service) DO UPDATE SET "
+        "last_number = $3, target = $4, stable = $5, deleting = $6",
+        {service.key.first, service.key.second, i64(service.last_number), i64(service.target),
+         i64(service.stable), int64_t{service.deleting ? 1 : 0}, to_millis(service.created_at)}));
+    return {};
+}
+
+Result<> write_release(Connection& db, const ServiceKey& key, const Release& release) {
+    CANDELA_TRY(db.execute(
+        "INSERT INTO releases (space, service, number, manifest, instances, bundle, bundle_bytes, "
+        "signature, signer, author, copy_of, created_at, ended_at, rollout, cause, failing) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) "
+        "ON CONFLICT (space, service, number) DO UPDATE SET "
+        "instances = $5, ended_at = $13, rollout = $14, cause = $15, failing = $16",
+        {key.first, key.second, i64(release.number), dump_json(service::to_json(release.manifest)),
+         int64_t{release.instances}, release.bundle, i64(release.bundle_bytes), release.signature,
+         release.signer, release.author, i64(release.copy_of), to_millis(release.created_at),
+         to_millis(release.ended_at), std::string(to_string(release.rollout)), release.cause,
+         failing_to_text(release.failing)}));
+    return {};
+}
+
+Result<> write_instance(Connection& db, const Instance& instance) {
+    CANDELA_TRY(db.execute(
+        "INSERT INTO instances (id, space, service, number, node, stage, created_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO UPDATE SET stage = $6",
+        {instance.id, instance.service.first, instance.service.second, i64(instance.release),
+         instance.node, std::string(to_string(instance.stage)), to_millis(instance.created_at)}));
+    return {};
+}
+
+}  // namespace
+
+std::span<const store::Migration> migrations() { return kMigrations; }
+
+Result<Loaded> load(Connection& db) {
+    auto work = [&]() -> Result<Loaded> {
+        Loaded loaded;
+        CANDELA_TRY_ASSIGN(loaded.epoch, next_epoch(db));
+        CANDELA_TRY(load_wanted(db, loaded));
+        CANDELA_TRY(load_rest(db, loaded));
+        return loaded;
+    };
+    return db.transaction(work);
+}
+
+Result<> write(Connection& db, const Change& change, std::span<const StoredEvent> events) {
+    auto work = [&]() -> Result<> {
+        for (const Service& service : change.services) CANDELA_TRY(write_service(db, service));
+        for (const auto& [key, release] : change.releases) {
+            CANDELA_TRY(write_release(db, key, release));
+        }
+        for (const std::string& id : change.gone_instances) {
+            CANDELA_TRY(db.execute("DELETE FROM instances WHERE id = $1", {id}));
+        }
+        for (const Instance& instance : change.instances) CANDELA_TRY(write_instance(db, instance));
+        for (const auto& [key, number] : change.gone_releases) {
+            CANDELA_TRY(db.execute(
+                "DELETE FROM releases WHERE space = $1 AND service = $2 AND number = $3",
+                {key.first, key.second, i64(number)}));
+        }
+        for (const ServiceKey& key : change.gone_services) {
+            CANDELA_TRY(db.execute("DELETE FROM services WHERE space = $1 AND service = $2",
+                                   {key.first, key.second}));
+        }
+        return write_events(db, events);
+    };
+    return db.transaction(work);
+}
+
+Result<> write_space(Connection& db, const SpaceRecord& space) {
+    CANDELA_TRY(db.execute("INSERT INTO spaces (name, created_at) VALUES ($1, $2)",
+                           {space.name, to_millis(space.created_at)}));
+    return {};
+}
+
+Result<> remove_space(Connection& db, const std::string& name) {
+    auto work = [&]() -> Result<> {
+        CANDELA_TRY(db.execute("DELETE FROM credentials WHERE space = $1", {name}));
+        CANDELA_TRY(db.execute("DELETE FROM spaces WHERE name = $1", {name}));
+        return {};
+    };
+    return db.transaction(work);
+}
+
+Result<> write_key(Connection& db, const KeyRecord& key) {
+    CANDELA_TRY(db.execute(
+        "INSERT INTO credentials (public_key, kind, name, space, role, owner, created_at, expires_at, "
+        "revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (public_key) DO UPDATE SET "
+        "name = $3, role = $5, created_at = $7, expires_at = $8, revoked_at = $9",
+        {key.public_key, static_cast<int64_t>(key.kind), key.name, key.space, key.role, key.owner,
+         key.created_at, key.expires_at, key.revoked_at}));
+    return {};
+}
+
+Result<> remove_keys(Connection& db, std::span<const std::string> public_keys) {
+    auto work = [&]() -> Result<> {
+        for (const std::string& key : public_keys) {
+            CANDELA_TRY(db.execute("DELETE FROM credentials WHERE public_key = $1", {key}));
+        }
+        return {};
+    };
+    return db.transaction(work);
+}
+
+Result<> write_events(Connection& db, std::span<const StoredEvent> events) {
+    for (const StoredEvent& stored : events) {
+        const EventRecord& event = stored.event;
+        CANDELA_TRY(db.execute("INSERT INTO events (id, time, kind, space, service, subject, text) "
+                               "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                               {i64(stored.id), to_millis(stored.time), event.kind, event.space,
+                                event.service, event.subject, event.text}));
+    }
+    if (events.empty()) return {};
+    CANDELA_TRY(db.execute("DELETE FROM events WHERE id <= $1",
+                           {i64(events.back().id) - kEventsMax}));
+    return {};
+}
+
+Result<> write_seen(Connection& db, std::span<const Node> nodes,
+                    std::span<const SightingRecord> sightings) {
+    auto work = [&]() -> Result<> {
+        for (const Node& node : nodes) {
+            CANDELA_TRY(db.execute(
+                "INSERT INTO nodes (name, boot_id, version, roles, machine_id, address, heard_at) "
+                "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO UPDATE SET "
+                "boot_id = $2, version = $3, roles = $4, machine_id = $5, address = $6, heard_at = $7",
+                {node.name, node.boot_id, node.version, join(node.roles, ","), node.machine_id,
+                 node.address, to_millis(node.heard_wall)}));
+        }
+        for (const SightingRecord& sighting : sightings) {
+            CANDELA_TRY(db.execute("UPDATE instances SET state = $2, port = $3 WHERE id = $1",
+                                   {sighting.instance, sighting.state, int64_t{sighting.port}}));
+        }
+        return {};
+    };
+    return db.transaction(work);
+}
+
+}  // namespace candela::lighthouse

@@ -1,0 +1,174 @@
+#include "views.h"
+
+#include <nlohmann/json.hpp>
+
+namespace candela::lighthouse {
+
+using proto::InstanceState;
+
+namespace {
+
+// "" for the time that stands for none.
+std::string time_text(WallTime time) {
+    return time == WallTime() ? std::string() : format_rfc3339(time);
+}
+std::string seconds_text(int64_t seconds) {
+    return seconds == 0 ? std::string() : format_rfc3339(from_unix_millis(seconds * 1000));
+}
+
+std::string_view state_of(const Instance& instance, const Sighting* sighting) {
+    const InstanceState seen = sighting == nullptr ? InstanceState::kPending : sighting->status.state;
+    const bool has_ended = seen == InstanceState::kExited || seen == InstanceState::kFailed;
+    if (has_ended || instance.stage == Stage::kRun) {
+        return proto::to_string(seen == InstanceState::kUnknown ? InstanceState::kPending : seen);
+    }
+    return instance.stage == Stage::kDraining ? "draining" : "stopping";
+}
+
+std::string state_of(const Service& service, uint32_t ready) {
+    if (service.deleting) return "deleting";
+    const Release* target = service.find(service.target);
+    if (target == nullptr) return "down";
+    if (target->rollout == Rollout::kRolling) return "rolling";
+    if (target->instances == 0) return "stopped";
+    return ready == 0 ? "down" : "serving";
+}
+
+}  // namespace
+
+uint32_t ready_count(const Service& service, uint64_t release, const State& state) {
+    uint32_t ready = 0;
+    for (const auto& [id, instance] : state.wanted().instances) {
+        if (instance.service != service.key || instance.stage != Stage::kRun) continue;
+        if (release != 0 && instance.release != release) continue;
+        const Sighting* sighting = state.seen().find(id);
+        if (sighting == nullptr) continue;
+        const Release* of = service.find(instance.release);
+        const bool is_well = sighting->status.state == InstanceState::kReady ||
+                             (of != nullptr && is_finished(*of, sighting));
+        if (is_well) ++ready;
+    }
+    return ready;
+}
+
+Json view_of(const Node& node, const State& state) {
+    size_t instances = 0;
+    for (const auto& [id, instance] : state.wanted().instances) {
+        if (instance.node == node.name) ++instances;
+    }
+    const bool silent = !node.heard_at ||
+                        is_silent(node, state.seen(), state.loop().now(), state.limits());
+    return Json{{"name", node.name},
+                {"state", silent ? "silent" : node.draining ? "draining" : "ready"},
+                {"roles", node.roles},
+                {"version", node.version},
+                {"address", node.address},
+                {"machine_id", node.machine_id},
+                {"instances", instances},
+                {"cpus", node.cpus},
+                {"memory_bytes", node.memory_bytes},
+                {"load_percent", node.load_percent},
+                {"draining", node.draining},
+                {"routes_version", node.routes_version},
+                {"heard_at", time_text(node.heard_wall)}};
+}
+
+Json view_of(const Service& service, const State& state) {
+    const Release* target = service.find(service.target);
+    const Release* shown = target != nullptr ? target : service.find(service.last_number);
+    Json routes = Json::array();
+    for (const service::Route& route : routes_of(service)) {
+        routes.push_back({{"host", route.host}, {"path", route.path}});
+    }
+    const uint32_t ready = ready_count(service, 0, state);
+    return Json{{"space", service.key.first},
+                {"name", service.key.second},
+                {"kind", shown == nullptr ? "" : service::to_string(shown->manifest.kind)},
+                {"state", state_of(service, ready)},
+                {"release", service.target},
+                {"latest_release", service.last_number},
+                {"instances", target == nullptr ? 0 : target->instances},
+                {"ready", ready},
+                {"routes", routes},
+                {"waiting", state.waiting_for(service.key)},
+                {"created_at", time_text(service.created_at)}};
+}
+
+Json view_of(const Service& service, const Release& release, const State& state) {
+    Json json = {{"number", release.number},
+                 {"space", service.key.first},
+                 {"service", service.key.second},
+                 {"state", to_string(release.rollout)},
+                 {"cause", release.cause},
+                 {"instances", release.instances},
+                 {"ready", ready_count(service, release.number, state)},
+                 {"copy_of", release.copy_of},
+                 {"bundle", release.bundle},
+                 {"bundle_bytes", release.bundle_bytes},
+                 {"signer", release.signer},
+                 {"author", release.author},
+                 {"manifest", service::to_json(release.manifest)},
+                 {"created_at", time_text(release.created_at)},
+                 {"ended_at", time_text(release.ended_at)}};
+    if (release.number == service.target) json["waiting"] = state.waiting_for(service.key);
+    const Failing& failing = release.failing;
+    if (failing == Failing()) return json;
+    json["failing"] = {{"instance", failing.instance},
+                       {"node", failing.node},
+                       {"last_exit", failing.last_exit},
+                       {"probe_answer", failing.probe_answer},
+                       {"log_tail", failing.log_tail}};
+    return json;
+}
+
+Json view_of(const Instance& instance, const State& state) {
+    const Sighting* sighting = state.seen().find(instance.id);
+    const proto::InstanceStatus none;
+    const proto::InstanceStatus& status = sighting == nullptr ? none : sighting->status;
+    return Json{{"id", instance.id},
+                {"space", instance.service.first},
+                {"service", instance.service.second},
+                {"release", instance.release},
+                {"node", instance.node},
+                {"state", state_of(instance, sighting)},
+                {"port", status.port},
+                {"pid", status.pid},
+                {"restarts", status.restarts},
+                {"memory_bytes", status.memory_bytes},
+                {"cause", status.cause},
+                {"probe_answer", status.probe_answer},
+                {"last_exit", status.last_exit},
+                {"started_at", time_text(from_unix_millis(static_cast<int64_t>(status.started_at)))},
+                {"created_at", time_text(instance.created_at)}};
+}
+
+Json view_of(const KeyRecord& key) {
+    return Json{{"public", key.public_key},
+                {"public_key", key.public_key},
+                {"name", key.name},
+                {"space", key.space},
+                {"role", key.role},
+                {"created_at", seconds_text(key.created_at)},
+                {"expires_at", seconds_text(key.expires_at)},
+                {"revoked", key.revoked_at != 0}};
+}
+
+Json view_of(const SpaceRecord& space, const State& state) {
+    size_t services = 0;
+    for (const auto& [key, service] : state.wanted().services) {
+        if (key.first == space.name) ++services;
+    }
+    return Json{{"name", space.name}, {"services", services}, {"created_at", time_text(space.created_at)}};
+}
+
+Json view_of(const StoredEvent& stored) {
+    const EventRecord& event = stored.event;
+    Json json = {{"id", stored.id}, {"time", time_text(stored.time)}, {"type", event.kind}};
+    if (!event.space.empty()) json["space"] = event.space;
+    if (!event.service.empty()) json["service"] = event.service;
+    if (!event.subject.empty()) json["subject"] = event.subject;
+    if (!event.text.empty()) json["text"] = event.text;
+    return json;
+}
+
+}  // namespace candela::lighthouse

@@ -1,0 +1,21 @@
+#pragma once
+
+// What the API shows of things: docs/ctl-json.md. Pure.
+
+#include "base/json.h"
+#include "state.h"
+
+namespace candela::lighthouse {
+
+Json view_of(const Node& node, const State& state);
+Json view_of(const Service& service, const State& state);
+Json view_of(const Service& service, const Release& release, const State& state);
+Json view_of(const Instance& instance, const State& state);
+Json view_of(const KeyRecord& key);
+Json view_of(const SpaceRecord& space, const State& state);
+Json view_of(const StoredEvent& event);
+
+// Of the service's target, those that are ready.
+uint32_t ready_count(const Service& service, uint64_t release, const State& state);
+
+}  // namespace candela::lighthouse
