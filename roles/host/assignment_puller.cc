@@ -1,5 +1,7 @@
 #include "assignment_puller.h"
 
+#include <algorithm>
+
 #include "loop/file.h"
 
 namespace candela::host {
@@ -23,20 +25,25 @@ Result<> AssignmentPuller::start() {
 }
 
 Task<void> AssignmentPuller::pull_forever() {
+    Duration retry = kRetryMin;
     for (;;) {
         wake_.reset();
-        if (client_.is_connected()) co_await pull();
-        if (!wake_.is_set()) co_await wait_for_wake();
+        // Without a bus there is nothing to ask; its coming back wakes us.
+        bool is_well = true;
+        if (client_.is_connected()) is_well = co_await pull();
+        const Duration pause = is_well ? kPullInterval : retry;
+        retry = is_well ? kRetryMin : std::min(kRetryMax, retry * 2);
+        co_await wait_for_wake(pause);
     }
 }
 
-Task<void> AssignmentPuller::wait_for_wake() {
+Task<void> AssignmentPuller::wait_for_wake(Duration at_most) {
     Timer timer(loop_.timers(), [this] { wake_.set(); });
-    timer.start(kPullInterval);
+    timer.start(at_most);
     co_await wake_.wait();
 }
 
-Task<void> AssignmentPuller::pull() {
+Task<bool> AssignmentPuller::pull() {
     proto::AssignmentsPull wanted;
     wanted.node = node_;
     wanted.version = version_;
@@ -51,20 +58,21 @@ Task<void> AssignmentPuller::pull() {
         const std::string& error = assignments.error().message();
         if (error != last_error_) log_.warn("assignments_not_pulled", {{"error", error}});
         last_error_ = error;
-        co_return;
+        co_return false;
     }
     last_error_.clear();
     if (assignments->epoch < epoch_) {
         // A lighthouse that lost its lease and has not noticed.
         log_.warn("assignments_of_old_epoch", {{"epoch", assignments->epoch}, {"known", epoch_}});
-        co_return;
+        co_return false;
     }
     if (has_assignments_ && assignments->version == version_) {
         epoch_ = assignments->epoch;
-        co_return;
+        co_return true;
     }
     save(reply->payload);
     accept(*assignments);
+    co_return true;
 }
 
 void AssignmentPuller::accept(const proto::Assignments& assignments) {

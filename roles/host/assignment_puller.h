@@ -21,6 +21,8 @@ public:
 
     static constexpr Duration kPullInterval = 10s;
     static constexpr Duration kPullTimeout = 5s;
+    static constexpr Duration kRetryMin = 50ms;  // after a pull that failed, doubling to kRetryMax
+    static constexpr Duration kRetryMax = 2s;
     static constexpr Duration kDiskAfter = 3s;  // without an answer since the start
 
     AssignmentPuller(Loop& loop, bus::Client& client, std::string node, std::string boot_id,
@@ -36,9 +38,9 @@ public:
 
 private:
     Task<void> pull_forever();
-    Task<void> pull();
+    Task<bool> pull();  // false: no answer, or a refusal
     Task<void> fall_back_to_disk();
-    Task<void> wait_for_wake();
+    Task<void> wait_for_wake(Duration at_most);
     void accept(const proto::Assignments& assignments);
     void save(std::string bytes);
 
