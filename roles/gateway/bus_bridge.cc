@@ -10,7 +10,8 @@ constexpr size_t kHeaderRoom = 16 * 1024;
 
 http::ServerOptions server_options() {
     http::ServerOptions options;
-    // The proxy in front of it has its own, stricter limits; these must not end what it still wants.
+    // The proxy in front of it has its own, stricter limits; these must not end what it still
+    // wants.
     options.connections_max = 65536;
     options.head_timeout = 60s;
     options.idle_timeout = 1h;
@@ -116,7 +117,8 @@ Task<Result<bus::OwnedMessage>> BusBridge::ask(std::string subject, std::string 
         }
         if (!held) {
             if (held_ >= options_.hold_requests_max) {
-                co_return fail(Code::kExhausted, "nobody answers on \"{}\", and too many wait", subject);
+                co_return fail(Code::kExhausted, "nobody answers on \"{}\", and too many wait",
+                               subject);
             }
             held.emplace(held_);
         }

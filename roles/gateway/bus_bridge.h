@@ -1,8 +1,9 @@
 #pragma once
 
-// Serves a bus-native service (NATS micro) over HTTP, by the mapping of docs/bus-over-http.md. To the proxy it
-// is an endpoint like any other, reached by a name inside this process; behind it a request becomes one
-// message and the reply the answer. One per service and worker, on the worker's loop.
+// Serves a bus-native service (NATS micro) over HTTP, by the mapping of docs/bus-over-http.md. To
+// the proxy it is an endpoint like any other, reached by a name inside this process; behind it a
+// request becomes one message and the reply the answer. One per service and worker, on the worker's
+// loop.
 
 #include <memory>
 #include <string>

@@ -12,10 +12,10 @@ namespace {
 
 // What a service may want to know. Everything else of the client's request is between it and us.
 constexpr std::array<std::string_view, 16> kRequestHeaders{
-    "Accept",          "Accept-Language",   "Authorization",    "Content-Encoding",
-    "Content-Type",    "Cookie",            "If-None-Match",    "Origin",
-    "Traceparent",     "Tracestate",        "User-Agent",       "X-Forwarded-For",
-    "X-Forwarded-Host", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Request-Id"};
+    "Accept",      "Accept-Language", "Authorization",    "Content-Encoding",   "Content-Type",
+    "Cookie",      "If-None-Match",   "Origin",           "Traceparent",        "Tracestate",
+    "User-Agent",  "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Prefix", "X-Forwarded-Proto",
+    "X-Request-Id"};
 
 constexpr std::string_view kStatusHeader = "Http-Status";
 
@@ -53,16 +53,17 @@ void for_each_header(std::string_view block, Visit visit) {
 
 Result<std::string> subject_for(std::string_view path, std::string_view prefix,
                                 std::string_view service) {
-    std::string_view rest = path.substr(std::min(prefix.size(), path.size()));
+    std::string_view rest = path;
+    if (rest.starts_with(prefix)) rest.remove_prefix(prefix.size());
     if (rest.starts_with('/')) rest.remove_prefix(1);
     if (rest.empty()) return std::string(service);
     std::string subject;
     for (const std::string_view segment : split(rest, '/')) {
         CANDELA_TRY_ASSIGN(const std::string token, http::percent_decode(segment));
-        const bool is_plain =
-            !token.empty() && std::all_of(token.begin(), token.end(), [](char c) {
-                return static_cast<unsigned char>(c) > ' ' && c != '.' && c != '*' && c != '>' && c != 0x7f;
-            });
+        const bool is_plain = !token.empty() && std::all_of(token.begin(), token.end(), [](char c) {
+            return static_cast<unsigned char>(c) > ' ' && c != '.' && c != '*' && c != '>' &&
+                   c != 0x7f;
+        });
         if (!is_plain) {
             return fail(Code::kNotFound, "\"{}\" can't be part of a subject", printable(token));
         }
@@ -71,7 +72,8 @@ Result<std::string> subject_for(std::string_view path, std::string_view prefix,
     }
     // "$SRV", "$JS", "_INBOX": the bus's own business, and other clients'.
     if (subject.front() == '$' || subject.front() == '_' || !bus::is_valid_subject(subject)) {
-        return fail(Code::kNotFound, "\"{}\" is not a subject that is served here", printable(subject));
+        return fail(Code::kNotFound, "\"{}\" is not a subject that is served here",
+                    printable(subject));
     }
     return subject;
 }
@@ -106,13 +108,15 @@ BusAnswer answer_from(const bus::MessageView& reply) {
             answer.headers.set("Content-Type", "text/plain; charset=utf-8");
         }
     } else {
-        answer.status = status_of(bus::find_header(reply.headers, kStatusHeader), 200).value_or(200);
+        answer.status =
+            status_of(bus::find_header(reply.headers, kStatusHeader), 200).value_or(200);
     }
     if (!answer.headers.contains(http::FieldId::kContentType) && !answer.body.empty()) {
         const bool looks_json = answer.body.front() == '{' || answer.body.front() == '[';
-        answer.headers.add("Content-Type", looks_json                   ? "application/json"
-                                           : is_valid_utf8(answer.body) ? "text/plain; charset=utf-8"
-                                                                        : "application/octet-stream");
+        answer.headers.add("Content-Type", looks_json ? "application/json"
+                                           : is_valid_utf8(answer.body)
+                                               ? "text/plain; charset=utf-8"
+                                               : "application/octet-stream");
     }
     return answer;
 }

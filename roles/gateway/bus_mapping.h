@@ -11,9 +11,10 @@
 
 namespace candela::gateway {
 
-// The subject that a path asks for: what follows the route's prefix, decoded, with dots for slashes; the
-// service's own name where nothing follows. kNotFound where that is nobody's subject: empty segments,
-// dots, blanks or wildcards within one, or a subject of the bus's own ("$SYS", "_INBOX").
+// The subject that a path asks for: what follows the route's prefix, decoded, with dots for
+// slashes; the service's own name where nothing follows. kNotFound where that is nobody's subject:
+// empty segments, dots, blanks or wildcards within one, or a subject of the bus's own ("$SYS",
+// "_INBOX").
 Result<std::string> subject_for(std::string_view path, std::string_view prefix,
                                 std::string_view service);
 

@@ -117,14 +117,15 @@ RoleStatus Gateway::status() const {
         status.detail = "waits for its first routes from the lighthouse";
     } else {
         status.ready = true;
-        status.detail = fmt::format("{}, {} services, routes {}", address_, table_->services().size(),
-                                    source_.is_live() ? "from the lighthouse" : "as kept on disk");
+        status.detail =
+            fmt::format("{}, {} services, routes {}", address_, table_->services().size(),
+                        source_.is_live() ? "from the lighthouse" : "as kept on disk");
     }
     return status;
 }
 
 void Gateway::add_gauge(const char* name, const char* help,
-                        std::atomic<uint64_t> http::ProxyCounters::*counter) {
+                        std::atomic<uint64_t> http::ProxyCounters::* counter) {
     gauges_.push_back(context_.metrics.sampled_gauge(name, help, {}, [this, counter] {
         uint64_t sum = 0;
         for (size_t i = 0; i < workers_.size(); ++i) {

@@ -1,7 +1,8 @@
 #pragma once
 
-// The gateway as its node sees it. Lives on the control loop; hands tables to the workers and says in each
-// heartbeat what all of them serve, and which instances that left still have a request in flight.
+// The gateway as its node sees it. Lives on the control loop; hands tables to the workers and says
+// in each heartbeat what all of them serve, and which instances that left still have a request in
+// flight.
 
 #include <atomic>
 #include <memory>
@@ -35,7 +36,7 @@ private:
     void on_table(RouteTablePtr table);
     void on_report(size_t index, const WorkerReport& report);
     void add_gauge(const char* name, const char* help,
-                   std::atomic<uint64_t> http::ProxyCounters::*counter);
+                   std::atomic<uint64_t> http::ProxyCounters::* counter);
 
     NodeContext& context_;
     Settings settings_;

@@ -44,8 +44,8 @@ private:
     }
 
     void start_tunnel() {
-        tunnel_.emplace(bus::connect_tunnel(client_(), "candela.tunnel." + node_, instance_,
-                                            kTunnelTimeout));
+        tunnel_.emplace(
+            bus::connect_tunnel(client_(), "candela.tunnel." + node_, instance_, kTunnelTimeout));
         tunnel_->start([](void* context) { static_cast<Attempt*>(context)->on_tunnel(); }, this);
     }
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// Reaches an instance: straight where it listens on this machine's loopback, through a tunnel over the bus to
-// its host otherwise. A straight connection that is refused is refused: the host would be too. Any
-// other failure of it falls back to the tunnel. Lives on one worker's loop.
+// Reaches an instance: straight where it listens on this machine's loopback, through a tunnel over
+// the bus to its host otherwise. A straight connection that is refused is refused: the host would
+// be too. Any other failure of it falls back to the tunnel. Lives on one worker's loop.
 
 #include <functional>
 #include <optional>

@@ -1,7 +1,8 @@
 #pragma once
 
-// The gateway role: the cloud's door for HTTP. It serves what the lighthouse's route table says, on every
-// loop of the node, straight from instances or over the bus (docs/architecture.md, "Data path").
+// The gateway role: the cloud's door for HTTP. It serves what the lighthouse's route table says, on
+// every loop of the node, straight from instances or over the bus (docs/architecture.md, "Data
+// path").
 //
 //   Gateway      the role: control loop            gateway.h
 //   RouteSource  pulls and keeps the route table   route_source.h

@@ -32,8 +32,8 @@ void RouteSource::load() {
         context_.log.warn("routes_unreadable", {{"file", file.string()}, {"error", table.error()}});
         return;
     }
-    context_.log.info("routes_loaded", {{"version", table->version},
-                                        {"services", table->services.size()}});
+    context_.log.info("routes_loaded",
+                      {{"version", table->version}, {"services", table->services.size()}});
     table_ = std::make_shared<const RouteTable>(std::move(*table));
     on_table_(table_);
 }
@@ -41,14 +41,15 @@ void RouteSource::load() {
 void RouteSource::start() {
     client_ = context_.make_bus_client(context_.loop, "gateway");
     client_->on_state([this](bus::ClientState) { wake_.set(); });
-    auto nudges = client_->subscribe(proto::kRoutesNudgeSubject, [this](const bus::MessageView& message) {
-        const auto nudge = proto::decode_nudge(message.payload);
-        if (!nudge) {
-            context_.log.warn("nudge_malformed", {{"error", nudge.error()}});
-            return;
-        }
-        if (table_ == nullptr || nudge->version != table_->version()) wake_.set();
-    });
+    auto nudges =
+        client_->subscribe(proto::kRoutesNudgeSubject, [this](const bus::MessageView& message) {
+            const auto nudge = proto::decode_nudge(message.payload);
+            if (!nudge) {
+                context_.log.warn("nudge_malformed", {{"error", nudge.error()}});
+                return;
+            }
+            if (table_ == nullptr || nudge->version != table_->version()) wake_.set();
+        });
     if (nudges) nudges_ = std::move(*nudges);
     flows_.spawn(run());
 }
@@ -96,8 +97,8 @@ Task<Result<>> RouteSource::pull() {
 void RouteSource::adopt(proto::RouteTable table) {
     std::string bytes = proto::encode(table);
     table_ = std::make_shared<const RouteTable>(std::move(table));
-    context_.log.info("routes_changed", {{"version", table_->version()},
-                                         {"services", table_->services().size()}});
+    context_.log.info("routes_changed",
+                      {{"version", table_->version()}, {"services", table_->services().size()}});
     for (const std::string& conflict : table_->conflicts()) {
         context_.log.warn("route_ignored", {{"cause", conflict}});
     }

@@ -1,8 +1,8 @@
 #pragma once
 
-// Where the gateway's routes come from: pulled from the lighthouse over the bus when nudged, when connected,
-// and every ten seconds; kept in DIR/gateway/routes, so that a start without lighthouse or bus serves what
-// was served last. Lives on the control loop.
+// Where the gateway's routes come from: pulled from the lighthouse over the bus when nudged, when
+// connected, and every ten seconds; kept in DIR/gateway/routes, so that a start without lighthouse
+// or bus serves what was served last. Lives on the control loop.
 
 #include <filesystem>
 #include <functional>

@@ -1,8 +1,8 @@
 #pragma once
 
-// Which service answers a request: host first (exact, then any), then the longest path prefix that ends
-// on a border between segments. Built from the lighthouse's table, immutable from then on, and shared
-// by all loops; a newer table replaces it whole. Looking up allocates nothing.
+// Which service answers a request: host first (exact, then any), then the longest path prefix that
+// ends on a border between segments. Built from the lighthouse's table, immutable from then on, and
+// shared by all loops; a newer table replaces it whole. Looking up allocates nothing.
 
 #include <cstdint>
 #include <functional>

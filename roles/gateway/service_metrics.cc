@@ -3,7 +3,8 @@
 namespace candela::gateway {
 
 ServiceMetrics::ServiceMetrics(Metrics& metrics, const std::string& service) {
-    static constexpr std::array<const char*, 6> kCodes{"aborted", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    static constexpr std::array<const char*, 6> kCodes{"aborted", "1xx", "2xx",
+                                                       "3xx",     "4xx", "5xx"};
     for (size_t i = 0; i < kCodes.size(); ++i) {
         requests_[i] = &metrics.counter("candela_gateway_requests", "Requests by how they ended.",
                                         {{"service", service}, {"code", kCodes[i]}});

@@ -1,6 +1,7 @@
 #pragma once
 
-// The numbers of one service, shared by all workers: series are found once, then counted without a lock.
+// The numbers of one service, shared by all workers: series are found once, then counted without a
+// lock.
 
 #include <array>
 #include <string>

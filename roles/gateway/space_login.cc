@@ -70,15 +70,18 @@ private:
             bus::ClientOptions options;
             options.servers = owner_.context_.bus_servers;
             options.name = fmt::format("gateway@{} for {}", owner_.context_.node.name, space_);
-            options.credentials = [jwt = jwt_, key = std::make_shared<auth::KeyPair>(key_.clone())]()
-                -> Result<auth::Credentials> { return auth::Credentials{*jwt, key->clone()}; };
+            options.credentials = [jwt = jwt_, key = std::make_shared<auth::KeyPair>(
+                                                   key_.clone())]() -> Result<auth::Credentials> {
+                return auth::Credentials{*jwt, key->clone()};
+            };
             client_ = std::make_unique<bus::Client>(owner_.loop_, std::move(options),
                                                     owner_.context_.log.with({{"space", space_}}));
         }
         if (credential.expires_at == 0) return kRenewMax;
         const int64_t left_ms =
             static_cast<int64_t>(credential.expires_at) - unix_millis(owner_.loop_.wall());
-        return std::clamp<Duration>(std::chrono::milliseconds(left_ms) * 2 / 3, kRenewMin, kRenewMax);
+        return std::clamp<Duration>(std::chrono::milliseconds(left_ms) * 2 / 3, kRenewMin,
+                                    kRenewMax);
     }
 
     SpaceLogins& owner_;

@@ -1,7 +1,8 @@
 #pragma once
 
-// A worker's logins in the spaces whose bus-native services it serves: for each space a key pair made here and
-// a user JWT from the lighthouse, renewed well before it ends. The key never leaves the process. One loop.
+// A worker's logins in the spaces whose bus-native services it serves: for each space a key pair
+// made here and a user JWT from the lighthouse, renewed well before it ends. The key never leaves
+// the process. One loop.
 
 #include <functional>
 #include <map>
@@ -20,7 +21,8 @@ public:
     SpaceLogins(NodeContext& context, Loop& loop, std::function<bus::Client&()> own_client);
     ~SpaceLogins();
 
-    // The client of that space; null until the lighthouse has granted a login. Begins to ask for one.
+    // The client of that space; null until the lighthouse has granted a login. Begins to ask for
+    // one.
     bus::Client* client_of(std::string_view space);
 
 private:

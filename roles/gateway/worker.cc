@@ -12,7 +12,8 @@ constexpr Duration kTick = 200ms;
 http::UpstreamOptions upstream_options(const proto::RouteService& source) {
     http::UpstreamOptions options;
     options.hold_requests_max = source.hold_requests_max;
-    options.hold_timeout = std::chrono::milliseconds(std::min<uint64_t>(source.hold_ms_max, 600'000));
+    options.hold_timeout =
+        std::chrono::milliseconds(std::min<uint64_t>(source.hold_ms_max, 600'000));
     return options;
 }
 
@@ -101,8 +102,8 @@ Worker::Service& Worker::service_for(const proto::RouteService& source) {
     const std::string name = source.space + "/" + source.service;
     auto place = services_.find(name);
     if (place == services_.end()) {
-        Service made{std::make_unique<http::Upstream>(loop_, name, upstream_options(source)), nullptr,
-                     ServiceMetrics(context_.metrics, name)};
+        Service made{std::make_unique<http::Upstream>(loop_, name, upstream_options(source)),
+                     nullptr, ServiceMetrics(context_.metrics, name)};
         place = services_.emplace(name, std::move(made)).first;
         place->second.upstream->user = &place->second;
     }
@@ -129,10 +130,12 @@ std::vector<http::EndpointSpec> Worker::endpoints_of(const proto::RouteService& 
     options.hold_timeout = upstream_options(source).hold_timeout;
     options.answer_timeout = proxy_.options().response_timeout;
     if (service.bridge == nullptr) {
-        auto bridge = BusBridge::create(context_, loop_, fmt::format("gateway-{}-{}", index_, ++bridges_made_), logins_,
-                                        options);
+        auto bridge = BusBridge::create(context_, loop_,
+                                        fmt::format("gateway-{}-{}", index_, ++bridges_made_),
+                                        logins_, options);
         if (!bridge) {
-            context_.log.error("bridge_failed", {{"service", source.service}, {"error", bridge.error()}});
+            context_.log.error("bridge_failed",
+                               {{"service", source.service}, {"error", bridge.error()}});
             return specs;
         }
         service.bridge = std::move(*bridge);
@@ -154,9 +157,9 @@ http::EndpointSpec Worker::endpoint_of(const proto::Endpoint& endpoint) {
     http::EndpointSpec spec;
     spec.id = endpoint.instance;
     spec.key = fmt::format("{} {} {}", endpoint.node, endpoint.machine_id, endpoint.port);
-    spec.connector = std::make_shared<InstanceConnector>(
-        straight, endpoint.node, endpoint.instance,
-        [this]() -> bus::Client& { return tunnel_client(); });
+    spec.connector =
+        std::make_shared<InstanceConnector>(straight, endpoint.node, endpoint.instance,
+                                            [this]() -> bus::Client& { return tunnel_client(); });
     spec.suspect = endpoint.state != proto::EndpointState::kReady;
     return spec;
 }
@@ -166,8 +169,8 @@ bus::Client& Worker::tunnel_client() {
     return *client_;
 }
 
-// The list is made after the table was applied, so that nothing can join it any more: what is not on it
-// may be stopped.
+// The list is made after the table was applied, so that nothing can join it any more: what is not
+// on it may be stopped.
 void Worker::report() {
     if (table_ == nullptr) return;
     WorkerReport now;

@@ -1,8 +1,9 @@
 #pragma once
 
-// The gateway on one loop: its listener, its proxy, and an upstream for each service of the route table. A
-// newer table is applied as a difference, so that connections of services that did not change never
-// notice. Made, used and destroyed on its loop; what it has to say goes to the control loop by post().
+// The gateway on one loop: its listener, its proxy, and an upstream for each service of the route
+// table. A newer table is applied as a difference, so that connections of services that did not
+// change never notice. Made, used and destroyed on its loop; what it has to say goes to the control
+// loop by post().
 
 #include <functional>
 #include <map>
@@ -20,8 +21,8 @@
 
 namespace candela::gateway {
 
-// What a worker serves. Instances that left the table before `version` and are not in `busy` have no
-// request in flight from this worker any more, and get none.
+// What a worker serves. Instances that left the table before `version` and are not in `busy` have
+// no request in flight from this worker any more, and get none.
 struct WorkerReport {
     uint64_t version = 0;
     std::vector<std::string> busy;
@@ -71,10 +72,10 @@ private:
     WorkerReport reported_;
     uint64_t bridges_made_ = 0;
     RouteTablePtr table_;
-    std::unique_ptr<bus::Client> client_;                  // for tunnels and credentials
+    std::unique_ptr<bus::Client> client_;  // for tunnels and credentials
     SpaceLogins logins_;
-    std::map<std::string, Service, std::less<>> services_; // by "space/service"
-    std::vector<Service*> by_index_;                       // as the table counts them
+    std::map<std::string, Service, std::less<>> services_;  // by "space/service"
+    std::vector<Service*> by_index_;                        // as the table counts them
     http::Proxy proxy_;
     std::unique_ptr<Listener> listener_;
     Timer tick_timer_;

@@ -47,8 +47,8 @@ Task<void> HealthChecker::watch(Address upstream) {
             if (is_good) {
                 log_.info("upstream_healthy", {{"upstream", upstream.to_string()}});
             } else {
-                log_.warn("upstream_unhealthy", {{"upstream", upstream.to_string()},
-                                                 {"cause", checked.error()}});
+                log_.warn("upstream_unhealthy",
+                          {{"upstream", upstream.to_string()}, {"cause", checked.error()}});
             }
             on_change_(upstream, is_good);
         }

@@ -1,7 +1,8 @@
 #pragma once
 
-// Asks each upstream for a path now and then, and tells when one becomes healthy or stops being so. One flow an
-// upstream, on the control loop. Upstreams count as healthy until the first checks say otherwise.
+// Asks each upstream for a path now and then, and tells when one becomes healthy or stops being so.
+// One flow an upstream, on the control loop. Upstreams count as healthy until the first checks say
+// otherwise.
 
 #include <functional>
 #include <string>

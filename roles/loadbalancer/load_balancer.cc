@@ -22,7 +22,8 @@ Worker::Worker(Metrics& metrics, Logger log, Loop& loop, const Settings& setting
                                   "From a request's head to the end of its answer.")),
       upstream_(loop, "the pool", settings.pool),
       proxy_(loop, *this, settings.proxy, std::move(log)) {
-    static constexpr std::array<const char*, 6> kCodes{"aborted", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    static constexpr std::array<const char*, 6> kCodes{"aborted", "1xx", "2xx",
+                                                       "3xx",     "4xx", "5xx"};
     for (size_t i = 0; i < kCodes.size(); ++i) {
         requests_[i] = &metrics.counter("candela_loadbalancer_requests",
                                         "Requests by how they ended.", {{"code", kCodes[i]}});
@@ -114,9 +115,8 @@ Task<Result<>> LoadBalancer::reload(const Config& config) {
     if (is_checked_anew) {
         // The new checks begin with everything healthy, so the workers must too.
         for (const Address& upstream : settings_.upstreams) {
-            workers_.post_to_all([id = upstream.to_string()](Worker& worker) {
-                worker.set_healthy(id, true);
-            });
+            workers_.post_to_all(
+                [id = upstream.to_string()](Worker& worker) { worker.set_healthy(id, true); });
         }
         start_checks();
     }

@@ -21,20 +21,22 @@ const ConfigSchema& settings_schema() {
     static const ConfigSchema schema = [] {
         ConfigSchema made({
             config_address("listen", "127.0.0.1:8090", "Where clients are served over HTTP."),
-            config_tables("upstream",
-                          ConfigSchema({config_address("address", "", "Where it is reached.").required()}),
-                          "One upstream; may be repeated."),
-            config_table("check",
-                         ConfigSchema({
-                             config_string("path", "/", "What is asked for; \"\" asks for nothing."),
-                             config_duration("interval", "2s", "Between two checks.").range("100ms", "1h"),
-                             config_duration("timeout", "1s", "For the answer.").range("10ms", "1m"),
-                             config_int("healthy_after", "2", "Good answers in a row until it is used.")
-                                 .range("1", "100"),
-                             config_int("unhealthy_after", "3", "Failures in a row until it is not.")
-                                 .range("1", "100"),
-                         }),
-                         "How upstreams are checked. Any status below 500 is a good answer."),
+            config_tables(
+                "upstream",
+                ConfigSchema({config_address("address", "", "Where it is reached.").required()}),
+                "One upstream; may be repeated."),
+            config_table(
+                "check",
+                ConfigSchema({
+                    config_string("path", "/", "What is asked for; \"\" asks for nothing."),
+                    config_duration("interval", "2s", "Between two checks.").range("100ms", "1h"),
+                    config_duration("timeout", "1s", "For the answer.").range("10ms", "1m"),
+                    config_int("healthy_after", "2", "Good answers in a row until it is used.")
+                        .range("1", "100"),
+                    config_int("unhealthy_after", "3", "Failures in a row until it is not.")
+                        .range("1", "100"),
+                }),
+                "How upstreams are checked. Any status below 500 is a good answer."),
             config_duration("hold_timeout", "30s", "How long a request waits for an upstream.")
                 .range("0s", "10m"),
             config_int("hold_requests_max", "1000", "How many wait at a time, for each worker.")
@@ -59,7 +61,8 @@ void check_settings(const Config& config, ConfigProblems& problems) {
     const Config& check = config.table("check");
     const std::string_view path = check.string("path");
     if (!path.empty() && !http::is_normal_path(http::split_target(path).path)) {
-        problems.add(check.position("path"), "path \"{}\" is not a normal path such as \"/healthz\"", path);
+        problems.add(check.position("path"),
+                     "path \"{}\" is not a normal path such as \"/healthz\"", path);
     }
 }
 

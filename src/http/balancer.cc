@@ -36,8 +36,8 @@ Load* Balancer::pick(MonoTime now, std::span<Load* const> avoid) {
         Load* load = loads_[(first + i) % count];
         const int load_rank = rank(*load, now, avoid);
         if (load_rank == kNever) continue;
-        const bool is_better = load_rank < best_rank ||
-                               (load_rank == best_rank && load->in_flight < best->in_flight);
+        const bool is_better =
+            load_rank < best_rank || (load_rank == best_rank && load->in_flight < best->in_flight);
         if (!is_better) continue;
         best = load;
         best_rank = load_rank;

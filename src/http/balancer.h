@@ -1,12 +1,12 @@
 #pragma once
 
 // Chooses which endpoint of a service takes a request: power of two choices by requests in flight
-// (P2C least-request). Pure: time and chance are handed in. One Balancer belongs to one service on one
-// loop; the Loads are owned by whoever owns the endpoints and outlive their membership.
+// (P2C least-request). Pure: time and chance are handed in. One Balancer belongs to one service on
+// one loop; the Loads are owned by whoever owns the endpoints and outlive their membership.
 //
-// Passive health: an endpoint that can't be connected to is *unreachable* and gets no request until its
-// pause is over, doubling with every failure in a row. One that fails in other ways several times in a
-// row is *suspect*: avoided while there is another, used where there is none.
+// Passive health: an endpoint that can't be connected to is *unreachable* and gets no request until
+// its pause is over, doubling with every failure in a row. One that fails in other ways several
+// times in a row is *suspect*: avoided while there is another, used where there is none.
 
 #include <cstdint>
 #include <span>
@@ -20,9 +20,9 @@ namespace candela::http {
 // What a balancer knows of one endpoint.
 struct Load {
     uint32_t in_flight = 0;
-    bool draining = false;  // finishes what it has and gets nothing new
-    bool healthy = true;    // what active checks say; true where there are none
-    bool suspect = false;   // said from outside: only where no other is left
+    bool draining = false;          // finishes what it has and gets nothing new
+    bool healthy = true;            // what active checks say; true where there are none
+    bool suspect = false;           // said from outside: only where no other is left
     uint32_t connect_failures = 0;  // in a row
     uint32_t failures = 0;          // in a row, of other kinds
     MonoTime unreachable_until{};
@@ -46,8 +46,8 @@ public:
     void remove(Load& load);
     size_t size() const { return loads_.size(); }
 
-    // The endpoint for one more request, or null where none can take it now. Those in `avoid` (tried
-    // already) are chosen only where there is no other.
+    // The endpoint for one more request, or null where none can take it now. Those in `avoid`
+    // (tried already) are chosen only where there is no other.
     Load* pick(MonoTime now, std::span<Load* const> avoid = {});
 
     // When an unreachable endpoint may be tried again; MonoTime::max() where none is waited for.

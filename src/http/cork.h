@@ -1,8 +1,8 @@
 #pragma once
 
-// Gathers what goes to one stream during one event, so that a head and the body's first piece leave in one
-// system call. One per direction and loop, shared by all connections: whoever adds to it flushes it before
-// the event ends. Borrowed bytes must stay where they are until then.
+// Gathers what goes to one stream during one event, so that a head and the body's first piece leave
+// in one system call. One per direction and loop, shared by all connections: whoever adds to it
+// flushes it before the event ends. Borrowed bytes must stay where they are until then.
 
 #include <array>
 #include <cstring>

@@ -8,8 +8,8 @@
 namespace candela::http {
 namespace {
 
-// A request that can't be repeated takes a pooled connection only when it was in use a moment ago: one
-// that the endpoint is closing right now would lose it.
+// A request that can't be repeated takes a pooled connection only when it was in use a moment ago:
+// one that the endpoint is closing right now would lose it.
 constexpr Duration kFreshConnection = 1s;
 
 }  // namespace
@@ -70,10 +70,9 @@ void Exchange::hold() {
         bump(upstream_->counters_.holds);
     }
     was_held_ = true;
-    const bool is_full =
-        upstream_->held_.size() >= upstream_->options_.hold_requests_max ||
-        proxy_.counters_.requests_held.load(std::memory_order_relaxed) >=
-            proxy_.options_.held_requests_max;
+    const bool is_full = upstream_->held_.size() >= upstream_->options_.hold_requests_max ||
+                         proxy_.counters_.requests_held.load(std::memory_order_relaxed) >=
+                             proxy_.options_.held_requests_max;
     if (is_full || now >= hold_until_) {
         bump(upstream_->counters_.hold_failures);
         fail(503, is_full ? "has no instance ready, and too many requests wait for one"
@@ -102,7 +101,8 @@ void Exchange::on_connected(Result<StreamPtr> result) {
                                                       {"error", result.error()}});
         Balancer::on_failure(*endpoint_, EndpointFailure::kConnect, proxy_.loop_.now());
         upstream_->release(*std::exchange(endpoint_, nullptr));
-        // Nothing was written: it may go anywhere, as often as there are endpoints that can be reached.
+        // Nothing was written: it may go anywhere, as often as there are endpoints that can be
+        // reached.
         attempt();
         return;
     }
@@ -386,7 +386,8 @@ void Exchange::on_upstream_error(const Error& error) {
 
 bool Exchange::may_retry() {
     if (!is_idempotent_ || body_sent_ || answer_heard_ || attempts_ >= kAttemptsMax) return false;
-    // A pooled connection that turns out closed says nothing about the endpoint, and costs no budget.
+    // A pooled connection that turns out closed says nothing about the endpoint, and costs no
+    // budget.
     if (connection_->was_used() && !use_fresh_) {
         use_fresh_ = true;
         return true;
@@ -397,9 +398,9 @@ bool Exchange::may_retry() {
 
 void Exchange::upstream_failed(std::string_view what) {
     proxy_.to_upstream_.clear();
-    proxy_.log_.debug("upstream_failed", {{"service", upstream_->name()},
-                                          {"endpoint", endpoint_->id()},
-                                          {"error", what}});
+    proxy_.log_.debug(
+        "upstream_failed",
+        {{"service", upstream_->name()}, {"endpoint", endpoint_->id()}, {"error", what}});
     if (may_retry()) {
         bump(upstream_->counters_.retries);
         // The request has no body, or none of it was read: all that there is, is in head_.
@@ -460,7 +461,8 @@ void Exchange::on_timer() {
         return;
     }
     Balancer::on_failure(*endpoint_, EndpointFailure::kResponse, proxy_.loop_.now());
-    fail(504, response_begun_ ? "fell silent in the middle of its answer" : "did not answer in time");
+    fail(504,
+         response_begun_ ? "fell silent in the middle of its answer" : "did not answer in time");
 }
 
 }  // namespace candela::http

@@ -1,8 +1,9 @@
 #pragma once
 
-// One request on its way to an upstream, and the answer on its way back; after an upgrade, the relay of raw
-// bytes both ways. Taken from the proxy's pool when a request begins and given back when it is over:
-// exchange_done() of the client connection is always the last thing an exchange does.
+// One request on its way to an upstream, and the answer on its way back; after an upgrade, the
+// relay of raw bytes both ways. Taken from the proxy's pool when a request begins and given back
+// when it is over: exchange_done() of the client connection is always the last thing an exchange
+// does.
 
 #include <array>
 #include <list>
@@ -99,10 +100,10 @@ private:
     ClientBody client_body_ = ClientBody::kNone;
     bool is_idempotent_ = false;
     bool is_head_ = false;
-    bool is_chunked_ = false;      // the request's body
+    bool is_chunked_ = false;  // the request's body
     bool offers_upgrade_ = false;
     bool expects_continue_ = false;
-    bool is_http11_ = true;        // the client
+    bool is_http11_ = true;  // the client
     bool was_held_ = false;
     bool use_fresh_ = false;       // a pooled connection turned out closed
     bool body_sent_ = false;       // any of it

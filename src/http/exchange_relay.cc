@@ -1,5 +1,5 @@
-// An exchange after 101 Switching Protocols: raw bytes both ways, each direction ended by itself, each
-// side read only as fast as the other takes.
+// An exchange after 101 Switching Protocols: raw bytes both ways, each direction ended by itself,
+// each side read only as fast as the other takes.
 
 #include "http/exchange.h"
 #include "http/proxy_connection.h"

@@ -1,15 +1,15 @@
 #pragma once
 
-// The proxy core of gateway and load balancer, on one loop: takes client connections, reads HTTP/1.1
-// requests, asks the Router where each goes, and streams both ways through an Upstream's pooled
-// connections. On a warm keep-alive connection a request costs no allocation.
+// The proxy core of gateway and load balancer, on one loop: takes client connections, reads
+// HTTP/1.1 requests, asks the Router where each goes, and streams both ways through an Upstream's
+// pooled connections. On a warm keep-alive connection a request costs no allocation.
 //
 //   ProxyConnection  one client connection: requests in, timeouts, pipelining   proxy_connection.h
 //   Exchange         one request and its answer, from a pool                    exchange.h
 //   Upstream         a service: endpoints, connections, held requests           upstream.h
 //
-// What is retried: a request of which no byte was written, always; an idempotent one without a body sent, if
-// no byte of an answer came, within a budget. Never anything else: that is 502 or 504.
+// What is retried: a request of which no byte was written, always; an idempotent one without a body
+// sent, if no byte of an answer came, within a budget. Never anything else: that is 502 or 504.
 
 #include <atomic>
 #include <cstdint>
@@ -33,22 +33,22 @@ class ProxyConnection;
 
 struct ProxyOptions {
     ParserLimits request_limits;
-    ParserLimits response_limits;
-    size_t connections_max = 16384;     // clients, on this loop; one more is closed at once
-    size_t held_requests_max = 1024;    // over all upstreams of this loop
+    ParserLimits response_limits{.head_bytes_max = 64 * 1024};
+    size_t connections_max = 16384;          // clients, on this loop; one more is closed at once
+    size_t held_requests_max = 1024;         // over all upstreams of this loop
     size_t pipelined_bytes_max = 64 * 1024;  // read ahead of the request being answered
     size_t buffer_bytes_max = 256 * 1024;    // queued behind a slow reader, in each direction
-    uint64_t body_bytes_max = 0;        // of a request; 0: no limit
-    Duration head_timeout = 15s;        // from a request's first byte to its empty line; 408
-    Duration idle_timeout = 75s;        // between requests
-    uint64_t body_rate_bytes_min = 256; // per second, averaged over the window; 408
+    uint64_t body_bytes_max = 0;             // of a request; 0: no limit
+    Duration head_timeout = 15s;             // from a request's first byte to its empty line; 408
+    Duration idle_timeout = 75s;             // between requests
+    uint64_t body_rate_bytes_min = 256;      // per second, averaged over the window; 408
     Duration body_rate_window = 15s;
-    Duration send_timeout = 60s;        // a client that takes nothing for so long is cut off
-    Duration linger_timeout = 5s;       // after the last answer, until the client has closed too
+    Duration send_timeout = 60s;   // a client that takes nothing for so long is cut off
+    Duration linger_timeout = 5s;  // after the last answer, until the client has closed too
     Duration connect_timeout = 5s;
-    Duration response_timeout = 2min;   // from the request's last byte to the answer's head; 504
-    Duration stream_timeout = 1h;       // silence within an answer
-    Duration relay_timeout = 1h;        // silence in both directions after an upgrade
+    Duration response_timeout = 2min;  // from the request's last byte to the answer's head; 504
+    Duration stream_timeout = 1h;      // silence within an answer
+    Duration relay_timeout = 1h;       // silence in both directions after an upgrade
     TrustedPeers trusted_peers;
 };
 
@@ -74,8 +74,8 @@ struct ProxyRecord {
     std::string_view endpoint;  // the last one tried; empty: none
     int status;                 // sent to the client; 0: it went away before
     Duration duration;
-    uint64_t received_bytes;    // of the request's body
-    uint64_t sent_bytes;        // of the answer
+    uint64_t received_bytes;  // of the request's body
+    uint64_t sent_bytes;      // of the answer
 };
 
 class Router {
@@ -110,11 +110,12 @@ public:
 
     // Serves the stream; made to be called from a Listener's accept handler.
     void accept(StreamPtr stream);
-    // Closes idle connections and answers the others with Connection: close. `on_empty` is called once
-    // no connection is left, perhaps at once.
+    // Closes idle connections and answers the others with Connection: close. `on_empty` is called
+    // once no connection is left, perhaps at once.
     void drain(std::move_only_function<void()> on_empty);
-    // Takes an upstream that no route leads to any more (the router must know that before): its held requests are answered 503, and it is
-    // destroyed when those in flight are done. Until then collect_busy() tells of it.
+    // Takes an upstream that no route leads to any more (the router must know that before): its
+    // held requests are answered 503, and it is destroyed when those in flight are done. Until then
+    // collect_busy() tells of it.
     void retire(std::unique_ptr<Upstream> upstream);
     void collect_busy(std::vector<std::string>& ids) const;
 

@@ -10,8 +10,9 @@ namespace {
 
 // An idle connection gives its buffers back after this long; one in steady use keeps them.
 constexpr Duration kReleaseMemoryAfter = 2s;
-// A client that has closed its direction may still be reading, or be gone: TCP tells only once something is
-// sent. It gets so long for an answer to begin, and then as long as it takes something now and then.
+// A client that has closed its direction may still be reading, or be gone: TCP tells only once
+// something is sent. It gets so long for an answer to begin, and then as long as it takes something
+// now and then.
 constexpr Duration kHalfClosedUntilAnswer = 30s;
 constexpr Duration kHalfClosedProgress = 5s;
 constexpr std::string_view kRetryAfterSeconds = "2";
@@ -26,8 +27,8 @@ ProxyConnection::ProxyConnection(Proxy& proxy, StreamPtr stream)
     const Address peer = stream_->peer();
     if (peer.kind == Address::Kind::kTcp) peer_ip_ = peer.host;
     // Whoever may open our unix socket is a proxy on this machine.
-    peer_is_trusted_ = peer.kind == Address::Kind::kUnix ||
-                       proxy_.options_.trusted_peers.contains(peer_ip_);
+    peer_is_trusted_ =
+        peer.kind == Address::Kind::kUnix || proxy_.options_.trusted_peers.contains(peer_ip_);
 }
 
 ProxyConnection::~ProxyConnection() = default;
@@ -144,7 +145,8 @@ void ProxyConnection::settle() {
         resume_reading();
     }
     if (ended_ && input_.empty()) {
-        // No more will come: an unfinished request is none, and after the last there is nothing to wait for.
+        // No more will come: an unfinished request is none, and after the last there is nothing to
+        // wait for.
         if (state_ == State::kReading) {
             finish_and_close();
         } else if (state_ == State::kBusy && !request_complete_) {
@@ -245,7 +247,8 @@ void ProxyConnection::on_malformed() {
     answer(error.status, error.reason, true);
 }
 
-// Answers by itself. A request with a body costs the connection: it is not worth reading to its end.
+// Answers by itself. A request with a body costs the connection: it is not worth reading to its
+// end.
 void ProxyConnection::answer(int status, std::string_view text, bool close_after) {
     close_after = close_after || !is_persistent() || (has_body_ && !request_complete_);
     write_answer(status, text, close_after);
@@ -329,7 +332,8 @@ void ProxyConnection::finish_and_close() {
     stream_->end();  // on_drained() tells when all is out
     has_taken_more();
     resume_reading();
-    wait(Wait::kLinger, proxy_.options_.linger_timeout);
+    wait(Wait::kLinger, stream_->queued_bytes() > 0 ? proxy_.options_.send_timeout
+                                                    : proxy_.options_.linger_timeout);
 }
 
 void ProxyConnection::on_end() {
@@ -363,7 +367,11 @@ void ProxyConnection::on_drained() {
         case State::kBusy:
         case State::kRelay: exchange_->on_client_drained(); return;
         case State::kLinger:
-            if (ended_) close();
+            if (ended_) {
+                close();
+            } else {
+                wait(Wait::kLinger, proxy_.options_.linger_timeout);
+            }
             return;
         case State::kReading:
             if (!input_.empty()) process_input();
@@ -414,12 +422,12 @@ void ProxyConnection::on_timer() {
 
 void ProxyConnection::check_body_rate() {
     if (state_ != State::kBusy || request_complete_) return;
-    const auto window = std::chrono::duration_cast<std::chrono::milliseconds>(
-        proxy_.options_.body_rate_window);
-    const uint64_t wanted = proxy_.options_.body_rate_bytes_min *
-                            static_cast<uint64_t>(window.count()) / 1000;
-    const bool is_our_fault = std::exchange(was_throttled_, paused_) || paused_ ||
-                              !exchange_->takes_body();
+    const auto window =
+        std::chrono::duration_cast<std::chrono::milliseconds>(proxy_.options_.body_rate_window);
+    const uint64_t wanted =
+        proxy_.options_.body_rate_bytes_min * static_cast<uint64_t>(window.count()) / 1000;
+    const bool is_our_fault =
+        std::exchange(was_throttled_, paused_) || paused_ || !exchange_->takes_body();
     const uint64_t received = body_bytes_ - std::exchange(body_bytes_seen_, body_bytes_);
     if (is_our_fault || received >= wanted) {
         wait(Wait::kBody, proxy_.options_.body_rate_window);

@@ -1,8 +1,8 @@
 #pragma once
 
-// One client connection of a proxy: reads requests one after the other, hands each to an Exchange or answers
-// it itself, and keeps the client to the limits. Owned by the Proxy, which frees it in a later step of
-// the loop than the one in which it closed.
+// One client connection of a proxy: reads requests one after the other, hands each to an Exchange
+// or answers it itself, and keeps the client to the limits. Owned by the Proxy, which frees it in a
+// later step of the loop than the one in which it closed.
 
 #include <string>
 #include <string_view>
@@ -85,8 +85,8 @@ private:
     std::string peer_ip_;
     uint64_t written_bytes_ = 0;
     uint64_t taken_bytes_seen_ = 0;
-    uint64_t body_bytes_ = 0;        // of this request
-    uint64_t body_bytes_seen_ = 0;   // at the last check of the rate
+    uint64_t body_bytes_ = 0;       // of this request
+    uint64_t body_bytes_seen_ = 0;  // at the last check of the rate
     State state_ = State::kReading;
     Wait wait_ = Wait::kNothing;
     bool peer_is_trusted_ = false;
@@ -94,8 +94,8 @@ private:
     bool request_complete_ = true;
     bool processing_ = false;
     bool paused_ = false;
-    bool ended_ = false;             // the client's direction
-    bool was_throttled_ = false;     // the body waited for the upstream since the last check
+    bool ended_ = false;          // the client's direction
+    bool was_throttled_ = false;  // the body waited for the upstream since the last check
     bool memory_released_ = true;
 };
 

@@ -64,10 +64,8 @@ bool is_hop_by_hop(FieldId id) {
         case FieldId::kTrailer:
         case FieldId::kTransferEncoding:
         case FieldId::kUpgrade:
-        case FieldId::kHttp2Settings:
-            return true;
-        default:
-            return false;
+        case FieldId::kHttp2Settings: return true;
+        default: return false;
     }
 }
 
@@ -79,17 +77,15 @@ bool is_forwarding(FieldId id, std::string_view name) {
         case FieldId::kXForwardedProto:
         case FieldId::kXForwardedHost:
         case FieldId::kXForwardedPort:
-        case FieldId::kXRealIp:
-            return true;
+        case FieldId::kXRealIp: return true;
         case FieldId::kOther:
             return name.size() > 12 && ascii_iequals(name.substr(0, 12), "x-forwarded-");
-        default:
-            return false;
+        default: return false;
     }
 }
 
-// "X_Forwarded_For" and "Content_Length" are other names in HTTP, but the same variable in CGI's and WSGI's
-// form; whoever sends them wants to be mistaken.
+// "X_Forwarded_For" and "Content_Length" are other names in HTTP, but the same variable in CGI's
+// and WSGI's form; whoever sends them wants to be mistaken.
 bool is_lookalike(std::string_view name) {
     if (name.find('_') == std::string_view::npos || name.size() > 32) return false;
     std::array<char, 32> copy{};
@@ -183,7 +179,8 @@ Result<> TrustedPeers::add(std::string_view network) {
     Network added{};
     bool is_v4 = false;
     if (!parse_ip(parts ? parts->first : network, added.bytes, is_v4)) {
-        return fail(Code::kInvalid, "\"{}\" is neither an IP address nor a network such as 10.0.0.0/8",
+        return fail(Code::kInvalid,
+                    "\"{}\" is neither an IP address nor a network such as 10.0.0.0/8",
                     printable(network));
     }
     const int bits_max = is_v4 ? 32 : 128;
@@ -215,8 +212,7 @@ bool TrustedPeers::contains(std::string_view ip) const {
 }
 
 void append_upstream_request(const RequestHead& head, const Framing& framing,
-                             std::string_view target, const ForwardedInfo& info,
-                             std::string& out) {
+                             std::string_view target, const ForwardedInfo& info, std::string& out) {
     append_request_line(head.method, target, out);
     const NamedByConnection named(head.headers);
     const std::string_view host = head.headers.get(FieldId::kHost).value_or("");
@@ -266,7 +262,8 @@ void append_client_response(const ResponseHead& head, ClientBody body, ClientCon
     append_status_line(head.status, head.reason, out);
     const NamedByConnection named(head.headers);
     const bool may_have_length =
-        body == ClientBody::kLength || (body == ClientBody::kNone && head.status >= 200 && head.status != 204);
+        body == ClientBody::kLength ||
+        (body == ClientBody::kNone && head.status >= 200 && head.status != 204);
     std::string_view upgrade;
     bool has_date = false;
     bool has_length = false;

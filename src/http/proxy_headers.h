@@ -1,8 +1,8 @@
 #pragma once
 
-// What a proxy does to the heads that pass through it: hop-by-hop fields out (RFC 9110 §7.6.1), framing
-// written anew, and X-Forwarded-* and Forwarded (RFC 7239) said truly. Pure functions, no allocation
-// beyond the growth of `out`.
+// What a proxy does to the heads that pass through it: hop-by-hop fields out (RFC 9110 §7.6.1),
+// framing written anew, and X-Forwarded-* and Forwarded (RFC 7239) said truly. Pure functions, no
+// allocation beyond the growth of `out`.
 
 #include <string>
 #include <string_view>
@@ -12,8 +12,8 @@
 
 namespace candela::http {
 
-// Peers whose X-Forwarded-* and Forwarded fields are believed and continued: proxies in front of us. From
-// anyone else these fields are dropped, since a client may write into them what it likes.
+// Peers whose X-Forwarded-* and Forwarded fields are believed and continued: proxies in front of
+// us. From anyone else these fields are dropped, since a client may write into them what it likes.
 class TrustedPeers {
 public:
     // "10.0.0.0/8", "192.0.2.7", "::1", "2001:db8::/32". kInvalid names what is neither.
@@ -43,17 +43,17 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
 
 // How the body of a response goes to the client.
 enum class ClientBody : uint8_t {
-    kNone,        // HEAD, 204, 304: Content-Length is information only
-    kLength,      // as long as the upstream said
+    kNone,    // HEAD, 204, 304: Content-Length is information only
+    kLength,  // as long as the upstream said
     kChunked,
     kUntilClose,  // to HTTP/1.0
 };
 
 enum class ClientConnection : uint8_t {
-    kPersistent,     // HTTP/1.1: nothing to say
-    kSayKeepAlive,   // HTTP/1.0 that asked for it
+    kPersistent,    // HTTP/1.1: nothing to say
+    kSayKeepAlive,  // HTTP/1.0 that asked for it
     kSayClose,
-    kSayUpgrade,     // 101
+    kSayUpgrade,  // 101
 };
 
 // Appends the response as it goes to the client. `date` is used where the upstream sent none.

@@ -163,7 +163,8 @@ Endpoint* Upstream::pick(std::span<Load* const> tried) {
     Load* load = balancer_.pick(loop_.now(), tried);
     if (load == nullptr) return nullptr;
     auto* endpoint = static_cast<Endpoint*>(load);
-    if (endpoint->idle_.empty() && endpoint->connections_ >= options_.connections_max) return nullptr;
+    if (endpoint->idle_.empty() && endpoint->connections_ >= options_.connections_max)
+        return nullptr;
     ++endpoint->in_flight;
     return endpoint;
 }

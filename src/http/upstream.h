@@ -1,9 +1,9 @@
 #pragma once
 
-// A service as one loop of a proxy sees it: its endpoints, their pooled connections, the choice between
-// them, and the requests held while none is ready. Changing the endpoints is a difference: those that
-// stay keep their connections, those that go finish what they have. Lives on one loop and allocates only
-// when connections or endpoints come and go.
+// A service as one loop of a proxy sees it: its endpoints, their pooled connections, the choice
+// between them, and the requests held while none is ready. Changing the endpoints is a difference:
+// those that stay keep their connections, those that go finish what they have. Lives on one loop
+// and allocates only when connections or endpoints come and go.
 
 #include <atomic>
 #include <cstdint>
@@ -69,8 +69,8 @@ private:
     ResponseParser parser_;
     Exchange* user_ = nullptr;  // null: pooled
     MonoTime idle_since_{};
-    Duration idle_max_{};       // this endpoint closes earlier than the pool would
-    bool was_used_ = false;     // carried an exchange before this one
+    Duration idle_max_{};    // this endpoint closes earlier than the pool would
+    bool was_used_ = false;  // carried an exchange before this one
 };
 using UpstreamConnectionPtr = std::unique_ptr<UpstreamConnection>;
 
@@ -115,7 +115,9 @@ private:
 // Lets retries be a share of requests and no more, so that they can't multiply an overload.
 class RetryBudget {
 public:
-    void on_request() { tokens_ = tokens_ + kPerRequest > kTokensMax ? kTokensMax : tokens_ + kPerRequest; }
+    void on_request() {
+        tokens_ = tokens_ + kPerRequest > kTokensMax ? kTokensMax : tokens_ + kPerRequest;
+    }
     bool take() {
         if (tokens_ < 1) return false;
         tokens_ -= 1;

@@ -1,8 +1,9 @@
 #pragma once
 
-// One T on each loop of a process, for roles that work on every loop (a listener, a proxy). Owned by the
-// control loop, which hands it work by posting; each T is made, used and destroyed on its own loop. When the
-// owner goes, the Ts are destroyed soon after: what they refer to must last until the loops have run that.
+// One T on each loop of a process, for roles that work on every loop (a listener, a proxy). Owned
+// by the control loop, which hands it work by posting; each T is made, used and destroyed on its
+// own loop. When the owner goes, the Ts are destroyed soon after: what they refer to must last
+// until the loops have run that.
 
 #include <memory>
 #include <optional>
@@ -22,7 +23,8 @@ template <class T>
 class PerLoop {
 public:
     PerLoop(Loop& control, std::span<Loop* const> loops) : control_(control) {
-        for (Loop* loop : loops) seats_.push_back(Seat{loop, std::make_shared<std::unique_ptr<T>>()});
+        for (Loop* loop : loops)
+            seats_.push_back(Seat{loop, std::make_shared<std::unique_ptr<T>>()});
     }
     PerLoop(const PerLoop&) = delete;
     PerLoop& operator=(const PerLoop&) = delete;
@@ -56,8 +58,9 @@ public:
         for (size_t i = 0; i < seats_.size(); ++i) post(i, work);
     }
 
-    // Runs work(place) on that loop, where `place` may be filled, and returns its result on the control
-    // loop. When the flow is cancelled the work still runs. Name the callable first, as for offload().
+    // Runs work(place) on that loop, where `place` may be filled, and returns its result on the
+    // control loop. When the flow is cancelled the work still runs. Name the callable first, as for
+    // offload().
     template <class Work, class R = std::invoke_result_t<Work&, std::unique_ptr<T>&>>
     Task<R> run(size_t index, Work work) {
         struct State {

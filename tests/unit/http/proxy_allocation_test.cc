@@ -1,5 +1,6 @@
-// Counts what the proxy allocates for a request on warm keep-alive connections: nothing. An executable of
-// its own, since it replaces operator new. Loop and streams are stubs that allocate nothing themselves.
+// Counts what the proxy allocates for a request on warm keep-alive connections: nothing. An
+// executable of its own, since it replaces operator new. Loop and streams are stubs that allocate
+// nothing themselves.
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -112,8 +113,9 @@ TEST_CASE("a request on warm connections allocates nothing") {
     StubLoop loop;
     Upstream upstream(loop, "default/hello", UpstreamOptions());
     StubRouter router(upstream);
-    upstream.update({EndpointSpec{"a", "a", std::make_shared<AddressConnector>(Address::tcp("x", 1))},
-                     EndpointSpec{"b", "b", std::make_shared<AddressConnector>(Address::tcp("y", 1))}});
+    upstream.update(
+        {EndpointSpec{"a", "a", std::make_shared<AddressConnector>(Address::tcp("x", 1))},
+         EndpointSpec{"b", "b", std::make_shared<AddressConnector>(Address::tcp("y", 1))}});
     Proxy proxy(loop, router, ProxyOptions(), Logger());
     auto owned = std::make_unique<StubStream>(loop);
     StubStream& client = *owned;

@@ -59,13 +59,14 @@ TEST_CASE("a request that may have had an effect is not sent twice") {
     const int chosen = world.at[1].empty() ? 2 : 1;
     world.at[chosen][0]->close();
     world.settle();
-    CHECK_THAT(client->take(), StartsWith("HTTP/1.1 502 Bad Gateway\r\n") &&
-                                   ContainsSubstring("default/hello"));
+    CHECK_THAT(client->take(),
+               StartsWith("HTTP/1.1 502 Bad Gateway\r\n") && ContainsSubstring("default/hello"));
     CHECK(world.at[3 - chosen].empty());
     CHECK_FALSE(client->is_over());
 }
 
-TEST_CASE("an idempotent request is sent to another endpoint when the first breaks without a word") {
+TEST_CASE(
+    "an idempotent request is sent to another endpoint when the first breaks without a word") {
     World world;
     world.open_endpoint(1);
     world.open_endpoint(2);

@@ -14,7 +14,8 @@ using Catch::Matchers::StartsWith;
 
 namespace {
 
-// Sends in pieces, as a socket would: a simulated stream passes on in one piece what is written at once.
+// Sends in pieces, as a socket would: a simulated stream passes on in one piece what is written at
+// once.
 void send_much(World& world, Peer& peer, size_t total, char what) {
     for (size_t sent = 0; sent < total; sent += 1 << 16) {
         peer.send(std::string(1 << 16, what));
@@ -57,7 +58,8 @@ TEST_CASE("a slow endpoint holds the uploading client back, and loses nothing") 
     world.route_to({1});
     auto client = world.connect();
     const size_t total = 8 << 20;
-    client->send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(total) + "\r\n\r\n");
+    client->send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(total) +
+                 "\r\n\r\n");
     world.settle();
     Peer& endpoint = *world.at[1][0];
     endpoint.pause();
@@ -79,7 +81,8 @@ TEST_CASE("pieces of a stream come through one by one") {
     auto client = world.connect();
     client->send(kGet);
     world.settle();
-    world.at[1][0]->send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+    world.at[1][0]->send(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
     world.settle();
     CHECK_THAT(client->take(), EndsWith("\r\n\r\n"));
     for (int i = 0; i < 3; ++i) {
@@ -98,8 +101,9 @@ TEST_CASE("an upgrade becomes a relay of raw bytes with half-close") {
     client->send(std::string(kUpgrade) + "early");
     world.settle();
     Peer& endpoint = *world.at[1][0];
-    CHECK_THAT(endpoint.take(), ContainsSubstring("Connection: Upgrade\r\nUpgrade: websocket\r\n") &&
-                                    EndsWith("\r\n\r\n"));
+    CHECK_THAT(
+        endpoint.take(),
+        ContainsSubstring("Connection: Upgrade\r\nUpgrade: websocket\r\n") && EndsWith("\r\n\r\n"));
     endpoint.send(std::string(kSwitch) + "hello");
     world.settle();
     CHECK_THAT(client->take(), StartsWith("HTTP/1.1 101 Switching Protocols\r\n") &&
@@ -251,7 +255,8 @@ TEST_CASE("a client that takes nothing is cut off") {
     client->send(kGet);
     world.settle();
     client->pause();
-    world.at[1][0]->send("HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n" + std::string(4000000, 'x'));
+    world.at[1][0]->send("HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n" +
+                         std::string(4000000, 'x'));
     world.settle(3min);
     CHECK(world.proxy->connection_count() == 0);
     CHECK(world.at[1][0]->is_over());
@@ -284,7 +289,8 @@ TEST_CASE("a body above the limit is 413, however it is framed") {
     world.settle();
     CHECK_THAT(client->take(), StartsWith("HTTP/1.1 413 "));
     client = world.connect();
-    client->send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n");
+    client->send(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n");
     world.settle();
     CHECK_THAT(client->take(), StartsWith("HTTP/1.1 413 "));
     CHECK(client->ended);

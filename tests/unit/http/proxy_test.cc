@@ -17,23 +17,27 @@ TEST_CASE("a request reaches the endpoint and its answer the client") {
     world.open_endpoint(1);
     world.route_to({1});
     auto client = world.connect();
-    client->send("GET /a?b=c HTTP/1.1\r\nHost: Hello.Example:80\r\nX-Own: 1\r\nConnection: keep-alive, x-hop\r\n"
-                 "X-Hop: 2\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n");
+    client->send(
+        "GET /a?b=c HTTP/1.1\r\nHost: Hello.Example:80\r\nX-Own: 1\r\nConnection: keep-alive, x-hop\r\n"
+        "X-Hop: 2\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n");
     world.settle();
     REQUIRE(world.at[1].size() == 1);
     const std::string seen = world.at[1][0]->take();
     CHECK_THAT(seen, StartsWith("GET /a?b=c HTTP/1.1\r\nHost: Hello.Example:80\r\nX-Own: 1\r\n"));
     CHECK_THAT(seen, !ContainsSubstring("X-Hop") && !ContainsSubstring("6.6.6.6") &&
                          !ContainsSubstring("Connection"));
-    CHECK_THAT(seen, ContainsSubstring("X-Forwarded-Proto: http\r\nX-Forwarded-Host: Hello.Example:80\r\n"));
+    CHECK_THAT(seen, ContainsSubstring(
+                         "X-Forwarded-Proto: http\r\nX-Forwarded-Host: Hello.Example:80\r\n"));
     CHECK_THAT(seen, ContainsSubstring(";host=\"Hello.Example:80\";proto=http\r\n"));
     CHECK(world.last_host == "hello.example");
     CHECK(world.last_path == "/a");
 
-    world.at[1][0]->send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\nX-Answer: 3\r\n\r\nok");
+    world.at[1][0]->send(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5\r\nX-Answer: 3\r\n\r\nok");
     world.settle();
-    CHECK_THAT(client->received, StartsWith("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Answer: 3\r\nDate: ") &&
-                                     EndsWith("\r\n\r\nok") && !ContainsSubstring("Keep-Alive"));
+    CHECK_THAT(client->received,
+               StartsWith("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Answer: 3\r\nDate: ") &&
+                   EndsWith("\r\n\r\nok") && !ContainsSubstring("Keep-Alive"));
     CHECK(world.statuses == std::vector<int>{200});
     CHECK_FALSE(client->is_over());
 }
@@ -69,8 +73,9 @@ TEST_CASE("a request split into single bytes is the same request") {
         world.settle(2ms);
     }
     world.settle();
-    CHECK_THAT(world.at[1][0]->take(), ContainsSubstring("Transfer-Encoding: chunked\r\n") &&
-                                           EndsWith("\r\n\r\n1\r\nw\r\n1\r\ni\r\n1\r\nk\r\n1\r\ni\r\n0\r\n\r\n"));
+    CHECK_THAT(world.at[1][0]->take(),
+               ContainsSubstring("Transfer-Encoding: chunked\r\n") &&
+                   EndsWith("\r\n\r\n1\r\nw\r\n1\r\ni\r\n1\r\nk\r\n1\r\ni\r\n0\r\n\r\n"));
     for (const char byte : std::string_view("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
                                             "2\r\nok\r\n0\r\n\r\n")) {
         world.at[1][0]->send(std::string_view(&byte, 1));
@@ -84,8 +89,9 @@ TEST_CASE("pipelined requests are answered in order, one at a time") {
     world.open_endpoint(1);
     world.route_to({1});
     auto client = world.connect();
-    client->send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"
-                 "GET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    client->send(
+        "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"
+        "GET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
     world.settle();
     CHECK(count_of(world.at[1][0]->received, "GET ") == 1);
     world.at[1][0]->send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none");
@@ -107,7 +113,8 @@ TEST_CASE("HEAD passes the length on and no body") {
     world.settle();
     world.at[1][0]->send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
     world.settle();
-    CHECK_THAT(client->take(), ContainsSubstring("Content-Length: 1000\r\n") && EndsWith("\r\n\r\n"));
+    CHECK_THAT(client->take(),
+               ContainsSubstring("Content-Length: 1000\r\n") && EndsWith("\r\n\r\n"));
     client->send(kGet);
     world.settle();
     world.at[1][0]->send(kOk);
@@ -131,9 +138,11 @@ TEST_CASE("100 Continue goes end to end") {
     client->send("data");
     world.settle();
     CHECK(world.at[1][0]->take() == "data");
-    world.at[1][0]->send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n");
+    world.at[1][0]->send(
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n");
     world.settle();
-    CHECK_THAT(client->take(), StartsWith("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 "));
+    CHECK_THAT(client->take(),
+               StartsWith("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 "));
 }
 
 TEST_CASE("HTTP/1.0 clients get no chunks and no interim answers") {
@@ -149,8 +158,9 @@ TEST_CASE("HTTP/1.0 clients get no chunks and no interim answers") {
     CHECK_THAT(client->take(), ContainsSubstring("Connection: keep-alive\r\n") && EndsWith("ok"));
     client->send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
     world.settle();
-    world.at[1][0]->send("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-                         "2\r\nok\r\n0\r\n\r\n");
+    world.at[1][0]->send(
+        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "2\r\nok\r\n0\r\n\r\n");
     world.settle();
     CHECK_THAT(client->take(), StartsWith("HTTP/1.1 200 OK\r\n") && EndsWith("\r\n\r\nok") &&
                                    ContainsSubstring("Connection: close\r\n"));
@@ -179,7 +189,8 @@ TEST_CASE("what is malformed is answered 400 and closed, and nothing goes upstre
     world.open_endpoint(1);
     world.route_to({1});
     auto client = world.connect();
-    client->send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    client->send(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     world.settle();
     CHECK_THAT(client->take(), StartsWith("HTTP/1.1 400 Bad Request\r\n") &&
                                    ContainsSubstring("Connection: close\r\n"));

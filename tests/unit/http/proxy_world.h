@@ -1,7 +1,7 @@
 #pragma once
 
-// A proxy between scripted clients and scripted endpoints, in a simulated world: no sockets, no threads,
-// virtual time. Each side sees the bytes and says when it sends.
+// A proxy between scripted clients and scripted endpoints, in a simulated world: no sockets, no
+// threads, virtual time. Each side sees the bytes and says when it sends.
 
 #include <memory>
 #include <string>
@@ -53,14 +53,15 @@ public:
     }
     ~World() { proxy.reset(); }
 
-    // Opens the endpoint "10.0.1.<number>:80" on a machine of its own; connections to it collect in `at`.
+    // Opens the endpoint "10.0.1.<number>:80" on a machine of its own; connections to it collect in
+    // `at`.
     void open_endpoint(int number) {
         SimLoop& machine = sim.add_loop("host-" + std::to_string(number));
         auto& peers = at[number];
-        listeners_[number] = *machine.listen(address_of(number), ListenOptions(),
-                                             [&peers](StreamPtr stream) {
-                                                 peers.push_back(std::make_unique<Peer>(std::move(stream)));
-                                             });
+        listeners_[number] =
+            *machine.listen(address_of(number), ListenOptions(), [&peers](StreamPtr stream) {
+                peers.push_back(std::make_unique<Peer>(std::move(stream)));
+            });
     }
     void close_endpoint(int number) { listeners_.erase(number); }
     static Address address_of(int number) {
@@ -79,9 +80,10 @@ public:
 
     std::unique_ptr<Peer> connect() {
         std::unique_ptr<Peer> peer;
-        const auto attempt = client_loop.connect(
-            Address::tcp("10.0.0.1", 80),
-            [&peer](Result<StreamPtr> stream) { peer = std::make_unique<Peer>(std::move(*stream)); });
+        const auto attempt =
+            client_loop.connect(Address::tcp("10.0.0.1", 80), [&peer](Result<StreamPtr> stream) {
+                peer = std::make_unique<Peer>(std::move(*stream));
+            });
         sim.run_until([&] { return peer != nullptr; }, 1s);
         return peer;
     }
@@ -115,7 +117,8 @@ inline constexpr std::string_view kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\
 
 inline size_t count_of(std::string_view text, std::string_view part) {
     size_t count = 0;
-    for (size_t at = text.find(part); at != std::string_view::npos; at = text.find(part, at + 1)) ++count;
+    for (size_t at = text.find(part); at != std::string_view::npos; at = text.find(part, at + 1))
+        ++count;
     return count;
 }
 

@@ -26,7 +26,9 @@ BusAnswer answer_to(std::string_view headers, std::string_view payload) {
 TEST_CASE("what follows the prefix is the subject") {
     CHECK(subject_of("/calc/add") == "add");
     CHECK(subject_of("/calc/math/add") == "math.add");
-    CHECK(subject_of("/calc/gr%C3%BC%C3%9Fe") == "gr\xc3\xbc\xc3\x9f" "e");
+    CHECK(subject_of("/calc/gr%C3%BC%C3%9Fe") ==
+          "gr\xc3\xbc\xc3\x9f"
+          "e");
     CHECK(subject_of("/math/add", "") == "math.add");
     CHECK(subject_of("/calc") == "calc");
     CHECK(subject_of("/calc/") == "calc");
@@ -34,9 +36,9 @@ TEST_CASE("what follows the prefix is the subject") {
 
 TEST_CASE("what can't be a subject is not found, and the bus's own subjects stay closed") {
     const std::string not_found(to_string(Code::kNotFound));
-    for (const char* path :
-         {"/calc/a//b", "/calc/a/", "/calc/a.b", "/calc/*", "/calc/%3E", "/calc/a%20b", "/calc/a%2Eb",
-          "/calc/$SYS/REQ", "/calc/$SRV/PING", "/calc/%24JS/API/INFO", "/calc/_INBOX/x", "/calc/%0D%0A"}) {
+    for (const char* path : {"/calc/a//b", "/calc/a/", "/calc/a.b", "/calc/*", "/calc/%3E",
+                             "/calc/a%20b", "/calc/a%2Eb", "/calc/$SYS/REQ", "/calc/$SRV/PING",
+                             "/calc/%24JS/API/INFO", "/calc/_INBOX/x", "/calc/%0D%0A"}) {
         INFO(path);
         CHECK(subject_of(path) == not_found);
     }
@@ -63,9 +65,10 @@ TEST_CASE("a reply becomes an answer") {
     CHECK(answer.body == "{\"sum\":3}");
     CHECK(answer.headers.get("Content-Type") == "application/json");
 
-    answer = answer_to("NATS/1.0\r\nHttp-Status: 201\r\nLocation: /x\r\nContent-Type: text/html\r\n"
-                       "Content-Length: 9999\r\nTransfer-Encoding: chunked\r\nNats-Msg-Id: 1\r\n\r\n",
-                       "made");
+    answer = answer_to(
+        "NATS/1.0\r\nHttp-Status: 201\r\nLocation: /x\r\nContent-Type: text/html\r\n"
+        "Content-Length: 9999\r\nTransfer-Encoding: chunked\r\nNats-Msg-Id: 1\r\n\r\n",
+        "made");
     CHECK(answer.status == 201);
     CHECK(answer.headers.get("Location") == "/x");
     CHECK(answer.headers.get("Content-Type") == "text/html");

@@ -40,8 +40,10 @@ TEST_CASE("mistakes are named with their place") {
     CHECK_THAT(problems_of("trusted_proxies = [\"10.0.0.0/33\"]\n"),
                ContainsSubstring("x.toml:1:") && ContainsSubstring("0 to 32"));
     CHECK_THAT(problems_of("trusted_proxies = [\"localhost\"]\n"), ContainsSubstring("neither"));
-    CHECK_THAT(problems_of("[[upstream]]\naddress = \"127.0.0.1:1\"\n[[upstream]]\naddress = \"127.0.0.1:1\"\n"),
-               ContainsSubstring("x.toml:4:") && ContainsSubstring("twice"));
+    CHECK_THAT(
+        problems_of(
+            "[[upstream]]\naddress = \"127.0.0.1:1\"\n[[upstream]]\naddress = \"127.0.0.1:1\"\n"),
+        ContainsSubstring("x.toml:4:") && ContainsSubstring("twice"));
     CHECK_THAT(problems_of("[[upstream]]\n"), ContainsSubstring("address"));
     CHECK_THAT(problems_of("[check]\npath = \"/a/../b\"\n"), ContainsSubstring("x.toml:2:"));
 }
