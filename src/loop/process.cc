@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include <array>
@@ -17,6 +18,24 @@ std::string ExitStatus::to_string() const {
 }
 
 namespace {
+
+class UniqueFile {
+public:
+    UniqueFile() = default;
+    explicit UniqueFile(int fd) : fd_(fd) {}
+    UniqueFile(UniqueFile&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    UniqueFile& operator=(UniqueFile&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
+    ~UniqueFile() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    int fd() const { return fd_; }
+
+private:
+    int fd_ = -1;
+};
 
 class UvProcess;
 
@@ -63,11 +82,22 @@ private:
     public:
         Pipe(UvProcess& process, OutputKind kind, Loop& loop)
             : process_(process), kind_(kind), loop_(loop) {}
-        UvStreamBlock* prepare() {
+        // Returns the child's end. A real pipe, as a shell makes it: what libuv itself would make is a
+        // socket, on which a program can't open /dev/stdout or /dev/stderr.
+        Result<UniqueFile> prepare() {
             auto& loop = static_cast<UvLoop&>(loop_);
+            uv_file ends[2];
+            const int made = uv_pipe(ends, UV_NONBLOCK_PIPE, 0);
+            if (made != 0) return fail(uv_failure("making a pipe", made));
+            UniqueFile child(ends[1]);
             UvStreamBlock* block = UvStreamBlock::make(loop.uv(), false);
             stream_ = std::make_unique<UvStream>(loop, block);
-            return block;
+            const int opened = uv_pipe_open(&block->handle.pipe, ends[0]);
+            if (opened != 0) {
+                ::close(ends[0]);
+                return fail(uv_failure("opening a pipe", opened));
+            }
+            return child;
         }
         void read() { stream_->start(*this); }
         void set_paused(bool paused) {
@@ -125,17 +155,15 @@ Result<> UvProcess::open(Loop& loop, const SpawnOptions& options) {
     std::vector<char*> environment = pointers(options.environment);
     std::array<uv_stdio_container_t, 3> stdio{};
     stdio[0].flags = UV_IGNORE;  // libuv opens /dev/null for the first three
+    UniqueFile child_output, child_errors;  // ours are closed when it has its own
     if (options.capture_output) {
-        stdio[1].flags = static_cast<uv_stdio_flags>(UV_CREATE_PIPE | UV_WRITABLE_PIPE);
-        stdio[1].data.stream = &output_.prepare()->handle.stream;
-        stdio[2].flags = static_cast<uv_stdio_flags>(UV_CREATE_PIPE | UV_WRITABLE_PIPE);
-        stdio[2].data.stream = &errors_.prepare()->handle.stream;
-    } else {
-        stdio[1].flags = UV_INHERIT_FD;
-        stdio[1].data.fd = 1;
-        stdio[2].flags = UV_INHERIT_FD;
-        stdio[2].data.fd = 2;
+        CANDELA_TRY_ASSIGN(child_output, output_.prepare());
+        CANDELA_TRY_ASSIGN(child_errors, errors_.prepare());
     }
+    stdio[1].flags = UV_INHERIT_FD;
+    stdio[1].data.fd = options.capture_output ? child_output.fd() : 1;
+    stdio[2].flags = UV_INHERIT_FD;
+    stdio[2].data.fd = options.capture_output ? child_errors.fd() : 2;
     uv_process_options_t native{};
     native.file = arguments[0];
     native.args = arguments.data();

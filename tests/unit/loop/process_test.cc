@@ -52,6 +52,16 @@ TEST_CASE_METHOD(Processes, "a_child_sees_its_environment_and_its_output_and_exi
     CHECK(child.status->to_string() == "exit code 3");
 }
 
+TEST_CASE_METHOD(Processes, "a_child_can_open_its_output_by_name") {
+    const auto process =
+        Process::spawn(loop, shell("echo out > /dev/stdout; echo err > /dev/stderr"), child);
+    REQUIRE(process.has_value());
+    REQUIRE(loop.run_until([&] { return child.status && !child.out.empty() && !child.err.empty(); }, 20s));
+    CHECK(child.status->ok());
+    CHECK(child.out == "out\n");
+    CHECK(child.err == "err\n");
+}
+
 TEST_CASE_METHOD(Processes, "a_signal_reaches_the_whole_group") {
     const auto process = Process::spawn(loop, shell("sleep 100 & echo $!; wait"), child);
     REQUIRE(process.has_value());
