@@ -133,6 +133,11 @@ Result<http::ClientRequest> Api::make_request(std::string_view method, std::stri
 // Where the connection failed, says to whom and what to do.
 Error Api::explain(const Error& error) const {
     // A certificate that is not to be trusted is another matter, and so is a request that can't be sent.
+    if (error.code() == Code::kDenied && target_.ca_file.empty() && target_.fingerprint.empty()) {
+        return Error(Code::kDenied, error.message() +
+                     "\ntry: --ca FILE with the cloud's own authority (DATA_DIR/lighthouse/ca/ca.crt there), "
+                     "or --fingerprint SHA256 of the certificate");
+    }
     if (error.code() == Code::kDenied || error.code() == Code::kInvalid) return error;
     const std::string url = (target_.tls ? "https://" : "") + target_.address.to_string();
     return Error(Code::kUnreachable,

@@ -236,6 +236,8 @@ Task<void> Node::drain_flow(MonoTime deadline) {
         if (!loaded->started) continue;
         Role& role = *loaded->role;
         co_await role.drain(deadline);
+        // We may have been resumed from deep within the role, which still has to return.
+        co_await sleep_for(runtime_.control(), Duration(0));
         loaded->role.reset();
     }
     runtime_.control().defer([this] { finish_.set(); });
