@@ -1,0 +1,161 @@
+// A gateway on a machine of its own, which reaches the bus but not the host's loopback: the data path goes
+// over the bus. The machine is a network namespace, so the test needs root.
+
+import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
+import fs from 'node:fs';
+import http from 'node:http';
+import path from 'node:path';
+import test from 'node:test';
+import { WebSocket } from 'ws';
+import { copyModules, manifest } from './lib/apps.mjs';
+import { Cloud, makeService } from './lib/cloud.mjs';
+import { freePort } from './lib/ports.mjs';
+import { CANDELA, Program, run } from './lib/program.mjs';
+import { watchMemory } from './lib/proxy.mjs';
+import { until, within } from './lib/wait.mjs';
+
+const MiB = 1024 * 1024;
+const SUBNET = `10.213.${process.pid % 250}`;
+const OURS = `${SUBNET}.1`;
+const THEIRS = `${SUBNET}.2`;
+
+async function makeMachine(t) {
+  const name = `candela-${process.pid}`;
+  const device = `cd${process.pid}`.slice(0, 12);
+  const ip = async (...args) => {
+    const result = await run('ip', args);
+    assert.equal(result.code, 0, `ip ${args.join(' ')}: ${result.stderr}`);
+  };
+  await ip('netns', 'add', name);
+  t.after(() => run('ip', ['netns', 'del', name]));
+  await ip('link', 'add', `${device}a`, 'type', 'veth', 'peer', 'name', `${device}b`, 'netns', name);
+  await ip('addr', 'add', `${OURS}/30`, 'dev', `${device}a`);
+  await ip('link', 'set', `${device}a`, 'up');
+  await ip('-n', name, 'addr', 'add', `${THEIRS}/30`, 'dev', `${device}b`);
+  await ip('-n', name, 'link', 'set', `${device}b`, 'up');
+  await ip('-n', name, 'link', 'set', 'lo', 'up');
+  return name;
+}
+
+const APP = `
+const http = require('node:http');
+const crypto = require('node:crypto');
+const { WebSocketServer } = require('ws');
+const piece = Buffer.alloc(1 << 20, 'x');
+const server = http.createServer((request, response) => {
+  if (request.url === '/large') {
+    let left = 64;
+    const more = () => {
+      while (left-- > 0) if (!response.write(piece)) return response.once('drain', more);
+      response.end();
+    };
+    more();
+  } else if (request.method === 'POST') {
+    const hash = crypto.createHash('sha1');
+    request.on('data', (bytes) => hash.update(bytes));
+    request.on('end', () => response.end(hash.digest('hex')));
+  } else response.end('hello');
+});
+new WebSocketServer({ server }).on('connection', (socket) => socket.on('message', (data) => socket.send(String(data))));
+server.listen(process.env.PORT, '127.0.0.1');
+`;
+
+test('a gateway that can not reach the host goes over the bus', {
+  timeout: 180_000, skip: process.getuid() !== 0 && 'needs root, for a network namespace',
+}, async (t) => {
+  const cloud = new Cloud(t);
+  const machine = await makeMachine(t);
+  const data = path.join(cloud.dir, 'data');
+  assert.equal((await run(CANDELA, ['init', '--data-dir', data])).code, 0);
+  const ports = { bus: await freePort(), node: await freePort(), api: await freePort(), gateway: await freePort() };
+  cloud.address = `unix:${path.join(data, 'lighthouse.sock')}`;
+  const profile = (name, text) => {
+    const file = path.join(cloud.dir, `${name}.toml`);
+    fs.writeFileSync(file, text);
+    return file;
+  };
+  const core = profile('core', `[node]
+name = "core"
+roles = ["bus", "lighthouse", "host"]
+data_dir = "${data}"
+workers = 1
+endpoint = "127.0.0.1:${ports.node}"
+[bus]
+listen = "0.0.0.0:${ports.bus}"
+[lighthouse]
+listen = "127.0.0.1:${ports.api}"
+[host]
+bus_url = "nats://127.0.0.1:${ports.bus}"
+`);
+  const far = profile('far', `[node]
+name = "far"
+roles = ["gateway"]
+data_dir = "${path.join(cloud.dir, 'far')}"
+workers = 1
+endpoint = "127.0.0.1:${ports.node}"
+[bus]
+url = "${OURS}:${ports.bus}"
+credentials = "${data}/identity/creds/gateway.creds"
+[gateway]
+listen = "${THEIRS}:${ports.gateway}"
+`);
+  cloud.start('core', ['node', '--config', core], { cwd: cloud.dir });
+  await cloud.ready('core', ports.node);
+  const inside = new Program('ip', ['netns', 'exec', machine, CANDELA, 'node', '--config', far],
+    { cwd: cloud.dir, log: path.join(cloud.dir, 'far.log'), name: 'far' });
+  cloud.nodes.push(inside);
+
+  const dir = makeService(t, 'app', manifest('app', ['node', 'app.js'], { probe: 'path = "/"' }), { 'app.js': APP });
+  copyModules(dir, ['ws']);
+  await cloud.ctl(['deploy', dir]).catch((error) => { throw cloud.explain(error); });
+  const ask = (target, options = {}, body = undefined) => new Promise((done, fail) => {
+    const sent = http.request({ host: THEIRS, port: ports.gateway, path: target, headers: { host: 'app.localhost' }, ...options }, (answer) => {
+      let length = 0;
+      const parts = [];
+      answer.on('data', (bytes) => {
+        length += bytes.length;
+        if (length < 65536) parts.push(bytes);
+      });
+      answer.on('end', () => done({ status: answer.statusCode, length, text: Buffer.concat(parts).toString() }));
+      answer.on('error', fail);
+    });
+    sent.on('error', fail);
+    sent.end(body);
+  });
+  await until('the gateway to serve', async () => (await ask('/')).text === 'hello').catch((error) => { throw cloud.explain(error); });
+
+  await t.test('many small requests', async () => {
+    let failures = 0;
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
+    for (let i = 0; i < 50; i += 1) {
+      const answers = await Promise.all(Array.from({ length: 8 }, () => ask('/', { agent })));
+      failures += answers.filter((answer) => answer.text !== 'hello').length;
+    }
+    agent.destroy();
+    assert.equal(failures, 0);
+  });
+  await t.test('64 MiB down and up, with flat memory', async () => {
+    const stop = watchMemory(inside.pid);
+    const large = await ask('/large');
+    assert.equal(large.length, 64 * MiB);
+    const body = crypto.randomBytes(64 * MiB);
+    const up = await ask('/', { method: 'POST' }, body);
+    assert.equal(up.text, crypto.createHash('sha1').update(body).digest('hex'));
+    assert.ok(stop().grown < 16 * MiB);
+  });
+  await t.test('WebSocket', async () => {
+    const client = new WebSocket(`ws://${THEIRS}:${ports.gateway}/`, { headers: { host: 'app.localhost' } });
+    await within(5000, 'the upgrade', new Promise((done, fail) => { client.on('open', done); client.on('error', fail); }));
+    const answer = new Promise((done) => { client.once('message', (text) => done(String(text))); });
+    client.send('over the bus');
+    assert.equal(await within(5000, 'the echo', answer), 'over the bus');
+    client.close();
+  });
+  await t.test('the instance is killed: requests wait for its successor', async () => {
+    const [instance] = await cloud.readyInstances('app', 1);
+    process.kill(instance.pid, 'SIGKILL');
+    const answer = await within(30_000, 'the held request', ask('/'));
+    assert.equal(answer.text, 'hello');
+  });
+});
