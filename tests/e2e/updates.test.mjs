@@ -71,6 +71,8 @@ test('updates lose no request', { timeout: 300_000 }, async (t) => {
   });
 
   await t.test('kill -9 of an instance: the others serve on, and it is replaced', async () => {
+    // The last deployment has brought back the number that service.toml says.
+    await cloud.ctl('scale probe 3');
     await cloud.readyInstances('probe', 3);
     const pid = Number((await cloud.get('/pid', { host: HOST })).text);
     await underLoad(async () => {
