@@ -29,10 +29,14 @@ std::filesystem::path older(const std::filesystem::path& file) { return file.str
 
 Result<> append_to(const std::filesystem::path& path, std::string_view text) {
     CANDELA_TRY(make_directories(path.parent_path(), 0700));
-    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0) return fail_errno(path.string(), errno);
     struct stat info{};
     ::fstat(fd, &info);
+    // A crash or a full disk may have cut the last line: the next begins on a line of its own.
+    char last = '\n';
+    const bool is_cut = info.st_size > 0 && ::pread(fd, &last, 1, info.st_size - 1) == 1 && last != '\n';
+    if (is_cut && ::write(fd, "\n", 1) == 1) ++info.st_size;
     while (!text.empty()) {
         const ssize_t written = ::write(fd, text.data(), text.size());
         if (written < 0 && errno == EINTR) continue;
