@@ -54,27 +54,34 @@ Result<> append_to(const std::filesystem::path& path, std::string_view text) {
     return {};
 }
 
+struct Read {
+    std::vector<std::string> lines;
+    uint64_t newest = 0;  // the id of the last line, whether it matches or not
+};
+
 // The last `count` lines of a file pair that match; a line that was cut by a crash does not parse and
 // is left out.
-std::vector<std::string> read_tail(const std::filesystem::path& path, const std::string& instance,
-                                   size_t count, uint64_t up_to) {
-    std::vector<std::string> found;  // the newest first
+Read read_tail(const std::filesystem::path& path, const std::string& instance, size_t count) {
+    Read read;
+    std::vector<std::string>& found = read.lines;  // the newest first
     for (const auto& file : {path, older(path)}) {
         const auto text = read_file(file, LogStore::kFileBytesMax * 2);
         if (!text) continue;
         const auto lines = split(*text, '\n');
         for (auto line = lines.rbegin(); line != lines.rend() && found.size() < count; ++line) {
             if (line->empty()) continue;
-            if (!instance.empty() && line->find(instance) == std::string_view::npos) continue;
+            const bool may_match = instance.empty() || line->find(instance) != std::string_view::npos;
+            if (!may_match && read.newest != 0) continue;
             const auto json = parse_json(*line);
-            if (!json || static_cast<uint64_t>(json_int_or(*json, "id", 0)) > up_to) continue;
+            if (!json) continue;
+            if (read.newest == 0) read.newest = static_cast<uint64_t>(json_int_or(*json, "id", 0));
             if (!instance.empty() && json_string_or(*json, "instance") != instance) continue;
             found.emplace_back(*line);
         }
         if (found.size() >= count) break;
     }
     std::reverse(found.begin(), found.end());
-    return found;
+    return read;
 }
 
 }  // namespace
@@ -92,7 +99,7 @@ std::string to_json_line(const LogLine& line) {
 
 LogStore::LogStore(Loop& loop, std::filesystem::path folder, Logger log)
     : loop_(loop), folder_(std::move(folder)), log_(std::move(log)),
-      last_id_(static_cast<uint64_t>(unix_millis(loop.wall())) * 1000) {
+      first_id_(static_cast<uint64_t>(unix_millis(loop.wall())) * 1000), last_id_(first_id_) {
     is_idle_.set();
     tasks_.spawn(write_forever());
 }
@@ -158,9 +165,13 @@ Task<Result<LogStore::Tail>> LogStore::tail(Filter filter, size_t count) {
     tail.up_to = last_id_;
     if (count == 0) co_return tail;
     co_await flush();
-    auto work = [path = file_of(filter.service), instance = filter.instance, count,
-                 up_to = tail.up_to] { return read_tail(path, instance, count, up_to); };
-    tail.lines = co_await offload(loop_, std::move(work));
+    auto work = [path = file_of(filter.service), instance = filter.instance, count] {
+        return read_tail(path, instance, count);
+    };
+    Read read = co_await offload(loop_, std::move(work));
+    tail.lines = std::move(read.lines);
+    // What came meanwhile may be in the file already; what an earlier run wrote has other numbers.
+    if (read.newest > first_id_ && read.newest <= last_id_) tail.up_to = read.newest;
     co_return tail;
 }
 

@@ -47,8 +47,7 @@ public:
         ServiceKey service;
         std::string instance;  // empty: all
     };
-    // The last lines that match, the oldest first, from files; `up_to` is the id of the newest line that
-    // could be among them: whoever follows goes on after it.
+    // The last lines that match, the oldest first, from files; whoever follows goes on after `up_to`.
     struct Tail {
         std::vector<std::string> lines;
         uint64_t up_to = 0;
@@ -80,6 +79,7 @@ private:
     std::filesystem::path folder_;
     Logger log_;
     std::map<ServiceKey, Stream> streams_;
+    const uint64_t first_id_;  // of this run
     uint64_t last_id_;
     std::deque<Waiting> waiting_;
     size_t waiting_bytes_ = 0;
