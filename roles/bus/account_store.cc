@@ -54,8 +54,8 @@ void AccountStore::run_next(Loop& loop, const std::shared_ptr<State>& state) {
     loop.offload(
         [running] {
             const Job& job = running->job;
-            running->result = job.jwt.empty() ? remove_file(job.file)
-                                              : write_file(job.file, job.jwt, 0600);
+            running->result =
+                job.jwt.empty() ? remove_file(job.file) : write_file(job.file, job.jwt, 0600);
         },
         [&loop, state, running] {
             state->is_running = false;

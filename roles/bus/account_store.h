@@ -1,7 +1,7 @@
 #pragma once
 
-// Account JWTs on disk, DIR/bus/accounts/<key>.jwt, so that a bus that starts while the lighthouse is away
-// knows every space. Writes run on the pool, one after the other, in order. Control loop.
+// Account JWTs on disk, DIR/bus/accounts/<key>.jwt, so that a bus that starts while the lighthouse
+// is away knows every space. Writes run on the pool, one after the other, in order. Control loop.
 
 #include <deque>
 #include <filesystem>
@@ -26,8 +26,8 @@ public:
     AccountStore(Loop& loop, std::filesystem::path folder);
     ~AccountStore();
 
-    // `done` runs on the loop once it is on disk, unless the store is gone by then; what was asked for is
-    // written all the same.
+    // `done` runs on the loop once it is on disk, unless the store is gone by then; what was asked
+    // for is written all the same.
     void put(std::string account_key, std::string jwt, Done done);
     void remove(std::string account_key, Done done);
 

@@ -1,6 +1,7 @@
 #pragma once
 
-// The accounts that the bus knows: each an isolated world of subjects, as its JWT describes it. Control loop.
+// The accounts that the bus knows: each an isolated world of subjects, as its JWT describes it.
+// Control loop.
 
 #include <map>
 #include <memory>

@@ -11,13 +11,15 @@ namespace candela::bus_role {
 
 namespace {
 
-constexpr size_t kNonceBytes = 11;              // 15 characters, as nats-server's
-constexpr size_t kWriteBytesMax = 256 * 1024;   // at once; smaller steps show that a reader progresses
+constexpr size_t kNonceBytes = 11;  // 15 characters, as nats-server's
+constexpr size_t kWriteBytesMax =
+    256 * 1024;  // at once; smaller steps show that a reader progresses
 constexpr size_t kWriteEarlyBytes = 64 * 1024;  // more is not kept until the round ends
 constexpr size_t kHoldBytes = 2 * 1024 * 1024;  // a backlog for which publishers wait a little
 constexpr Duration kHoldTime = 2ms;
-constexpr Duration kProgressTime = 20ms;  // a reader that took nothing for so long is not waited for
-constexpr Duration kLingerTime = 1s;      // for the client to read why it was closed
+constexpr Duration kProgressTime =
+    20ms;                             // a reader that took nothing for so long is not waited for
+constexpr Duration kLingerTime = 1s;  // for the client to read why it was closed
 constexpr size_t kHeldPublishersMax = 1024;
 
 char* put(char* to, std::string_view text) {
@@ -210,7 +212,8 @@ void Connection::on_sub(const bus::Line& line) {
         return;
     }
     if (permissions_ != nullptr && !permissions_->may_subscribe(line.subject, line.queue)) {
-        std::string text = fmt::format("Permissions Violation for Subscription to \"{}\"", line.subject);
+        std::string text =
+            fmt::format("Permissions Violation for Subscription to \"{}\"", line.subject);
         if (!line.queue.empty()) text += fmt::format(" using queue \"{}\"", line.queue);
         send_error(text);
         return;
@@ -221,8 +224,7 @@ void Connection::on_sub(const bus::Line& line) {
     }
     const int64_t account_limit = login_->account->claims.limits.subscriptions;
     const bool is_account_full =
-        account_limit >= 0 &&
-        login_->account->sublist.size() >= static_cast<size_t>(account_limit);
+        account_limit >= 0 && login_->account->sublist.size() >= static_cast<size_t>(account_limit);
     if (subscriptions_.size() >= limit || is_account_full) {
         send_error("maximum subscriptions exceeded");
         return;
@@ -262,8 +264,8 @@ void Connection::remove_subscription(Subscription& subscription) {
     subscriptions_.erase(subscriptions_.find(subscription.sid));
 }
 
-bool Connection::deliver(Subscription& subscription, const Message& message,
-                         std::string_view tail, std::string_view tail_without_headers) {
+bool Connection::deliver(Subscription& subscription, const Message& message, std::string_view tail,
+                         std::string_view tail_without_headers) {
     if (closing_) return false;
     if (subscription.check_delivery && !permissions_->may_receive(message.subject)) return false;
     std::string_view body = message.body;
@@ -322,7 +324,8 @@ void Connection::close(std::string_view reason, std::string_view error) {
 
 bool Connection::start_linger() {
     if (!lingers_) return false;
-    // A socket that is closed while the client still sends is reset, and the reason would be lost with it.
+    // A socket that is closed while the client still sends is reset, and the reason would be lost
+    // with it.
     stream_->write(out_.front(SIZE_MAX));
     out_.consume(out_.size());
     stream_->end();
@@ -339,8 +342,10 @@ void Connection::flush() {
         stream_->write(bytes);
         in_stream_ = stream_->queued_bytes();
         out_.consume(bytes.size());
-        if (in_stream_ == 0) progress_at_ = server_.loop().now();
-        else server_.note_backlog();
+        if (in_stream_ == 0)
+            progress_at_ = server_.loop().now();
+        else
+            server_.note_backlog();
     }
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// One client of the bus: its protocol state, subscriptions and what waits to be sent to it. Owned by the
-// Server; lives on the control loop. It ends by close(), which takes effect at the end of the round, so
-// that nothing that is being looked at goes away.
+// One client of the bus: its protocol state, subscriptions and what waits to be sent to it. Owned
+// by the Server; lives on the control loop. It ends by close(), which takes effect at the end of
+// the round, so that nothing that is being looked at goes away.
 
 #include <memory>
 #include <optional>
@@ -39,7 +39,8 @@ public:
     const std::string& close_reason() const { return close_reason_; }
 
     // Writes one message for a subscription of this connection. `tail` is "[reply ]size\r\n" (with
-    // headers: "[reply ]headers size\r\n"), made once for all receivers. False: the connection is closing.
+    // headers: "[reply ]headers size\r\n"), made once for all receivers. False: the connection is
+    // closing.
     bool deliver(Subscription& subscription, const Message& message, std::string_view tail,
                  std::string_view tail_without_headers);
     void send(std::string_view text);
@@ -52,8 +53,8 @@ public:
     void flush();
     // Takes its subscriptions off; nothing reaches it any more.
     void leave_account();
-    // After close(): true where the client is given time to read why, and the Server keeps the connection
-    // until it says forget().
+    // After close(): true where the client is given time to read why, and the Server keeps the
+    // connection until it says forget().
     bool start_linger();
     // Ends a connection that has taken nothing for too long; the Server asks now and then.
     void check_backlog();
@@ -61,7 +62,8 @@ public:
 
     // Bytes that wait for the client to take them.
     size_t pending_bytes() const { return out_.size() + in_stream_; }
-    // Slows a publisher that outruns this reader: it reads on once the backlog has shrunk, or shortly.
+    // Slows a publisher that outruns this reader: it reads on once the backlog has shrunk, or
+    // shortly.
     bool wants_publisher_to_wait(MonoTime now) const;
     void hold_publisher(Connection& publisher);
     bool is_held() const { return is_held_; }
@@ -117,17 +119,17 @@ private:
     std::unordered_map<std::string, std::unique_ptr<Subscription>> subscriptions_;
 
     OutBuffer out_;
-    size_t in_stream_ = 0;   // handed to the stream, which could not pass it on yet
-    MonoTime progress_at_;   // when the client last took something
+    size_t in_stream_ = 0;  // handed to the stream, which could not pass it on yet
+    MonoTime progress_at_;  // when the client last took something
     std::vector<uint64_t> held_publishers_;
-    bool is_held_ = false;   // we are the publisher that waits
+    bool is_held_ = false;  // we are the publisher that waits
 
     bool closing_ = false;
     bool lingers_ = false;
     std::string close_reason_;
     unsigned pings_unanswered_ = 0;
-    Timer timer_;        // login first, pings later
-    Timer expiry_;       // of the user
+    Timer timer_;   // login first, pings later
+    Timer expiry_;  // of the user
     Timer hold_timer_;
 };
 

@@ -43,7 +43,8 @@ bool is_within(const Network& address, std::string_view cidr) {
     if (!pair) return false;
     const std::optional<Network> network = parse_ip(pair->first);
     const Result<uint64_t> bits = parse_uint(pair->second);
-    if (!network || !bits || *bits > network->bits || network->family != address.family) return false;
+    if (!network || !bits || *bits > network->bits || network->family != address.family)
+        return false;
     for (unsigned bit = 0; bit < *bits; ++bit) {
         const auto mask = static_cast<uint8_t>(0x80 >> (bit % 8));
         if ((network->bytes[bit / 8] & mask) != (address.bytes[bit / 8] & mask)) return false;
@@ -71,8 +72,8 @@ bool is_unrestricted(const auth::Permissions& permissions) {
     return permissions == auth::Permissions();
 }
 
-// Permissions and limits come from the user, from the scope of the key that signed it, or, where the user
-// has no permissions, from the account's defaults.
+// Permissions and limits come from the user, from the scope of the key that signed it, or, where
+// the user has no permissions, from the account's defaults.
 Result<> apply_permissions(const auth::UserClaims& user, const Account& account, Login& login,
                            bool& bearer) {
     const auth::AccountSigningKey* key = account.claims.find_signing_key(user.issuer);
@@ -88,8 +89,8 @@ Result<> apply_permissions(const auth::UserClaims& user, const Account& account,
         bearer = key->scope->bearer_token;
         return {};
     }
-    login.permissions = is_unrestricted(user.permissions) ? account.claims.default_permissions
-                                                          : user.permissions;
+    login.permissions =
+        is_unrestricted(user.permissions) ? account.claims.default_permissions : user.permissions;
     login.limits = user.limits;
     bearer = user.bearer_token;
     return {};
@@ -136,7 +137,8 @@ Result<Login> log_in(Accounts& accounts, const ConnectOptions& options, std::str
     if (!user) return fail(Code::kDenied, "{}", user.error().message());
     Login login;
     login.account = accounts.find(user->account());
-    if (login.account == nullptr) return fail(Code::kDenied, "the user's account is not known here");
+    if (login.account == nullptr)
+        return fail(Code::kDenied, "the user's account is not known here");
     bool bearer = false;
     CANDELA_TRY(apply_permissions(*user, *login.account, login, bearer));
     login.user_key = user->subject;
@@ -144,7 +146,8 @@ Result<Login> log_in(Accounts& accounts, const ConnectOptions& options, std::str
     login.issuer = user->issuer;
     login.issued_at = user->issued_at;
     login.expires_at = user->expires_at;
-    if (user->not_before > unix_seconds(now)) return fail(Code::kDenied, "the user is not valid yet");
+    if (user->not_before > unix_seconds(now))
+        return fail(Code::kDenied, "the user is not valid yet");
     if (const auto reason = reason_to_end(login, now)) return fail(Code::kDenied, "{}", *reason);
     if (!bearer && !auth::verify_text(user->subject, nonce, options.signature)) {
         return fail(Code::kDenied, "the signature over the nonce is not the user's");
@@ -156,7 +159,8 @@ Result<Login> log_in(Accounts& accounts, const ConnectOptions& options, std::str
         return fail(Code::kDenied, "the user may not connect in this way");
     }
     if (user->has_times) {
-        return fail(Code::kDenied, "the user is bound to hours of the day, which are not supported");
+        return fail(Code::kDenied,
+                    "the user is bound to hours of the day, which are not supported");
     }
     return login;
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-// Who a connection is: the check of CONNECT against operator, account and user JWT, as nats-server does it in
-// operator mode. Pure, but for the accounts that it reads.
+// Who a connection is: the check of CONNECT against operator, account and user JWT, as nats-server
+// does it in operator mode. Pure, but for the accounts that it reads.
 
 #include <optional>
 #include <string>

@@ -1,7 +1,7 @@
 #pragma once
 
-// What waits to be written to one connection: one growing block, appended to at its end and taken from at its
-// front. Its limit is its user's to keep.
+// What waits to be written to one connection: one growing block, appended to at its end and taken
+// from at its front. Its limit is its user's to keep.
 
 #include <cstddef>
 #include <cstring>

@@ -1,7 +1,7 @@
 #pragma once
 
-// What a user with allow_responses may answer to: reply subjects that were delivered to it, for a while and
-// a number of messages. Bounded: the oldest go first. Control loop.
+// What a user with allow_responses may answer to: reply subjects that were delivered to it, for a
+// while and a number of messages. Bounded: the oldest go first. Control loop.
 
 #include <cstdint>
 #include <deque>
@@ -24,7 +24,8 @@ public:
 
     // A message with this reply subject was delivered.
     void note(std::string_view reply, MonoTime now) {
-        while (!order_.empty() && (order_.size() >= kPermitsMax || is_over(order_.front().at, now))) {
+        while (!order_.empty() &&
+               (order_.size() >= kPermitsMax || is_over(order_.front().at, now))) {
             const auto oldest = permits_.find(order_.front().reply);
             if (oldest != permits_.end() && oldest->second.at == order_.front().at) {
                 permits_.erase(oldest);
@@ -57,7 +58,9 @@ private:
         std::string reply;
         MonoTime at;
     };
-    bool is_over(MonoTime at, MonoTime now) const { return rule_->ttl > 0ns && now - at > rule_->ttl; }
+    bool is_over(MonoTime at, MonoTime now) const {
+        return rule_->ttl > 0ns && now - at > rule_->ttl;
+    }
 
     std::optional<auth::ResponsePermission> rule_;
     std::unordered_map<std::string, Permit> permits_;

@@ -16,10 +16,12 @@ const ConfigSchema& schema() {
         config_address("listen", "127.0.0.1:4222", "Where NATS clients connect."),
         config_string("operator", "",
                       "The operator's JWT. Default: DATA_DIR/identity/operator.jwt."),
-        config_string("accounts", "", "A folder with the JWTs of the accounts to start with. Default: "
-                                      "DATA_DIR/identity/accounts."),
+        config_string("accounts", "",
+                      "A folder with the JWTs of the accounts to start with. Default: "
+                      "DATA_DIR/identity/accounts."),
         config_size("max_payload", "1MiB", "The largest message.").range("1KiB", "64MiB"),
-        config_size("max_pending", "64MiB", "What may wait for one client; beyond it, it is closed.")
+        config_size("max_pending", "64MiB",
+                    "What may wait for one client; beyond it, it is closed.")
             .range("1MiB", "1GiB"),
         config_int("max_connections", "65536", "Clients at a time.").range("1", "1000000"),
         config_duration("auth_timeout", "2s", "How long a client may take to log in.")
@@ -116,7 +118,8 @@ Result<> BusRole::open(std::string_view operator_jwt, const std::vector<std::str
         context_.log.debug("bus_account_skipped", {{"reason", put.error()}});
     }
     if (server_->accounts().system() == nullptr) {
-        return fail(Code::kNotFound, "the system account's JWT is not in {}", config_.accounts.string());
+        return fail(Code::kNotFound, "the system account's JWT is not in {}",
+                    config_.accounts.string());
     }
     system_api_ = std::make_unique<SystemApi>(*server_, store_.get());
     CANDELA_TRY(server_->listen(config_.listen));
@@ -173,8 +176,8 @@ Task<void> BusRole::drain(MonoTime deadline) {
 RoleStatus BusRole::status() const {
     RoleStatus status;
     status.ready = server_ != nullptr;
-    status.detail = status.ready ? fmt::format("{} clients", server_->connection_count())
-                                 : "not listening yet";
+    status.detail =
+        status.ready ? fmt::format("{} clients", server_->connection_count()) : "not listening yet";
     return status;
 }
 

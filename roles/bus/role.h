@@ -1,6 +1,7 @@
 #pragma once
 
-// The bus role: a NATS server in operator mode for the cloud's accounts, over TCP and, as Address::in_process
+// The bus role: a NATS server in operator mode for the cloud's accounts, over TCP and, as
+// Address::in_process
 // ("bus"), for the roles of this process, which log in in the same way.
 
 #include <memory>
@@ -22,8 +23,8 @@ struct BusConfig {
 
     Address listen;
     std::filesystem::path operator_jwt;
-    std::filesystem::path accounts;       // to start with
-    std::filesystem::path store;          // what was learnt since
+    std::filesystem::path accounts;  // to start with
+    std::filesystem::path store;     // what was learnt since
     ServerOptions options;
 };
 

@@ -62,8 +62,10 @@ void Server::on_accept(StreamPtr stream) {
     auto connection = std::make_unique<Connection>(*this, std::move(stream), id);
     Connection& added = *connection;
     connections_.emplace(id, std::move(connection));
-    if (is_full) added.refuse("maximum connections exceeded");
-    else added.start();
+    if (is_full)
+        added.refuse("maximum connections exceeded");
+    else
+        added.start();
 }
 
 Connection* Server::find_connection(uint64_t id) {
@@ -72,8 +74,7 @@ Connection* Server::find_connection(uint64_t id) {
 }
 
 std::string Server::info_line(const Connection& connection, std::string_view nonce,
-                              const Address& peer, size_t payload_max,
-                              bool is_lame_duck) const {
+                              const Address& peer, size_t payload_max, bool is_lame_duck) const {
     Json info = {{"server_id", id_},
                  {"server_name", options_.name},
                  {"version", kProtocolVersion},

@@ -1,8 +1,9 @@
 #pragma once
 
-// The bus itself: listeners, connections, and the routing of messages between the connections of an account.
-// Lives on the control loop. Work of one round (what all sockets had to read) is gathered: messages are
-// appended to the receivers' buffers, and each receiver is written to once, before the loop waits again.
+// The bus itself: listeners, connections, and the routing of messages between the connections of an
+// account. Lives on the control loop. Work of one round (what all sockets had to read) is gathered:
+// messages are appended to the receivers' buffers, and each receiver is written to once, before the
+// loop waits again.
 
 #include <functional>
 #include <memory>
@@ -19,7 +20,7 @@
 namespace candela::bus_role {
 
 struct ServerOptions {
-    std::string name;                 // the node's
+    std::string name;  // the node's
     size_t payload_max = 1024 * 1024;
     size_t pending_bytes_max = 64 * 1024 * 1024;  // of one connection; beyond it is closed
     size_t connections_max = 65536;
@@ -27,7 +28,7 @@ struct ServerOptions {
     Duration auth_timeout = 2s;
     Duration ping_interval = 2min;
     unsigned pings_unanswered_max = 2;
-    Duration write_deadline = 10s;    // a backlog that does not shrink for so long: closed
+    Duration write_deadline = 10s;  // a backlog that does not shrink for so long: closed
 };
 
 // For the node's metrics; only counted up.
@@ -64,13 +65,14 @@ public:
     Connection* find_connection(uint64_t id);
 
     // INFO for one connection, with its line end.
-    std::string info_line(const Connection& connection, std::string_view nonce,
-                          const Address& peer, size_t payload_max, bool is_lame_duck = false) const;
+    std::string info_line(const Connection& connection, std::string_view nonce, const Address& peer,
+                          size_t payload_max, bool is_lame_duck = false) const;
 
-    // Routes one message within an account. `from` is null for the server's own. False: `from` may not, and
-    // has been told.
+    // Routes one message within an account. `from` is null for the server's own. False: `from` may
+    // not, and has been told.
     bool publish(Account& account, Connection* from, const Message& message);
-    // The same at the end of the round, from a copy: for services, which must not publish while routing.
+    // The same at the end of the round, from a copy: for services, which must not publish while
+    // routing.
     void publish_later(std::string account_key, std::string subject, std::string payload);
     // Runs at the end of the round, unless the server is gone by then.
     void later(std::function<void()> work);
@@ -82,7 +84,8 @@ public:
         schedule_round_end();
     }
     void mark_closing(Connection& connection);
-    // The connection is gone; called from its stream's callbacks and timers, as the last thing they do.
+    // The connection is gone; called from its stream's callbacks and timers, as the last thing they
+    // do.
     void forget(Connection& connection, std::string_view reason);
     // Some connection did not take all that was written to it.
     void note_backlog();

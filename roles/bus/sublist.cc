@@ -21,7 +21,8 @@ struct Sublist::Node {
 
 namespace {
 
-// The first token of a subject; the rest is what is behind its dot, or has no data at all at the end.
+// The first token of a subject; the rest is what is behind its dot, or has no data at all at the
+// end.
 std::string_view take_token(std::string_view& rest) {
     const size_t dot = rest.find('.');
     const std::string_view token = rest.substr(0, dot);
@@ -68,8 +69,10 @@ void Sublist::insert(Subscription& subscription) {
         if (*place == nullptr) *place = std::make_unique<Node>();
         node = place->get();
     }
-    if (subscription.queue.empty()) add(node->plain, subscription);
-    else add(node->queues[subscription.queue], subscription);
+    if (subscription.queue.empty())
+        add(node->plain, subscription);
+    else
+        add(node->queues[subscription.queue], subscription);
     ++size_;
     forget(subscription.subject);
 }
@@ -112,16 +115,22 @@ void Sublist::prune(std::string_view pattern) {
     while (!pattern.empty()) {
         const std::string_view token = take_token(pattern);
         steps.push_back(Step{node, token});
-        if (token == "*") node = node->star.get();
-        else if (token == ">") node = node->rest.get();
-        else node = node->next.find(token)->second.get();
+        if (token == "*")
+            node = node->star.get();
+        else if (token == ">")
+            node = node->rest.get();
+        else
+            node = node->next.find(token)->second.get();
     }
     while (!steps.empty() && node->is_unused()) {
         const Step step = steps.back();
         steps.pop_back();
-        if (step.token == "*") step.parent->star.reset();
-        else if (step.token == ">") step.parent->rest.reset();
-        else step.parent->next.erase(step.parent->next.find(step.token));
+        if (step.token == "*")
+            step.parent->star.reset();
+        else if (step.token == ">")
+            step.parent->rest.reset();
+        else
+            step.parent->next.erase(step.parent->next.find(step.token));
         node = step.parent;
     }
 }
@@ -143,12 +152,13 @@ void Sublist::take(const Node& node, Matches& out) {
     out.plain.insert(out.plain.end(), node.plain.begin(), node.plain.end());
     for (const auto& [name, members] : node.queues) {
         // Groups of one name are one group, whichever patterns their members have.
-        const auto same = std::find_if(out.queues.begin(), out.queues.end(),
-                                       [&](const std::vector<Subscription*>& group) {
-                                           return group.front()->queue == name;
-                                       });
-        if (same == out.queues.end()) out.queues.push_back(members);
-        else same->insert(same->end(), members.begin(), members.end());
+        const auto same = std::find_if(
+            out.queues.begin(), out.queues.end(),
+            [&](const std::vector<Subscription*>& group) { return group.front()->queue == name; });
+        if (same == out.queues.end())
+            out.queues.push_back(members);
+        else
+            same->insert(same->end(), members.begin(), members.end());
     }
 }
 

@@ -1,8 +1,9 @@
 #pragma once
 
-// The subscriptions of one account, and who gets a subject: a trie of tokens, with the results of subjects
-// that are used again kept in a cache. A literal (un)subscription forgets one cached result, one with
-// wildcards forgets all. Control loop; bounded by the subscriptions themselves and kCacheMax.
+// The subscriptions of one account, and who gets a subject: a trie of tokens, with the results of
+// subjects that are used again kept in a cache. A literal (un)subscription forgets one cached
+// result, one with wildcards forgets all. Control loop; bounded by the subscriptions themselves and
+// kCacheMax.
 
 #include <array>
 #include <cstdint>
@@ -39,11 +40,11 @@ public:
     void insert(Subscription& subscription);
     void remove(Subscription& subscription);
 
-    // Who gets the subject, taken literally; nobody where it has an empty token. What is returned stays
-    // valid, though perhaps outdated, until sweep(); an uncached one until the next call.
+    // Who gets the subject, taken literally; nobody where it has an empty token. What is returned
+    // stays valid, though perhaps outdated, until sweep(); an uncached one until the next call.
     const Matches& match(std::string_view subject);
-    // Changes with every insert, remove and sweep of something outdated: whoever keeps a cached result
-    // compares it first.
+    // Changes with every insert, remove and sweep of something outdated: whoever keeps a cached
+    // result compares it first.
     uint64_t generation() const { return generation_; }
     // Whether what match() returned last came from the cache and may be kept.
     bool last_was_cached() const { return last_was_cached_; }
@@ -72,8 +73,8 @@ private:
     std::unique_ptr<Node> root_;
     std::unordered_map<std::string, std::unique_ptr<Matches>, Hash, std::equal_to<>> cache_;
     std::vector<std::unique_ptr<Matches>> outdated_;
-    // Hashes of subjects seen once: only what comes again is cached, so that the inboxes of requests,
-    // each used once, don't push out the rest.
+    // Hashes of subjects seen once: only what comes again is cached, so that the inboxes of
+    // requests, each used once, don't push out the rest.
     std::array<uint32_t, kSeenSlots> seen_{};
     Matches scratch_;
     uint64_t generation_ = 1;

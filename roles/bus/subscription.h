@@ -1,7 +1,7 @@
 #pragma once
 
-// One subscription: a connection's, or one of the server's own ("$SYS.REQ…"). Owned by its connection or
-// service, listed in its account's Sublist while it is active. Control loop.
+// One subscription: a connection's, or one of the server's own ("$SYS.REQ…"). Owned by its
+// connection or service, listed in its account's Sublist while it is active. Control loop.
 
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +12,8 @@ namespace candela::bus_role {
 
 class Connection;
 
-// A message on its way, in the form in which it is written: `body` is headers, payload and line end.
+// A message on its way, in the form in which it is written: `body` is headers, payload and line
+// end.
 struct Message {
     std::string_view subject;
     std::string_view reply;
@@ -25,8 +26,8 @@ struct Message {
     }
 };
 
-// Takes what is published to a subject of the server's own. Called while a message is being routed: it
-// must not publish, subscribe or close; it copies what it needs and acts later (Server::later).
+// Takes what is published to a subject of the server's own. Called while a message is being routed:
+// it must not publish, subscribe or close; it copies what it needs and acts later (Server::later).
 class Service {
 public:
     // `from` is null for messages of the server itself.

@@ -125,7 +125,8 @@ void SystemApi::remove(const std::string& reply, const std::string& jwt) {
         ++removed;
         if (store_ == nullptr) continue;
         store_->remove(key, [this](Result<> result) {
-            if (!result) server_.log().error("bus_account_not_removed", {{"error", result.error()}});
+            if (!result)
+                server_.log().error("bus_account_not_removed", {{"error", result.error()}});
         });
     }
     answer(reply, "data",

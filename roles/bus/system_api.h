@@ -1,8 +1,9 @@
 #pragma once
 
-// What the bus answers itself, in nats-server's form: in the system account $SYS.REQ.CLAIMS.UPDATE, LIST and
-// DELETE, and $SYS.REQ.ACCOUNT.<A>.CLAIMS.UPDATE and LOOKUP; in every account $SYS.REQ.USER.INFO. Requests are
-// taken while a message is routed and answered at the end of the round. Control loop.
+// What the bus answers itself, in nats-server's form: in the system account $SYS.REQ.CLAIMS.UPDATE,
+// LIST and DELETE, and $SYS.REQ.ACCOUNT.<A>.CLAIMS.UPDATE and LOOKUP; in every account
+// $SYS.REQ.USER.INFO. Requests are taken while a message is routed and answered at the end of the
+// round. Control loop.
 
 #include <string>
 #include <string_view>
@@ -29,7 +30,8 @@ private:
     void list(const std::string& reply);
     void lookup(const std::string& reply, std::string_view account_key);
     void answer(const std::string& reply, std::string_view field, Json value);
-    void answer_update(const std::string& reply, std::string_view account_key, const Result<>& result);
+    void answer_update(const std::string& reply, std::string_view account_key,
+                       const Result<>& result);
     Json server_block() const;
 
     Server& server_;

@@ -52,7 +52,8 @@ Result<Json> part(std::string_view text, std::string_view name) {
 // Verifies the form and the signature, fills the common claims and returns the "nats" object.
 Result<Json> open_claims(std::string_view jwt, std::string_view type, KeyKind subject_kind,
                          KeyKind issuer_kind, Claims& out) {
-    if (jwt.size() > kJwtBytesMax) return fail(Code::kInvalid, "a JWT above {} bytes", kJwtBytesMax);
+    if (jwt.size() > kJwtBytesMax)
+        return fail(Code::kInvalid, "a JWT above {} bytes", kJwtBytesMax);
     const std::vector<std::string_view> parts = split(jwt, '.');
     if (parts.size() != 3) return fail(Code::kInvalid, "not a JWT: it has three parts with dots");
     CANDELA_TRY_ASSIGN(const Json header, part(parts[0], "JWT header"));
@@ -89,9 +90,7 @@ Result<Json> open_claims(std::string_view jwt, std::string_view type, KeyKind su
     return nats;
 }
 
-Error wrong_key(std::string_view what) {
-    return Error(Code::kInvalid, std::string(what));
-}
+Error wrong_key(std::string_view what) { return Error(Code::kInvalid, std::string(what)); }
 
 }  // namespace
 
@@ -155,8 +154,8 @@ Result<OperatorClaims> decode_operator(std::string_view jwt) {
 
 Result<AccountClaims> decode_account(std::string_view jwt) {
     AccountClaims claims;
-    CANDELA_TRY_ASSIGN(const Json nats, open_claims(jwt, "account", KeyKind::kAccount,
-                                                    KeyKind::kOperator, claims));
+    CANDELA_TRY_ASSIGN(const Json nats,
+                       open_claims(jwt, "account", KeyKind::kAccount, KeyKind::kOperator, claims));
     CANDELA_TRY(account_from_json(nats, claims));
     return claims;
 }
@@ -171,8 +170,8 @@ Result<UserClaims> decode_user(std::string_view jwt) {
 
 Result<GenericClaims> decode_generic(std::string_view jwt) {
     GenericClaims claims;
-    CANDELA_TRY_ASSIGN(const Json nats, open_claims(jwt, "generic", KeyKind::kOperator,
-                                                    KeyKind::kOperator, claims));
+    CANDELA_TRY_ASSIGN(const Json nats,
+                       open_claims(jwt, "generic", KeyKind::kOperator, KeyKind::kOperator, claims));
     CANDELA_TRY_ASSIGN(claims.accounts, read_strings(nats, "accounts"));
     return claims;
 }

@@ -1,10 +1,10 @@
 #pragma once
 
-// NATS-form JWTs (jwt/v2): claims of operators, accounts and users, signed with nkeys. What encode_*()
-// writes, a nats-server in operator mode accepts unchanged. Values; any thread.
+// NATS-form JWTs (jwt/v2): claims of operators, accounts and users, signed with nkeys. What
+// encode_*() writes, a nats-server in operator mode accepts unchanged. Values; any thread.
 //
-// nats-server takes a missing limit for 0, so that limits are always written, -1 meaning none; only a user
-// under a scoped signing key carries neither limits nor permissions.
+// nats-server takes a missing limit for 0, so that limits are always written, -1 meaning none; only
+// a user under a scoped signing key carries neither limits nor permissions.
 
 #include <cstdint>
 #include <map>
@@ -42,16 +42,18 @@ struct Permissions {
 };
 
 struct Claims {
-    std::string id;          // jti; encode_*() makes it
-    std::string issuer;      // public key; encode_*() sets it
-    std::string subject;     // public key
+    std::string id;       // jti; encode_*() makes it
+    std::string issuer;   // public key; encode_*() sets it
+    std::string subject;  // public key
     std::string name;
     int64_t issued_at = 0;   // unix seconds; encode_*() sets it
     int64_t expires_at = 0;  // unix seconds; 0: never
     int64_t not_before = 0;
     std::vector<std::string> tags;
 
-    bool is_expired(WallTime now) const { return expires_at != 0 && expires_at <= unix_seconds(now); }
+    bool is_expired(WallTime now) const {
+        return expires_at != 0 && expires_at <= unix_seconds(now);
+    }
 };
 
 struct OperatorClaims : Claims {
@@ -114,7 +116,7 @@ struct UserClaims : Claims {
     Permissions permissions;
     UserLimits limits;
     bool bearer_token = false;  // needs no signature over the nonce
-    bool scoped = false;        // issued under a scoped signing key: no permissions or limits of its own
+    bool scoped = false;  // issued under a scoped signing key: no permissions or limits of its own
     std::vector<std::string> allowed_connection_types;  // empty: all
     std::vector<std::string> source_networks;           // CIDR; empty: all
     bool has_times = false;  // hours of the day when it is valid: candela's bus refuses such a user
@@ -128,7 +130,8 @@ struct GenericClaims : Claims {
     std::vector<std::string> accounts;
 };
 
-// Sets id, issuer and issued_at (to `now`), and signs. kInvalid where the signer's kind may not sign it.
+// Sets id, issuer and issued_at (to `now`), and signs. kInvalid where the signer's kind may not
+// sign it.
 Result<std::string> encode_operator(OperatorClaims claims, const KeyPair& signer, WallTime now);
 Result<std::string> encode_account(AccountClaims claims, const KeyPair& signer, WallTime now);
 Result<std::string> encode_user(UserClaims claims, const KeyPair& signer, WallTime now);

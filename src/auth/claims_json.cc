@@ -114,10 +114,10 @@ Result<AccountSigningKey> signing_key_from_json(const Json& value) {
 Result<AccountLimits> account_limits_from_json(const Json& object) {
     AccountLimits limits;
     const std::pair<std::string_view, int64_t*> members[] = {
-        {"subs", &limits.subscriptions},    {"data", &limits.data},
-        {"payload", &limits.payload},       {"imports", &limits.imports},
-        {"exports", &limits.exports},       {"conn", &limits.connections},
-        {"leaf", &limits.leaf_connections}, {"mem_storage", &limits.memory_storage},
+        {"subs", &limits.subscriptions},        {"data", &limits.data},
+        {"payload", &limits.payload},           {"imports", &limits.imports},
+        {"exports", &limits.exports},           {"conn", &limits.connections},
+        {"leaf", &limits.leaf_connections},     {"mem_storage", &limits.memory_storage},
         {"disk_storage", &limits.disk_storage}, {"streams", &limits.streams},
         {"consumer", &limits.consumers}};
     for (const auto& [key, place] : members) {
@@ -186,7 +186,8 @@ Json account_to_json(const AccountClaims& claims) {
                      {"streams", limits.streams},
                      {"consumer", limits.consumers}};
     Json keys = Json::array();
-    for (const AccountSigningKey& key : claims.signing_keys) keys.push_back(signing_key_to_json(key));
+    for (const AccountSigningKey& key : claims.signing_keys)
+        keys.push_back(signing_key_to_json(key));
     if (!keys.empty()) out["signing_keys"] = std::move(keys);
     if (!claims.revocations.empty()) out["revocations"] = claims.revocations;
     Json defaults = Json::object();
@@ -239,7 +240,8 @@ Result<> user_from_json(const Json& nats, UserClaims& out) {
     CANDELA_TRY_ASSIGN(out.permissions, read_permissions(nats));
     CANDELA_TRY_ASSIGN(out.limits, read_limits(nats));
     CANDELA_TRY_ASSIGN(out.bearer_token, read_bool(nats, "bearer_token"));
-    CANDELA_TRY_ASSIGN(out.allowed_connection_types, read_strings(nats, "allowed_connection_types"));
+    CANDELA_TRY_ASSIGN(out.allowed_connection_types,
+                       read_strings(nats, "allowed_connection_types"));
     CANDELA_TRY_ASSIGN(out.source_networks, read_strings(nats, "src"));
     const Json* times = find(nats, "times");
     out.has_times = times != nullptr && !times->empty();

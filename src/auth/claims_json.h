@@ -15,8 +15,8 @@ Json operator_to_json(const OperatorClaims& claims);
 Json account_to_json(const AccountClaims& claims);
 Json user_to_json(const UserClaims& claims);
 
-// A member of the wrong type is an error, not a default: a permission that is not understood must not
-// become "everything".
+// A member of the wrong type is an error, not a default: a permission that is not understood must
+// not become "everything".
 Result<> operator_from_json(const Json& nats, OperatorClaims& out);
 Result<> account_from_json(const Json& nats, AccountClaims& out);
 Result<> user_from_json(const Json& nats, UserClaims& out);

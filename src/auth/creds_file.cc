@@ -47,15 +47,17 @@ Secret format_creds(std::string_view jwt, const KeyPair& user) {
     text.reserve(jwt.size() + 512);
     text += "-----BEGIN NATS USER JWT-----\n";
     text += jwt;
-    text += "\n------END NATS USER JWT------\n\n"
-            "************************* IMPORTANT *************************\n"
-            "NKEY Seed printed below can be used to sign and prove identity.\n"
-            "NKEYs are sensitive and should be treated as secrets.\n\n"
-            "-----BEGIN USER NKEY SEED-----\n";
+    text +=
+        "\n------END NATS USER JWT------\n\n"
+        "************************* IMPORTANT *************************\n"
+        "NKEY Seed printed below can be used to sign and prove identity.\n"
+        "NKEYs are sensitive and should be treated as secrets.\n\n"
+        "-----BEGIN USER NKEY SEED-----\n";
     const Secret seed = user.seed();
     text += seed.reveal();
-    text += "\n------END USER NKEY SEED------\n\n"
-            "*************************************************************\n";
+    text +=
+        "\n------END USER NKEY SEED------\n\n"
+        "*************************************************************\n";
     return Secret(std::move(text));
 }
 

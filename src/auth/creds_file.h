@@ -1,6 +1,7 @@
 #pragma once
 
-// The .creds form: a user's JWT and seed between BEGIN and END lines, as every NATS client reads it.
+// The .creds form: a user's JWT and seed between BEGIN and END lines, as every NATS client reads
+// it.
 
 #include <filesystem>
 #include <string>

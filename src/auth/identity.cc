@@ -110,7 +110,8 @@ Result<> make_role_creds(const path& data_dir, const Identity& identity, const R
     const path file = identity_folder(data_dir) / "creds" / (std::string(row.role) + ".creds");
     const Account* account = identity.find_account(row.account);
     if (has_file(file)) {
-        // Credentials of an account that was made anew would be refused: they are then made anew too.
+        // Credentials of an account that was made anew would be refused: they are then made anew
+        // too.
         CANDELA_TRY_ASSIGN(const Credentials creds, load_creds(file));
         CANDELA_TRY_ASSIGN(const UserClaims user, decode_user(creds.jwt));
         if (user.account() == account->public_key()) return {};
@@ -126,8 +127,8 @@ Result<> make_role_creds(const path& data_dir, const Identity& identity, const R
     return write_private_file(file, text.reveal());
 }
 
-// The accounts come before the operator's JWT, which names the system account: a crash between the two
-// leaves an identity that the next init completes.
+// The accounts come before the operator's JWT, which names the system account: a crash between the
+// two leaves an identity that the next init completes.
 Result<> make_missing_accounts(const path& data_dir, Identity& identity, WallTime now) {
     for (const std::string_view name : {kSystemAccount, kPlatformAccount, kDefaultSpace}) {
         if (identity.accounts.contains(name)) continue;
@@ -143,8 +144,7 @@ Result<> make_operator_jwt(const path& file, Identity& identity, WallTime now) {
     claims.subject = identity.operator_key.public_key();
     claims.name = "candela";
     claims.system_account = identity.accounts.find(kSystemAccount)->second.public_key();
-    CANDELA_TRY_ASSIGN(identity.operator_jwt,
-                       encode_operator(claims, identity.operator_key, now));
+    CANDELA_TRY_ASSIGN(identity.operator_jwt, encode_operator(claims, identity.operator_key, now));
     CANDELA_TRY_ASSIGN(identity.operator_claims, decode_operator(identity.operator_jwt));
     return write_private_file(file, identity.operator_jwt);
 }
@@ -175,8 +175,7 @@ Result<Identity> init_identity(const path& data_dir, WallTime now) {
                     "{}: the operator's seed is missing; without it nothing can be made",
                     (folder / "operator.seed").string());
     }
-    CANDELA_TRY_ASSIGN(KeyPair key,
-                       read_or_make_key(folder / "operator.seed", KeyKind::kOperator));
+    CANDELA_TRY_ASSIGN(KeyPair key, read_or_make_key(folder / "operator.seed", KeyKind::kOperator));
     Identity identity{std::move(key), {}, {}, {}};
     if (has_operator) {
         CANDELA_TRY_ASSIGN(identity, load_identity(data_dir));

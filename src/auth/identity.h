@@ -1,9 +1,10 @@
 #pragma once
 
-// The identity of a cloud: its operator, the platform's accounts SYS and CANDELA, one account a space,
-// and a credential a role. It lives in DIR/identity (docs/architecture.md "On disk"), files 0600, and is
-// read by the lighthouse, which mints from it; every other node has only its own .creds file.
-// Functions that take a path block on small files: at start, or through offload(). Values; any thread.
+// The identity of a cloud: its operator, the platform's accounts SYS and CANDELA, one account a
+// space, and a credential a role. It lives in DIR/identity (docs/architecture.md "On disk"), files
+// 0600, and is read by the lighthouse, which mints from it; every other node has only its own
+// .creds file. Functions that take a path block on small files: at start, or through offload().
+// Values; any thread.
 
 #include <filesystem>
 #include <map>
@@ -22,8 +23,8 @@ inline constexpr std::string_view kSystemAccount = "SYS";
 inline constexpr std::string_view kPlatformAccount = "CANDELA";
 inline constexpr std::string_view kDefaultSpace = "default";
 
-// An account and the key that signs its users. The account's own key is thrown away once the operator
-// has signed its JWT, so that no file can replace the account.
+// An account and the key that signs its users. The account's own key is thrown away once the
+// operator has signed its JWT, so that no file can replace the account.
 struct Account {
     AccountClaims claims;
     std::string jwt;
@@ -70,12 +71,12 @@ struct UserRequest {
 Result<std::string> mint_user(const Account& account, const UserRequest& request, WallTime now);
 
 // What the role of a node needs on the subjects of docs/architecture.md, with a private inbox below
-// "_INBOX.<public key>". `node` is its name, or "*" where that is not known yet. kInvalid: no such role.
-// Roles: bus, lighthouse, lighthouse-sys (in SYS), host, gateway, loadbalancer, admin.
+// "_INBOX.<public key>". `node` is its name, or "*" where that is not known yet. kInvalid: no such
+// role. Roles: bus, lighthouse, lighthouse-sys (in SYS), host, gateway, loadbalancer, admin.
 Result<Permissions> role_permissions(std::string_view role, std::string_view public_key,
                                      std::string_view node = "*");
-// What a person or an instance may do on the bus, in the account of its space: everything; a viewer may
-// only listen, and ask nothing.
+// What a person or an instance may do on the bus, in the account of its space: everything; a viewer
+// may only listen, and ask nothing.
 Permissions space_permissions(std::string_view role);
 
 }  // namespace candela::auth

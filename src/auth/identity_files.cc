@@ -74,7 +74,7 @@ Result<Secret> read_small_file(const std::filesystem::path& path) {
         if (errno == ENOENT) return fail(Code::kNotFound, "{}: no such file", path.string());
         return fail_errno("reading " + path.string(), errno);
     }
-    struct stat status {};
+    struct stat status{};
     if (::fstat(file.fd(), &status) != 0) return fail_errno("reading " + path.string(), errno);
     if (static_cast<size_t>(status.st_size) > kFileBytesMax) {
         return fail(Code::kInvalid, "{}: more than {} bytes", path.string(), kFileBytesMax);

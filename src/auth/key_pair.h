@@ -1,8 +1,8 @@
 #pragma once
 
-// nkeys: Ed25519 keys in NATS's text form. A public key is base32 of a prefix byte, the 32 bytes and a
-// CRC16: "O…" an operator, "A…" an account, "U…" a user, "N…" a server; a seed starts with "S" and the
-// kind. Values; any thread.
+// nkeys: Ed25519 keys in NATS's text form. A public key is base32 of a prefix byte, the 32 bytes
+// and a CRC16: "O…" an operator, "A…" an account, "U…" a user, "N…" a server; a seed starts with
+// "S" and the kind. Values; any thread.
 
 #include <cstdint>
 #include <string>
@@ -50,7 +50,6 @@ std::string format_public_key(KeyKind kind, const crypto::PublicKey& bytes);
 // False for a malformed key or signature too. `signature` is the 64 bytes.
 bool verify(std::string_view public_key, std::string_view message, ByteView signature);
 // The same for a signature in base64url or base64, with or without padding, as clients send it.
-bool verify_text(std::string_view public_key, std::string_view message,
-                 std::string_view signature);
+bool verify_text(std::string_view public_key, std::string_view message, std::string_view signature);
 
 }  // namespace candela::auth

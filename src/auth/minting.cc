@@ -93,8 +93,8 @@ Result<Permissions> role_permissions(std::string_view role, std::string_view pub
     pub.emplace_back("_INBOX.>");
     if (role == "lighthouse") {
         pub.insert(pub.end(), {"candela.nodes.*.nudge", "candela.routes.nudge"});
-        sub.insert(sub.end(), {"candela.nodes.*.heartbeat", "candela.lighthouse.>",
-                               "candela.logs.>"});
+        sub.insert(sub.end(),
+                   {"candela.nodes.*.heartbeat", "candela.lighthouse.>", "candela.logs.>"});
         return out;
     }
     if (role == "host") {

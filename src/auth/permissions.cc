@@ -45,7 +45,6 @@ Entry parse_entry(std::string_view text) {
     return Entry{text.substr(0, space), text.substr(space + 1)};
 }
 
-
 }  // namespace
 
 bool subject_matches(std::string_view pattern, std::string_view subject) {

@@ -27,8 +27,8 @@ public:
     bool may_publish(std::string_view subject) const;
     // An entry of the form "subject queue" applies to members of that queue.
     bool may_subscribe(std::string_view subject, std::string_view queue = {}) const;
-    // Subscribing was allowed, and yet some message that it would get is denied: each is to be checked
-    // with may_receive().
+    // Subscribing was allowed, and yet some message that it would get is denied: each is to be
+    // checked with may_receive().
     bool needs_delivery_check(std::string_view subject) const;
     bool may_receive(std::string_view subject) const;
 

@@ -105,8 +105,7 @@ Sessions::Sessions(AccountLookup accounts)
     : accounts_(std::move(accounts)), key_(crypto::SigningKey::generate()) {}
 
 std::string Sessions::challenge(MonoTime now) {
-    while (!order_.empty() &&
-           (order_.front().expires_at <= now || order_.size() >= kNoncesMax)) {
+    while (!order_.empty() && (order_.front().expires_at <= now || order_.size() >= kNoncesMax)) {
         nonces_.erase(order_.front().text);
         order_.pop_front();
     }
@@ -138,10 +137,10 @@ Result<Sessions::Token> Sessions::login(std::string_view jwt, std::string_view n
     int64_t expires_at = unix_seconds(now + kTokenLifetime);
     if (user.expires_at != 0) expires_at = std::min(expires_at, user.expires_at);
     const Principal who = principal_of(user, *accounts_(user.account()));
-    const Json body = {{"exp", expires_at},        {"key", who.user_key},
-                       {"name", who.name},         {"account", who.account_key},
-                       {"role", to_string(who.role)}, {"spaces", who.spaces},
-                       {"iat", who.issued_at},     {"until", who.expires_at}};
+    const Json body = {
+        {"exp", expires_at},          {"key", who.user_key},         {"name", who.name},
+        {"account", who.account_key}, {"role", to_string(who.role)}, {"spaces", who.spaces},
+        {"iat", who.issued_at},       {"until", who.expires_at}};
     const std::string text = dump_json(body);
     const std::string payload = base64url_encode(as_bytes(text));
     const std::string to_sign = std::string(kTokenContext) + payload;
@@ -155,8 +154,8 @@ Result<Principal> Sessions::verify(std::string_view token, WallTime now) const {
     if (!parts) return fail(unknown);
     const Result<std::string> signature = base64url_decode(parts->second);
     const std::string signed_part = std::string(kTokenContext) + std::string(parts->first);
-    if (!signature || !crypto::verify(key_.public_key(), as_bytes(signed_part),
-                                      as_bytes(*signature))) {
+    if (!signature ||
+        !crypto::verify(key_.public_key(), as_bytes(signed_part), as_bytes(*signature))) {
         return fail(unknown);
     }
     // From here on the text is our own.

@@ -1,8 +1,9 @@
 #pragma once
 
-// Logging in to the lighthouse's API with a credential: the server sends a nonce, the client signs it, the
-// server checks the JWT's chain and hands out a short-lived token. Nothing long-lived crosses the wire.
-// On one loop; tokens are signed with a key that is made at start, so that a restart ends all sessions.
+// Logging in to the lighthouse's API with a credential: the server sends a nonce, the client signs
+// it, the server checks the JWT's chain and hands out a short-lived token. Nothing long-lived
+// crosses the wire. On one loop; tokens are signed with a key that is made at start, so that a
+// restart ends all sessions.
 
 #include <deque>
 #include <functional>
@@ -24,7 +25,7 @@ Result<AccessRole> parse_access_role(std::string_view text);
 
 // Who somebody is and what they may do through the API.
 struct Principal {
-    std::string user_key;      // empty for the node's own uid on the unix socket
+    std::string user_key;  // empty for the node's own uid on the unix socket
     std::string name;
     std::string account_key;
     std::string account_name;  // the space, or CANDELA
@@ -40,11 +41,14 @@ struct Principal {
 // The account that has this key, or null. Revocations are read from it at each check.
 using AccountLookup = std::function<const AccountClaims*(std::string_view account_key)>;
 
-// Checks a user's JWT: signed by the account's key or a signing key of it, not expired, not revoked.
-Result<UserClaims> verify_user_jwt(std::string_view jwt, const AccountLookup& accounts, WallTime now);
+// Checks a user's JWT: signed by the account's key or a signing key of it, not expired, not
+// revoked.
+Result<UserClaims> verify_user_jwt(std::string_view jwt, const AccountLookup& accounts,
+                                   WallTime now);
 
-// Role and spaces from the JWT's tags: "role:developer", "space:NAME" (repeatable). Only the platform's
-// account makes operators or names other spaces; a user of a space's account acts in that space.
+// Role and spaces from the JWT's tags: "role:developer", "space:NAME" (repeatable). Only the
+// platform's account makes operators or names other spaces; a user of a space's account acts in
+// that space.
 Principal principal_of(const UserClaims& user, const AccountClaims& account);
 
 class Sessions {

@@ -8,12 +8,11 @@ namespace {
 
 // Flows hold the core, not the client, which may be gone before they have noticed.
 Task<Result<OwnedMessage>> run_request(std::shared_ptr<ClientCore> core, std::string subject,
-                                       std::string payload, Duration timeout,
-                                       std::string headers) {
+                                       std::string payload, Duration timeout, std::string headers) {
     ClientCore::Waiting waiting(core);
     Timer timer(core->loop().timers(), [&] {
-        waiting.done.complete(fail(Code::kTimeout, "no answer from {} within {}", subject,
-                                   format_duration(timeout)));
+        waiting.done.complete(
+            fail(Code::kTimeout, "no answer from {} within {}", subject, format_duration(timeout)));
     });
     timer.start(timeout);
     if (!waiting.done.is_complete()) {

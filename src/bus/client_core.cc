@@ -1,48 +1,18 @@
 #include "bus/client_core.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include <nlohmann/json.hpp>
 
-#include "base/ids.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "bus/subject.h"
 
 namespace candela::bus {
 
 namespace {
 
-constexpr size_t kWriteEarlyBytes = 64 * 1024;  // more than this is not kept until the round ends
 constexpr unsigned kPingsUnansweredMax = 2;
 constexpr size_t kMessageBytesMax = 64 * 1024 * 1024;  // more than any server may be told to carry
-
-void append_number(std::string& out, uint64_t value) {
-    char digits[20];
-    const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
-    out.append(digits, static_cast<size_t>(end - digits));
-}
-
-void append_publish(std::string& out, std::string_view subject, std::string_view payload,
-                    const PublishOptions& options) {
-    out += options.headers.empty() ? "PUB " : "HPUB ";
-    out += subject;
-    out += ' ';
-    if (!options.reply.empty()) {
-        out += options.reply;
-        out += ' ';
-    }
-    if (!options.headers.empty()) {
-        append_number(out, options.headers.size());
-        out += ' ';
-    }
-    append_number(out, options.headers.size() + payload.size());
-    out += kLineEnd;
-    out += options.headers;
-    out += payload;
-    out += kLineEnd;
-}
 
 }  // namespace
 
@@ -82,7 +52,8 @@ void ClientCore::close() {
     pongs_.insert(pongs_.end(), flushes_.begin(), flushes_.end());
     flushes_.clear();
     fail_flushes(closed);
-    // Handlers may own what holds this client: they end last, when nothing here is looked at any more.
+    // Handlers may own what holds this client: they end last, when nothing here is looked at any
+    // more.
     const auto entries = std::exchange(entries_, {});
 }
 
@@ -168,16 +139,11 @@ void ClientCore::on_info(std::string_view text) {
 }
 
 void ClientCore::log_in(const std::string& nonce, bool has_headers) {
-    Json connect = {{"verbose", false},
-                    {"pedantic", false},
-                    {"tls_required", false},
-                    {"name", options_.name},
-                    {"lang", "candela"},
-                    {"version", CANDELA_VERSION},
-                    {"protocol", 1},
-                    {"echo", true},
-                    {"headers", has_headers},
-                    {"no_responders", has_headers}};
+    Json connect = {{"verbose", false},       {"pedantic", false},
+                    {"tls_required", false},  {"name", options_.name},
+                    {"lang", "candela"},      {"version", CANDELA_VERSION},
+                    {"protocol", 1},          {"echo", true},
+                    {"headers", has_headers}, {"no_responders", has_headers}};
     if (inbox_prefix_.empty()) inbox_prefix_ = options_.inbox_prefix;
     if (options_.credentials) {
         const Result<auth::Credentials> credentials = options_.credentials();
@@ -188,7 +154,8 @@ void ClientCore::log_in(const std::string& nonce, bool has_headers) {
         connect["jwt"] = credentials->jwt;
         const crypto::Signature signature = credentials->key.sign(nonce);
         connect["sig"] = base64url_encode(signature);
-        // Credentials allow the inboxes below their own key only; those that were renewed have a new one.
+        // Credentials allow the inboxes below their own key only; those that were renewed have a
+        // new one.
         if (options_.inbox_prefix.empty()) {
             const std::string own = "_INBOX." + credentials->key.public_key();
             if (own != inbox_prefix_) {
@@ -260,7 +227,8 @@ void ClientCore::lost(const Error& error) {
     ping_timer_.stop();
     const double growth = static_cast<double>(uint64_t{1} << std::min(failures_, 20u));
     const double longest = static_cast<double>(options_.reconnect_delay_max.count());
-    const double full = std::min(static_cast<double>(options_.reconnect_delay_min.count()) * growth, longest);
+    const double full =
+        std::min(static_cast<double>(options_.reconnect_delay_min.count()) * growth, longest);
     // Half of the pause is random, so that a thousand clients do not come back at once.
     const auto half = static_cast<int64_t>(full / 2);
     const auto jitter = static_cast<int64_t>(loop_.random().below(static_cast<uint64_t>(half) + 1));
@@ -319,197 +287,6 @@ void ClientCore::flush_out() {
     if (stream_ == nullptr || out_.empty()) return;
     stream_->write(out_);
     out_.clear();
-}
-
-size_t ClientCore::pending_bytes() const {
-    return out_.size() + offline_.size() + (stream_ != nullptr ? stream_->queued_bytes() : 0);
-}
-
-Result<> ClientCore::publish(std::string_view subject, std::string_view payload,
-                             const PublishOptions& options) {
-    if (state_ == ClientState::kClosed) return fail(Code::kCancelled, "the bus client was closed");
-    if (!is_valid_subject(subject)) {
-        return fail(Code::kInvalid, "\"{}\" is not a subject to publish to", printable(subject));
-    }
-    if (!options.reply.empty() && !is_valid_subject(options.reply)) {
-        return fail(Code::kInvalid, "\"{}\" is not a subject to answer to", printable(options.reply));
-    }
-    const size_t size = options.headers.size() + payload.size();
-    if (size > payload_max_) {
-        return fail(Code::kInvalid, "a message of {} bytes; the bus takes {}", size, payload_max_);
-    }
-    const size_t needed = size + subject.size() + options.reply.size() + 32;
-    if (pending_bytes() + needed > options_.pending_bytes_max) {
-        return fail(Code::kExhausted, "more than {} bytes wait for the bus",
-                    options_.pending_bytes_max);
-    }
-    if (state_ != ClientState::kConnected) {
-        append_publish(offline_, subject, payload, options);
-        return {};
-    }
-    append_publish(out_, subject, payload, options);
-    if (out_.size() >= kWriteEarlyBytes) flush_out();
-    else schedule_flush();
-    return {};
-}
-
-void ClientCore::append_sub(uint64_t sid, const Entry& entry) {
-    out_ += "SUB ";
-    out_ += entry.subject;
-    out_ += ' ';
-    if (!entry.queue.empty()) {
-        out_ += entry.queue;
-        out_ += ' ';
-    }
-    append_number(out_, sid);
-    out_ += kLineEnd;
-    if (entry.max == 0) return;
-    out_ += "UNSUB ";
-    append_number(out_, sid);
-    out_ += ' ';
-    append_number(out_, entry.max - entry.delivered);
-    out_ += kLineEnd;
-}
-
-Result<uint64_t> ClientCore::subscribe(std::string_view subject, std::string_view queue,
-                                       Client::Handler handler) {
-    if (state_ == ClientState::kClosed) return fail(Code::kCancelled, "the bus client was closed");
-    if (!is_valid_pattern(subject)) {
-        return fail(Code::kInvalid, "\"{}\" is not a subject to subscribe to", printable(subject));
-    }
-    if (!queue.empty() && !is_valid_subject(queue)) {
-        return fail(Code::kInvalid, "\"{}\" is not a name for a queue", printable(queue));
-    }
-    const uint64_t sid = next_sid_++;
-    auto entry = std::make_shared<Entry>();
-    entry->subject = std::string(subject);
-    entry->queue = std::string(queue);
-    entry->handler = std::move(handler);
-    if (state_ == ClientState::kConnected) {
-        append_sub(sid, *entry);
-        schedule_flush();
-    }
-    entries_.emplace(sid, std::move(entry));
-    return sid;
-}
-
-void ClientCore::unsubscribe(uint64_t sid) {
-    const auto node = entries_.extract(sid);
-    if (node.empty() || state_ != ClientState::kConnected) return;
-    out_ += "UNSUB ";
-    append_number(out_, sid);
-    out_ += kLineEnd;
-    schedule_flush();
-}
-
-void ClientCore::unsubscribe_after(uint64_t sid, uint64_t messages) {
-    const auto found = entries_.find(sid);
-    if (found == entries_.end()) return;
-    if (messages <= found->second->delivered) {
-        unsubscribe(sid);
-        return;
-    }
-    found->second->max = messages;
-    if (state_ != ClientState::kConnected) return;
-    out_ += "UNSUB ";
-    append_number(out_, sid);
-    out_ += ' ';
-    append_number(out_, messages);
-    out_ += kLineEnd;
-    schedule_flush();
-}
-
-void ClientCore::unsubscribe_all() {
-    if (state_ != ClientState::kConnected) return;
-    for (const auto& [sid, entry] : entries_) {
-        out_ += "UNSUB ";
-        append_number(out_, sid);
-        out_ += kLineEnd;
-    }
-    schedule_flush();
-}
-
-void ClientCore::dispatch(const Line& line, std::string_view headers, std::string_view payload) {
-    const int64_t sid = parse_count(line.sid);
-    const auto found = entries_.find(static_cast<uint64_t>(sid));
-    if (found == entries_.end()) return;  // unsubscribed meanwhile
-    const std::shared_ptr<Entry> entry = found->second;
-    ++entry->delivered;
-    if (entry->max != 0 && entry->delivered >= entry->max) entries_.erase(found);
-    const MessageView message{line.subject, line.reply, headers, payload};
-    entry->handler(message);
-}
-
-Result<> ClientCore::start_inbox() {
-    inbox_ = new_inbox() + ".";
-    Result<uint64_t> sid = subscribe(inbox_ + "*", {},
-                                     [this](const MessageView& message) { on_reply(message); });
-    if (!sid) return fail(sid.error());
-    inbox_sid_ = *sid;
-    return {};
-}
-
-std::string ClientCore::new_inbox() {
-    if (inbox_prefix_.empty()) {
-        // Before the first login the key is not known from it; it decides what may be subscribed to.
-        inbox_prefix_ = options_.inbox_prefix;
-        if (inbox_prefix_.empty() && options_.credentials) {
-            const Result<auth::Credentials> credentials = options_.credentials();
-            if (credentials) inbox_prefix_ = "_INBOX." + credentials->key.public_key();
-        }
-    }
-    const std::string prefix = inbox_prefix_.empty() ? "_INBOX" : inbox_prefix_;
-    return prefix + "." + make_id(loop_.random());
-}
-
-void ClientCore::on_reply(const MessageView& message) {
-    const auto found = waiting_.find(std::string(message.subject.substr(inbox_.size())));
-    if (found == waiting_.end()) return;  // nobody waits any more
-    Waiting* waiting = found->second;
-    waiting_.erase(found);
-    if (message.payload.empty() && header_status(message.headers) == 503) {
-        waiting->done.complete(fail(Code::kUnreachable, "nobody on the bus answers to this subject"));
-        return;
-    }
-    waiting->done.complete(OwnedMessage(message));
-}
-
-ClientCore::Waiting::Waiting(std::shared_ptr<ClientCore> core) : core_(std::move(core)) {
-    if (core_->state() == ClientState::kClosed) {
-        done.complete(fail(Code::kCancelled, "the bus client was closed"));
-        return;
-    }
-    if (core_->inbox_.empty()) {
-        const Result<> started = core_->start_inbox();
-        if (!started) {
-            core_->inbox_.clear();
-            done.complete(fail(started.error()));
-            return;
-        }
-    }
-    token_ = std::to_string(core_->next_token_++);
-    reply = core_->inbox_ + token_;
-    core_->waiting_.emplace(token_, this);
-}
-
-ClientCore::Waiting::~Waiting() {
-    const auto found = core_->waiting_.find(token_);
-    if (found != core_->waiting_.end() && found->second == this) core_->waiting_.erase(found);
-}
-
-ClientCore::FlushWaiting::FlushWaiting(std::shared_ptr<ClientCore> core) : core_(std::move(core)) {
-    switch (core_->state()) {
-        case ClientState::kClosed:
-            done.complete(fail(Code::kCancelled, "the bus client was closed"));
-            break;
-        case ClientState::kConnected: core_->send_ping(this); break;
-        case ClientState::kConnecting: core_->flushes_.push_back(this); break;
-    }
-}
-
-ClientCore::FlushWaiting::~FlushWaiting() {
-    std::erase(core_->flushes_, this);
-    std::replace(core_->pongs_.begin(), core_->pongs_.end(), this, static_cast<FlushWaiting*>(nullptr));
 }
 
 }  // namespace candela::bus

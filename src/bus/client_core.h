@@ -1,7 +1,8 @@
 #pragma once
 
-// What is behind a Client: the connection and what outlives a reconnect. Shared between the client, its
-// subscriptions (weakly) and its running flows, so that each may end in any order. Internal to src/bus.
+// What is behind a Client: the connection and what outlives a reconnect. Shared between the client,
+// its subscriptions (weakly) and its running flows, so that each may end in any order. Internal to
+// src/bus.
 
 #include <deque>
 #include <map>
@@ -120,9 +121,9 @@ private:
     Timer ping_timer_;
     unsigned pings_unanswered_ = 0;
 
-    std::string out_;      // for this connection, to be written this round
-    std::string offline_;  // published while there was none
-    std::deque<FlushWaiting*> pongs_;    // who waits for which PONG; null: nobody
+    std::string out_;                     // for this connection, to be written this round
+    std::string offline_;                 // published while there was none
+    std::deque<FlushWaiting*> pongs_;     // who waits for which PONG; null: nobody
     std::vector<FlushWaiting*> flushes_;  // who waits for a connection first
 
     std::unordered_map<uint64_t, std::shared_ptr<Entry>> entries_;

@@ -1,7 +1,8 @@
 #pragma once
 
-// A message as the bus carries it, and its header block (NATS ADR-4): "NATS/1.0[ status[ text]]\r\n",
-// "Key: value\r\n" lines, an empty line. Keys keep their case; lookups ignore it. Values; any thread.
+// A message as the bus carries it, and its header block (NATS ADR-4): "NATS/1.0[ status[
+// text]]\r\n", "Key: value\r\n" lines, an empty line. Keys keep their case; lookups ignore it.
+// Values; any thread.
 
 #include <cstdint>
 #include <optional>

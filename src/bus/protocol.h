@@ -1,9 +1,10 @@
 #pragma once
 
-// The lines of the NATS client protocol, and reading them from a stream of bytes. A reader keeps only what is
-// incomplete: a message that lies whole in the input is handed on as views into it, without a copy; nothing
-// is allocated per message once the carry buffer has grown to the largest that was split. Cutting the
-// input elsewhere never changes what is read. One reader a connection; not for several threads.
+// The lines of the NATS client protocol, and reading them from a stream of bytes. A reader keeps
+// only what is incomplete: a message that lies whole in the input is handed on as views into it,
+// without a copy; nothing is allocated per message once the carry buffer has grown to the largest
+// that was split. Cutting the input elsewhere never changes what is read. One reader a connection;
+// not for several threads.
 
 #include <array>
 #include <cstddef>
@@ -23,13 +24,23 @@ enum class ReadError : uint8_t {
     kUnknownOperation,  // 'Unknown Protocol Operation'
     kControlLine,       // 'maximum control line exceeded'
     kPayload,           // 'Maximum Payload Violation'
-    kArguments,         // a known operation with arguments that make no sense: nats-server just closes
+    kArguments,  // a known operation with arguments that make no sense: nats-server just closes
 };
 
 // One line, and the payload that belongs to it. What is meant depends on the operation.
 enum class Operation : uint8_t {
-    kConnect, kPub, kHpub, kSub, kUnsub, kPing, kPong,  // from clients
-    kInfo, kMsg, kHmsg, kOk, kErr,                      // from servers
+    kConnect,
+    kPub,
+    kHpub,
+    kSub,
+    kUnsub,
+    kPing,
+    kPong,  // from clients
+    kInfo,
+    kMsg,
+    kHmsg,
+    kOk,
+    kErr,  // from servers
 };
 
 struct Line {
@@ -45,8 +56,8 @@ struct Line {
     bool has_payload = false;
 };
 
-// Parses one line without its line end. The views point into it. A server reads what clients send and
-// tolerates +OK, -ERR and INFO from them; a client reads what servers send.
+// Parses one line without its line end. The views point into it. A server reads what clients send
+// and tolerates +OK, -ERR and INFO from them; a client reads what servers send.
 std::optional<ReadError> parse_client_line(std::string_view line, Line& out);
 std::optional<ReadError> parse_server_line(std::string_view line, Line& out);
 
@@ -70,9 +81,10 @@ public:
 
     void set_payload_max(size_t payload_max) { payload_max_ = payload_max; }
 
-    // Calls handler.on_line(const Line&, std::string_view headers, std::string_view payload) for each
-    // operation; it returns false to stop, for instance because the connection was closed: the rest of the
-    // input is then dropped. It must not destroy the reader or feed it. An error ends the reader's use.
+    // Calls handler.on_line(const Line&, std::string_view headers, std::string_view payload) for
+    // each operation; it returns false to stop, for instance because the connection was closed: the
+    // rest of the input is then dropped. It must not destroy the reader or feed it. An error ends
+    // the reader's use.
     template <class Handler>
     std::optional<ReadError> feed(std::string_view input, Handler& handler) {
         while (!input.empty()) {
@@ -105,8 +117,8 @@ private:
         if (end != nullptr) {
             length = static_cast<size_t>(static_cast<const char*>(end) - text.data()) + 1;
         }
-        const size_t body = length != 0 ? without_line_end(text.substr(0, length)).size()
-                                        : without_cr(text).size();
+        const size_t body =
+            length != 0 ? without_line_end(text.substr(0, length)).size() : without_cr(text).size();
         if (body > kLineMax) return ReadError::kControlLine;
         return std::nullopt;
     }
@@ -128,9 +140,9 @@ private:
     std::optional<ReadError> hand_on(const Line& line, std::string_view body, Handler& handler,
                                      bool& goes_on) {
         if (body.substr(line.total_bytes, 2) != kLineEnd) return ReadError::kUnknownOperation;
-        goes_on = handler.on_line(line, body.substr(0, line.header_bytes),
-                                  body.substr(line.header_bytes,
-                                              line.total_bytes - line.header_bytes));
+        goes_on =
+            handler.on_line(line, body.substr(0, line.header_bytes),
+                            body.substr(line.header_bytes, line.total_bytes - line.header_bytes));
         return std::nullopt;
     }
 
@@ -195,10 +207,12 @@ private:
         carry_.append(input.substr(0, taken));
         input.remove_prefix(taken);
         if (carry_.size() < needed_) return std::nullopt;
-        // The views of the first parse moved with the buffer; parsing again is cheaper than keeping offsets.
+        // The views of the first parse moved with the buffer; parsing again is cheaper than keeping
+        // offsets.
         const std::string_view all(carry_);
         Line line;
-        if (const auto error = parse(without_line_end(all.substr(0, line_length_)), line)) return error;
+        if (const auto error = parse(without_line_end(all.substr(0, line_length_)), line))
+            return error;
         const auto error = hand_on(line, all.substr(line_length_), handler, goes_on);
         reset();
         return error;

@@ -17,7 +17,8 @@ Shape shape_of(std::string_view text) {
     for (size_t i = 0; i <= text.size(); ++i) {
         if (i < text.size() && text[i] != '.') {
             const char c = text[i];
-            if (c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\0') return shape;
+            if (c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\0')
+                return shape;
             continue;
         }
         const size_t length = i - start;

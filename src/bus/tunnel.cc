@@ -9,7 +9,8 @@ struct TunnelListener::State : std::enable_shared_from_this<TunnelListener::Stat
         : client(c), on_accept(std::move(handler)), log(std::move(l)), options(o) {}
 
     void on_open(const MessageView& message);
-    void answer(std::string_view reply, TunnelFrameType type, uint64_t number, std::string_view text);
+    void answer(std::string_view reply, TunnelFrameType type, uint64_t number,
+                std::string_view text);
 
     Client& client;
     AcceptHandler on_accept;
@@ -73,11 +74,11 @@ Result<std::unique_ptr<TunnelListener>> TunnelListener::create(Client& client,
                                                                AcceptHandler on_accept, Logger log,
                                                                TunnelOptions options) {
     auto state = std::make_shared<State>(client, std::move(on_accept), std::move(log), options);
-    CANDELA_TRY_ASSIGN(state->subscription,
-                       client.subscribe(subject, [weak = std::weak_ptr<State>(state)](
-                                                     const MessageView& message) {
-                           if (const auto held = weak.lock()) held->on_open(message);
-                       }));
+    CANDELA_TRY_ASSIGN(
+        state->subscription,
+        client.subscribe(subject, [weak = std::weak_ptr<State>(state)](const MessageView& message) {
+            if (const auto held = weak.lock()) held->on_open(message);
+        }));
     return std::unique_ptr<TunnelListener>(new TunnelListener(std::move(state)));
 }
 

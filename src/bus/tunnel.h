@@ -1,9 +1,10 @@
 #pragma once
 
-// Byte streams carried over the bus, for peers that can't be reached straight (a host behind NAT). The
-// opener asks `subject` for a stream to `target`; both sides then send numbered chunks to each other's
-// inbox, each within the window that the other grants, so that a slow reader bounds what is in flight.
-// A lost chunk, a reset or a peer that goes silent breaks the stream with an error. One loop.
+// Byte streams carried over the bus, for peers that can't be reached straight (a host behind NAT).
+// The opener asks `subject` for a stream to `target`; both sides then send numbered chunks to each
+// other's inbox, each within the window that the other grants, so that a slow reader bounds what is
+// in flight. A lost chunk, a reset or a peer that goes silent breaks the stream with an error. One
+// loop.
 //
 // Wire form: docs/architecture.md and tunnel_frame.h.
 
@@ -24,14 +25,15 @@ struct TunnelOptions {
     size_t chunk_bytes_max = 64 * 1024;
     size_t window_bytes = 256 * 1024;  // what the peer may send before we have passed it on
     Duration keepalive_interval = 5s;
-    Duration dead_after = 20s;         // nothing from the peer for so long: the stream breaks
-    size_t streams_max = 4096;         // of one listener; more are refused
+    Duration dead_after = 20s;  // nothing from the peer for so long: the stream breaks
+    size_t streams_max = 4096;  // of one listener; more are refused
 };
 
 // Accepts until it is destroyed; the streams accepted live on. The client must outlive both.
 class TunnelListener {
 public:
-    // `target` is the opener's text, to be checked by the handler: destroying the stream refuses it.
+    // `target` is the opener's text, to be checked by the handler: destroying the stream refuses
+    // it.
     using AcceptHandler = std::function<void(StreamPtr stream, std::string target)>;
 
     static Result<std::unique_ptr<TunnelListener>> create(Client& client, std::string_view subject,

@@ -8,8 +8,8 @@
 //   DATA    number = offset of the first byte in its direction; text = the bytes
 //   END     number = length of the direction, which is over
 //   WINDOW  number = bytes of the other direction that were passed on in all
-//   ALIVE   number = bytes sent in all; asks for an answer only so that a peer that is gone is noticed
-//   RESET   text = why
+//   ALIVE   number = bytes sent in all; asks for an answer only so that a peer that is gone is
+//   noticed RESET   text = why
 //
 // Offsets are what makes a lost message an error instead of a hole.
 
@@ -21,7 +21,14 @@
 namespace candela::bus {
 
 enum class TunnelFrameType : uint8_t {
-    kOpen = 1, kAccept = 2, kRefuse = 3, kData = 4, kEnd = 5, kWindow = 6, kAlive = 7, kReset = 8,
+    kOpen = 1,
+    kAccept = 2,
+    kRefuse = 3,
+    kData = 4,
+    kEnd = 5,
+    kWindow = 6,
+    kAlive = 7,
+    kReset = 8,
 };
 
 struct TunnelFrame {

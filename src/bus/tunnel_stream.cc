@@ -156,13 +156,14 @@ void TunnelCore::write(std::span<const std::string_view> parts) {
 // Sends what the peer's window and the bus client's buffer let through.
 void TunnelCore::pump() {
     if (!is_open_ || error_ || sent_end_) return;
-    const size_t payload_max = client_.payload_max() - std::min(client_.payload_max(), size_t{1024});
+    const size_t payload_max =
+        client_.payload_max() - std::min(client_.payload_max(), size_t{1024});
     const size_t chunk_max = std::max<size_t>(1, std::min(options_.chunk_bytes_max, payload_max));
     while (queued_bytes() != 0) {
         const uint64_t in_flight = sent_ - acknowledged_;
         if (in_flight >= peer_window_) break;
-        const size_t count = static_cast<size_t>(std::min<uint64_t>(
-            std::min(chunk_max, queued_bytes()), peer_window_ - in_flight));
+        const size_t count = static_cast<size_t>(
+            std::min<uint64_t>(std::min(chunk_max, queued_bytes()), peer_window_ - in_flight));
         encode_tunnel_frame(TunnelFrameType::kData, sent_,
                             std::string_view(queue_).substr(queue_front_, count), frame_);
         const Result<> published = client_.publish(peer_inbox_, frame_);

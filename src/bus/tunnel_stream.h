@@ -1,7 +1,7 @@
 #pragma once
 
-// One end of a tunnel. TunnelCore does the work and is what messages and timers find; TunnelStream is the
-// Stream that its user owns. Internal to src/bus.
+// One end of a tunnel. TunnelCore does the work and is what messages and timers find; TunnelStream
+// is the Stream that its user owns. Internal to src/bus.
 
 #include <functional>
 #include <memory>
@@ -60,9 +60,9 @@ private:
     Timer timer_;
     MonoTime heard_at_;
 
-    std::string queue_;        // written and not yet sent
+    std::string queue_;  // written and not yet sent
     size_t queue_front_ = 0;
-    uint64_t sent_ = 0;        // bytes
+    uint64_t sent_ = 0;  // bytes
     uint64_t acknowledged_ = 0;
     uint64_t peer_window_ = 0;
     bool is_open_ = false;
@@ -70,10 +70,10 @@ private:
     bool sent_end_ = false;
     bool was_queued_ = false;  // on_drained is owed
 
-    std::string waiting_;      // received and not yet passed on
+    std::string waiting_;  // received and not yet passed on
     uint64_t received_ = 0;
     uint64_t passed_on_ = 0;
-    uint64_t granted_ = 0;     // passed_on_ as the peer knows it
+    uint64_t granted_ = 0;  // passed_on_ as the peer knows it
     bool is_reading_ = false;
     bool got_end_ = false;
     bool told_end_ = false;

@@ -57,7 +57,7 @@ Secret SigningKey::seed() const {
 Signature SigningKey::sign(ByteView message) const {
     Signature signature;
     CANDELA_CHECK(crypto_sign_detached(signature.data(), nullptr, message.data(), message.size(),
-                               secret_.data()) == 0);
+                                       secret_.data()) == 0);
     return signature;
 }
 

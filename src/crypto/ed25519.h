@@ -1,7 +1,7 @@
 #pragma once
 
-// Ed25519 signatures (RFC 8032) through libsodium. Values; any thread. A SigningKey keeps its secret in
-// memory that is wiped when it ends.
+// Ed25519 signatures (RFC 8032) through libsodium. Values; any thread. A SigningKey keeps its
+// secret in memory that is wiped when it ends.
 
 #include <array>
 #include <cstdint>

@@ -26,7 +26,8 @@ public:
     std::string finish_hex();
 
 private:
-    alignas(16) std::array<uint8_t, 128> state_{};  // libsodium's state; its header stays in the .cc
+    alignas(
+        16) std::array<uint8_t, 128> state_{};  // libsodium's state; its header stays in the .cc
 };
 
 // Compares in a time that does not depend on where the bytes differ.

@@ -38,9 +38,9 @@ Result<Secret> BoxKey::open(ByteView sealed) const {
         return fail(Code::kCorrupt, "a sealed box of {} bytes is too short", sealed.size());
     }
     std::string plain(sealed.size() - kSealOverheadBytes, '\0');
-    const int result = crypto_box_seal_open(
-        reinterpret_cast<uint8_t*>(plain.data()), sealed.data(), sealed.size(), public_.data(),
-        as_bytes(secret_.reveal()).data());
+    const int result =
+        crypto_box_seal_open(reinterpret_cast<uint8_t*>(plain.data()), sealed.data(), sealed.size(),
+                             public_.data(), as_bytes(secret_.reveal()).data());
     if (result != 0) {
         return fail(Code::kCorrupt, "the sealed box is not for this key, or was changed");
     }

@@ -1,7 +1,7 @@
 #pragma once
 
-// Sealed boxes (libsodium crypto_box_seal: X25519, XSalsa20-Poly1305): anyone can seal for a public key,
-// only the holder of the secret can open, and the sender stays anonymous. Values; any thread.
+// Sealed boxes (libsodium crypto_box_seal: X25519, XSalsa20-Poly1305): anyone can seal for a public
+// key, only the holder of the secret can open, and the sender stays anonymous. Values; any thread.
 
 #include <array>
 #include <cstddef>
@@ -34,8 +34,8 @@ private:
 
 inline constexpr size_t kSealOverheadBytes = 48;
 
-// The sealed text is kSealOverheadBytes longer than what is in it. A public key that is no point of the
-// curve's large group is kInvalid.
+// The sealed text is kSealOverheadBytes longer than what is in it. A public key that is no point of
+// the curve's large group is kInvalid.
 Result<std::string> seal(const BoxPublicKey& key, ByteView plain);
 
 }  // namespace candela::crypto

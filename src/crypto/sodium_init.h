@@ -4,8 +4,8 @@
 
 namespace candela::crypto {
 
-// Idempotent and safe from any thread. A machine on which libsodium can't start has no entropy source:
-// nothing can go on there, so it is a CHECK.
+// Idempotent and safe from any thread. A machine on which libsodium can't start has no entropy
+// source: nothing can go on there, so it is a CHECK.
 void ensure_sodium();
 
 }  // namespace candela::crypto

@@ -1,5 +1,5 @@
-// Everything of src/auth that reads what strangers send: keys, seeds, JWTs, .creds files. What is accepted
-// survives being written and read again.
+// Everything of src/auth that reads what strangers send: keys, seeds, JWTs, .creds files. What is
+// accepted survives being written and read again.
 
 #include <cstdint>
 #include <cstdlib>
@@ -40,7 +40,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static const KeyPair account = KeyPair::generate(KeyKind::kAccount);
     static const KeyPair user = KeyPair::generate(KeyKind::kUser);
     const std::string_view text(reinterpret_cast<const char*>(data), size);
-    if (const auto key = parse_public_key(text)) check(format_public_key(key->kind, key->bytes) == text);
+    if (const auto key = parse_public_key(text))
+        check(format_public_key(key->kind, key->bytes) == text);
     if (const auto pair = KeyPair::from_seed(text)) check(pair->seed().reveal() == text);
     verify_text(user.public_key(), "x", text);
     (void)parse_creds(text);

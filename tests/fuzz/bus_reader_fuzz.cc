@@ -1,5 +1,5 @@
-// The NATS protocol of both sides: input cut anywhere is read as the whole is, and nothing crashes. The first
-// byte says how it is cut.
+// The NATS protocol of both sides: input cut anywhere is read as the whole is, and nothing crashes.
+// The first byte says how it is cut.
 
 #include <cstdint>
 #include <cstdlib>
@@ -19,8 +19,8 @@ namespace {
 struct Recorder {
     bool on_line(const Line& line, std::string_view headers, std::string_view payload) {
         text += std::to_string(static_cast<int>(line.operation));
-        for (const std::string_view part : {line.text, line.subject, line.reply, line.queue, line.sid,
-                                            line.max, headers, payload}) {
+        for (const std::string_view part : {line.text, line.subject, line.reply, line.queue,
+                                            line.sid, line.max, headers, payload}) {
             text += '|';
             text += part;
         }
@@ -63,11 +63,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const size_t middle = input.find('\n');
     if (middle != std::string_view::npos) {
         const std::string_view a = input.substr(0, middle), b = input.substr(middle + 1, 256);
-        // What lies within something overlaps with it, and matching agrees where there are no wildcards.
+        // What lies within something overlaps with it, and matching agrees where there are no
+        // wildcards.
         if (is_valid_pattern(a) && is_valid_pattern(b)) {
             if (auth::pattern_contains(a, b)) check(auth::patterns_overlap(a, b));
             check(auth::patterns_overlap(a, b) == auth::patterns_overlap(b, a));
-            if (!has_wildcard(b)) check(auth::pattern_contains(a, b) == auth::subject_matches(a, b));
+            if (!has_wildcard(b))
+                check(auth::pattern_contains(a, b) == auth::subject_matches(a, b));
         }
     }
     return 0;

@@ -1,5 +1,5 @@
-// The load for tests/bench/bus.mjs: publishers, subscribers and requesters over plain TCP, a thread for each,
-// so that the server under test is what waits last.
+// The load for tests/bench/bus.mjs: publishers, subscribers and requesters over plain TCP, a thread
+// for each, so that the server under test is what waits last.
 //     bench-bus-load pubsub HOST:PORT CREDS SIZE SUBSCRIBERS MESSAGES
 //     bench-bus-load request HOST:PORT CREDS SIZE REQUESTS
 //     bench-bus-load mint DIR CREDS: credentials for the space "default" of the identity in DIR
@@ -81,9 +81,10 @@ private:
         const size_t at = seen_.find("\"nonce\":\"") + 9;
         const std::string nonce = seen_.substr(at, seen_.find('"', at) - at);
         const crypto::Signature signature = credentials.key.sign(nonce);
-        send(fmt::format("CONNECT {{\"jwt\":\"{}\",\"sig\":\"{}\",\"verbose\":false,\"protocol\":1,"
-                         "\"headers\":true,\"no_responders\":true}}\r\n",
-                         credentials.jwt, base64url_encode(signature)));
+        send(
+            fmt::format("CONNECT {{\"jwt\":\"{}\",\"sig\":\"{}\",\"verbose\":false,\"protocol\":1,"
+                        "\"headers\":true,\"no_responders\":true}}\r\n",
+                        credentials.jwt, base64url_encode(signature)));
         flush();
     }
 
@@ -169,7 +170,8 @@ void run_request(const Address& address, const auth::Credentials& credentials, s
     for (size_t i = 0; i < requests; ++i) {
         const std::string& text = i + 1 == requests ? "end" + body : body;
         const Clock::time_point sent = Clock::now();
-        asker.send(fmt::format("PUB bench.service _INBOX.bench.{} {}\r\n{}\r\n", i, text.size(), text));
+        asker.send(
+            fmt::format("PUB bench.service _INBOX.bench.{} {}\r\n{}\r\n", i, text.size(), text));
         while (answers.count == i) {
             if (reader.feed(asker.receive(), answers)) die("the asker read nonsense");
         }

@@ -144,8 +144,8 @@ TEST_CASE("claims_of_the_wrong_type_never_become_defaults") {
         sign_raw(signer, R"({"type":"user","version":2,"subs":18446744073709551615})")));
     CHECK_FALSE(decode_user(sign_raw(signer, R"({"type":"user","version":2})", R"(,"exp":"1")")));
     CHECK_FALSE(decode_user(sign_raw(signer, R"([])")));
-    CHECK_FALSE(decode_user(sign_raw(KeyPair::generate(KeyKind::kOperator),
-                                     R"({"type":"user","version":2})")));
+    CHECK_FALSE(decode_user(
+        sign_raw(KeyPair::generate(KeyKind::kOperator), R"({"type":"user","version":2})")));
 }
 
 TEST_CASE("limits_that_are_missing_are_zero_as_nats_server_takes_them") {

@@ -51,11 +51,11 @@ TEST_CASE("init_makes_every_file_of_an_identity_private") {
           "creds/lighthouse-sys.creds", "creds/host.creds", "creds/gateway.creds",
           "creds/loadbalancer.creds", "creds/admin.creds"}) {
         INFO(name);
-        struct stat status {};
+        struct stat status{};
         REQUIRE(::stat((folder / name).c_str(), &status) == 0);
         CHECK((status.st_mode & 0777) == 0600);
     }
-    struct stat status {};
+    struct stat status{};
     REQUIRE(::stat(folder.c_str(), &status) == 0);
     CHECK((status.st_mode & 0777) == 0700);
 }

@@ -1,13 +1,15 @@
 #pragma once
 
-// Keys and JWTs made by other implementations: npm nkeys.js 1.1.0 and @nats-io/jwt 0.0.11, once, with
+// Keys and JWTs made by other implementations: npm nkeys.js 1.1.0 and @nats-io/jwt 0.0.11, once,
+// with
 //   createOperator(), createAccount(), createUser(); sign("hello nonce") as base64url
-//   encodeOperator("O", operator, {system_account}); encodeAccount("A", account, {limits: {conn: 7, others -1},
-//   signing_keys: [signer], revocations: {user: 1600000000}}, {signer: operator});
-//   encodeUser("U", user, signer, {issuer_account, pub: {allow: ["foo.*", "_INBOX.>"], deny: ["foo.secret"]},
-//   sub: {allow: ["bar.> q"]}, resp: {max: 5, ttl: 1000000000}, subs: 10, data: -1, payload: 1024,
-//   bearer_token: true, src: ["10.0.0.0/8"], allowed_connection_types: ["STANDARD"],
-//   tags: ["role:developer"]}, {exp: 4102444800}); the same with {scopedUser: true} and no more; fmtCreds().
+//   encodeOperator("O", operator, {system_account}); encodeAccount("A", account, {limits: {conn: 7,
+//   others -1}, signing_keys: [signer], revocations: {user: 1600000000}}, {signer: operator});
+//   encodeUser("U", user, signer, {issuer_account, pub: {allow: ["foo.*", "_INBOX.>"], deny:
+//   ["foo.secret"]}, sub: {allow: ["bar.> q"]}, resp: {max: 5, ttl: 1000000000}, subs: 10, data:
+//   -1, payload: 1024, bearer_token: true, src: ["10.0.0.0/8"], allowed_connection_types:
+//   ["STANDARD"], tags: ["role:developer"]}, {exp: 4102444800}); the same with {scopedUser: true}
+//   and no more; fmtCreds().
 // The keys guard nothing.
 
 #include <string_view>
@@ -18,26 +20,22 @@ struct Key {
     std::string_view seed, public_key, signature;
 };
 
-inline constexpr Key kOperator = {
-    "SOAAH4ODYYABUCMF6DDQ67M4VW2QT7Q4VV2YUYJWB2R2TSYVOAQICL6LXU",
-    "ODAW7IVXHFMXTKOGT6UR3X7G2SIH2LI5QD2RJ7267ZGRCGTLA3VOMCR6",
-    "IjD7SQ6Mt4S0BctWZoabQLjVAe88PoTBLPzJuP7Wp23"
-    "yB8GGvxM9oVGWQeHqxVUAmu4V1OCgvwjHRnzhIt6eBg"};
-inline constexpr Key kAccount = {
-    "SAAELHBLWCVY6K6QTETPYYCJTBNE52HV6YBBTLTVX6FV2HBDQTRZXJILS4",
-    "ACORIKB7CUMPS4C6VC3ESFNR6A2CDBNBWAGSCP5UZFLTNBBONP63YOTB",
-    "ItG-6Y10W99ifsvxjhWaLYJEfC9vl8To327VV4yomr_"
-    "s1qxhABGYAvsnosrRYg_Py5QZkdbuew03DuCLIHGVDA"};
-inline constexpr Key kUser = {
-    "SUAPGN3WH6UPSCBYBOFMN33WIWCOW6QKY6D3BK52JLGGVHYKV4G3EKRJEY",
-    "UCOXOKZGAR2WR7JL4NTKTTXY2G3FSBXBLOT7ARU53NWN3M4DRQFA4RXS",
-    "Gngl1MMSb41iYxqX8p1ew4PeO-PduXTiIy_gi6DVYDS"
-    "FUeuKwUoNaMncSMK-u5T5cPCu8wdjQaMI_m3MhMwzAw"};
-inline constexpr Key kSigner = {
-    "SAAFC3UJ6ZNIZMVOB5ZAAF63LIT3IQUME6ACDWSIGRYT3GIR63PSZQU4GE",
-    "AAS4KHEZOL4XG65JXCVP7HACQX6K4BGETDOX3IRRB7CIT2S47Y2TNKHQ",
-    "Ym2Djqp-c5Mk-KB-xqrxSVV7hWK1IG3_nn7wIJQGrPu"
-    "OmamjJh_ZzXCEfoUis6wJjiLLvdqHpSYqyHYQ88bXDA"};
+inline constexpr Key kOperator = {"SOAAH4ODYYABUCMF6DDQ67M4VW2QT7Q4VV2YUYJWB2R2TSYVOAQICL6LXU",
+                                  "ODAW7IVXHFMXTKOGT6UR3X7G2SIH2LI5QD2RJ7267ZGRCGTLA3VOMCR6",
+                                  "IjD7SQ6Mt4S0BctWZoabQLjVAe88PoTBLPzJuP7Wp23"
+                                  "yB8GGvxM9oVGWQeHqxVUAmu4V1OCgvwjHRnzhIt6eBg"};
+inline constexpr Key kAccount = {"SAAELHBLWCVY6K6QTETPYYCJTBNE52HV6YBBTLTVX6FV2HBDQTRZXJILS4",
+                                 "ACORIKB7CUMPS4C6VC3ESFNR6A2CDBNBWAGSCP5UZFLTNBBONP63YOTB",
+                                 "ItG-6Y10W99ifsvxjhWaLYJEfC9vl8To327VV4yomr_"
+                                 "s1qxhABGYAvsnosrRYg_Py5QZkdbuew03DuCLIHGVDA"};
+inline constexpr Key kUser = {"SUAPGN3WH6UPSCBYBOFMN33WIWCOW6QKY6D3BK52JLGGVHYKV4G3EKRJEY",
+                              "UCOXOKZGAR2WR7JL4NTKTTXY2G3FSBXBLOT7ARU53NWN3M4DRQFA4RXS",
+                              "Gngl1MMSb41iYxqX8p1ew4PeO-PduXTiIy_gi6DVYDS"
+                              "FUeuKwUoNaMncSMK-u5T5cPCu8wdjQaMI_m3MhMwzAw"};
+inline constexpr Key kSigner = {"SAAFC3UJ6ZNIZMVOB5ZAAF63LIT3IQUME6ACDWSIGRYT3GIR63PSZQU4GE",
+                                "AAS4KHEZOL4XG65JXCVP7HACQX6K4BGETDOX3IRRB7CIT2S47Y2TNKHQ",
+                                "Ym2Djqp-c5Mk-KB-xqrxSVV7hWK1IG3_nn7wIJQGrPu"
+                                "OmamjJh_ZzXCEfoUis6wJjiLLvdqHpSYqyHYQ88bXDA"};
 
 inline constexpr std::string_view kSignedText = "hello nonce";
 

@@ -11,8 +11,8 @@ struct Recorder {
     bool on_line(const candela::bus::Line& line, std::string_view headers,
                  std::string_view payload) {
         std::string text = std::to_string(static_cast<int>(line.operation));
-        for (const std::string_view part :
-             {line.text, line.subject, line.reply, line.queue, line.sid, line.max, headers, payload}) {
+        for (const std::string_view part : {line.text, line.subject, line.reply, line.queue,
+                                            line.sid, line.max, headers, payload}) {
             text += '|';
             text += part;
         }

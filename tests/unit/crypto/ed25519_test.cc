@@ -48,8 +48,8 @@ TEST_CASE("verify_refuses_what_was_changed") {
     CHECK(crypto::verify(key.public_key(), as_bytes("pay 1"), signature));
     CHECK_FALSE(crypto::verify(key.public_key(), as_bytes("pay 2"), signature));
     CHECK_FALSE(crypto::verify(key.public_key(), as_bytes("pay 1"), ByteView(signature).first(63)));
-    CHECK_FALSE(crypto::verify(crypto::SigningKey::generate().public_key(), as_bytes("pay 1"),
-                               signature));
+    CHECK_FALSE(
+        crypto::verify(crypto::SigningKey::generate().public_key(), as_bytes("pay 1"), signature));
     signature[5] ^= 1;
     CHECK_FALSE(crypto::verify(key.public_key(), as_bytes("pay 1"), signature));
 }

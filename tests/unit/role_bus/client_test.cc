@@ -90,9 +90,8 @@ TEST_CASE("what_waits_for_the_bus_is_bounded") {
 
 TEST_CASE("a_refused_client_goes_on_trying_and_says_why") {
     Cloud cloud;
-    const auth::Credentials creds =
-        cloud.mint(*auth::make_account(auth::KeyPair::generate(auth::KeyKind::kOperator), "x",
-                                       Cloud::start()));
+    const auth::Credentials creds = cloud.mint(*auth::make_account(
+        auth::KeyPair::generate(auth::KeyKind::kOperator), "x", Cloud::start()));
     bus::Client& client = cloud.connect(creds);
     CHECK_FALSE(client.is_connected());
     CHECK(client.last_error().find("Authorization Violation") != std::string::npos);
@@ -120,7 +119,8 @@ TEST_CASE("a_client_that_ends_cancels_what_waits_for_it") {
 TEST_CASE("a_client_may_be_destroyed_in_its_own_handler") {
     Cloud cloud;
     bus::Client& client = cloud.connect();
-    auto subscription = client.subscribe("a", [&](const bus::MessageView&) { cloud.clients.clear(); });
+    auto subscription =
+        client.subscribe("a", [&](const bus::MessageView&) { cloud.clients.clear(); });
     REQUIRE(client.publish("a", ""));
     REQUIRE(client.publish("a", ""));
     cloud.world.run_for(100ms);

@@ -74,8 +74,8 @@ public:
         bus::ClientOptions options;
         options.servers.push_back(Address::tcp("10.0.0.1", 4222));
         options.credentials = [jwt = credentials.jwt,
-                               seed = std::make_shared<Secret>(credentials.key.seed())]()
-            -> Result<auth::Credentials> {
+                               seed = std::make_shared<Secret>(
+                                   credentials.key.seed())]() -> Result<auth::Credentials> {
             return auth::Credentials{jwt, *auth::KeyPair::from_seed(seed->reveal())};
         };
         clients.push_back(std::make_unique<bus::Client>(*loop, std::move(options), Logger()));

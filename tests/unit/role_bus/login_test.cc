@@ -7,8 +7,8 @@ using namespace test;
 TEST_CASE("info_offers_a_nonce_and_what_clients_look_for") {
     Cloud cloud;
     RawClient& client = cloud.dial();
-    for (const char* field : {"\"nonce\":\"", "\"server_id\":\"N", "\"headers\":true", "\"proto\":1",
-                              "\"max_payload\":1048576", "\"auth_required\":true"}) {
+    for (const char* field : {"\"nonce\":\"", "\"server_id\":\"N", "\"headers\":true",
+                              "\"proto\":1", "\"max_payload\":1048576", "\"auth_required\":true"}) {
         CHECK(client.has(field));
     }
 }

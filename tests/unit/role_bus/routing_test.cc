@@ -7,8 +7,10 @@ using namespace test;
 TEST_CASE("messages_reach_literal_and_wildcard_subscriptions") {
     Cloud cloud;
     RawClient& client = cloud.log_in();
-    CHECK(cloud.talk(client, "SUB foo.bar 1\r\nSUB foo.* 2\r\nSUB foo.> 3\r\nSUB *.baz 4\r\n"
-                             "PUB foo.bar 2\r\nhi\r\n")
+    CHECK(cloud
+              .talk(client,
+                    "SUB foo.bar 1\r\nSUB foo.* 2\r\nSUB foo.> 3\r\nSUB *.baz 4\r\n"
+                    "PUB foo.bar 2\r\nhi\r\n")
               .size() == 3 * std::string_view("MSG foo.bar 1 2\r\nhi\r\n").size());
     CHECK(cloud.talk(client, "PUB x.baz 0\r\n\r\n") == "MSG x.baz 4 0\r\n\r\n");
     CHECK(cloud.talk(client, "PUB foo 0\r\n\r\nPUB foo..x 0\r\n\r\n").empty());
@@ -54,7 +56,8 @@ TEST_CASE("a_message_to_a_queue_reaches_one_member") {
 TEST_CASE("a_subscription_ends_after_its_number_of_messages") {
     Cloud cloud;
     RawClient& client = cloud.log_in();
-    CHECK(cloud.talk(client, "SUB a 1\r\nUNSUB 1 2\r\nPUB a 0\r\n\r\nPUB a 0\r\n\r\nPUB a 0\r\n\r\n") ==
+    CHECK(cloud.talk(client,
+                     "SUB a 1\r\nUNSUB 1 2\r\nPUB a 0\r\n\r\nPUB a 0\r\n\r\nPUB a 0\r\n\r\n") ==
           "MSG a 1 0\r\n\r\nMSG a 1 0\r\n\r\n");
     CHECK(cloud.talk(client, "SUB a 2\r\nPUB a 0\r\n\r\nUNSUB 2 1\r\nPUB a 0\r\n\r\n") ==
           "MSG a 2 0\r\n\r\n");

@@ -21,8 +21,8 @@ TEST_CASE("an_account_is_pushed_listed_and_looked_up_through_the_system_account"
     CHECK(updated["data"]["code"] == 200);
     CHECK(updated["data"]["account"] == fresh.public_key());
     CHECK(ask(cloud, sys, "$SYS.REQ.CLAIMS.LIST", "")["data"].size() == 4);
-    const auto found = cloud.run(
-        sys.request("$SYS.REQ.ACCOUNT." + fresh.public_key() + ".CLAIMS.LOOKUP", "", 1s));
+    const auto found =
+        cloud.run(sys.request("$SYS.REQ.ACCOUNT." + fresh.public_key() + ".CLAIMS.LOOKUP", "", 1s));
     REQUIRE(found);
     CHECK(found->payload == fresh.jwt);
     CHECK(cloud.connect(cloud.mint(fresh)).is_connected());
@@ -47,7 +47,8 @@ TEST_CASE("accounts_are_removed_by_a_request_that_the_operator_signed") {
         claims, auth::KeyPair::generate(auth::KeyKind::kOperator), Cloud::start());
     CHECK(ask(cloud, sys, "$SYS.REQ.CLAIMS.DELETE", forged).contains("error"));
     const std::string jwt = *auth::encode_generic(claims, cloud.operator_key, Cloud::start());
-    CHECK(ask(cloud, sys, "$SYS.REQ.CLAIMS.DELETE", jwt)["data"]["message"] == "deleted 1 accounts");
+    CHECK(ask(cloud, sys, "$SYS.REQ.CLAIMS.DELETE", jwt)["data"]["message"] ==
+          "deleted 1 accounts");
     cloud.world.run_for(100ms);
     CHECK_FALSE(shop.is_connected());
     CHECK(sys.is_connected());

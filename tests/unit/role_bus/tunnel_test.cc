@@ -40,7 +40,8 @@ struct Pair {
         if (!cloud.run(host.flush(1s))) std::abort();
     }
     Result<> open(std::string to = "127.0.0.1:80", TunnelOptions options = TunnelOptions()) {
-        auto stream = cloud.run(connect_tunnel(gateway, "candela.tunnel.h1", std::move(to), 1s, options));
+        auto stream =
+            cloud.run(connect_tunnel(gateway, "candela.tunnel.h1", std::move(to), 1s, options));
         if (!stream) return fail(stream.error());
         client.take(std::move(*stream));
         return {};
@@ -157,8 +158,12 @@ TEST_CASE("a_lost_or_foreign_message_breaks_the_tunnel") {
     REQUIRE(pair.open());
     pair.client.stream->write("hello");
     REQUIRE(pair.until([&] { return !inbox.empty() && pair.server.text == "hello"; }));
-    SECTION("a hole") { REQUIRE(pair.gateway.publish(inbox, std::string("\x04\0\0\0\0\0\0\0\x09!", 10))); }
-    SECTION("an end too early") { REQUIRE(pair.gateway.publish(inbox, std::string("\x05\0\0\0\0\0\0\0\x09", 9))); }
+    SECTION("a hole") {
+        REQUIRE(pair.gateway.publish(inbox, std::string("\x04\0\0\0\0\0\0\0\x09!", 10)));
+    }
+    SECTION("an end too early") {
+        REQUIRE(pair.gateway.publish(inbox, std::string("\x05\0\0\0\0\0\0\0\x09", 9)));
+    }
     SECTION("rubbish") { REQUIRE(pair.gateway.publish(inbox, "?")); }
     SECTION("a window that was never sent") {
         REQUIRE(pair.gateway.publish(inbox, std::string("\x06\0\0\0\0\0\0\0\x09", 9)));
