@@ -105,3 +105,16 @@ inline std::unexpected<Error> fail_errno(std::string_view what, int errno_value)
 #define CO_TRY(expr) CANDELA_TRY_IMPL(CANDELA_CONCAT(try_, __LINE__), expr, co_return)
 #define CO_TRY_ASSIGN(decl, expr) \
     CANDELA_TRY_ASSIGN_IMPL(CANDELA_CONCAT(try_, __LINE__), decl, expr, co_return)
+
+#if __GNUC__ >= 13
+// std::expected's own == takes an expected on either side, which newer libstdc++ finds ambiguous for what
+// derives from it; with g++ 12 this one would be what makes it ambiguous.
+namespace candela {
+template <class T, class U>
+    requires(!std::is_base_of_v<std::expected<T, Error>, U> &&
+             requires(const T& a, const U& b) { static_cast<bool>(a == b); })
+bool operator==(const Result<T>& result, const U& value) {
+    return result.has_value() && *result == value;
+}
+}  // namespace candela
+#endif
