@@ -31,7 +31,7 @@ for guide in docs/*.md; do
     put 644 "$guide" "usr/share/doc/candela/$(basename "$guide")"
 done
 cp -r examples "$root/usr/share/doc/candela/examples"
-rm -rf "$root"/usr/share/doc/candela/examples/*/node_modules
+rm -rf "$root"/usr/share/doc/candela/examples/*/{node_modules,.gitignore,.npmrc}
 find "$root/usr/share/doc/candela/examples" -type f -exec chmod go=r {} + -o -type d -exec chmod 755 {} +
 {
     echo 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/'
@@ -67,7 +67,7 @@ Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f 1)
 Depends: $libraries, systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles
 Section: net
 Priority: optional
-Description: a whole cloud in one executable
+Description: whole cloud in one executable
  Gateway, bus, hosts, lighthouse and load balancers: each machine gets a role in
  a TOML profile, and together they deploy, run and serve services. With every
  role in one process it is a cloud on a laptop.

@@ -152,6 +152,13 @@ ensure_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
         "${missing[@]}" </dev/null || status=$?
     [ -z "$made_policy" ] || as_root rm -f "$policy"
+    # Nor shall they start with the machine from now on.
+    local server
+    for server in nginx haproxy nats-server; do
+        case " ${missing[*]} " in
+        *" $server "*) [ ! -d /run/systemd/system ] || as_root systemctl -q disable "$server" || true ;;
+        esac
+    done
     [ "$status" = 0 ] || die "apt-get could not install: ${missing[*]}" "see its message above"
 }
 
