@@ -117,6 +117,7 @@ void Exchange::open(UpstreamConnectionPtr connection) {
     connection_->user_ = this;
     connection_->parser().expect(is_head_, offers_upgrade_);
     answer_heard_ = false;
+    written_upstream_ = taken_upstream_ = 0;
     timer_.start(proxy_.options_.response_timeout);
     proxy_.to_upstream_.borrow(connection_->stream(), head_);
     client_->on_upstream_ready();
@@ -145,8 +146,15 @@ void Exchange::end_body() {
 
 void Exchange::flush_upstream() {
     if (state_ != State::kOpen) return;
-    if (proxy_.to_upstream_.flush(connection_->stream()) == 0) return;
+    const size_t flushed = proxy_.to_upstream_.flush(connection_->stream());
+    if (flushed == 0) return;
+    written_upstream_ += flushed;
     if (!response_begun_) timer_.start(proxy_.options_.response_timeout);
+}
+
+bool Exchange::has_upstream_taken_more() {
+    const uint64_t taken = written_upstream_ - connection_->stream().queued_bytes();
+    return taken != std::exchange(taken_upstream_, taken);
 }
 
 bool Exchange::is_upstream_full() const {
@@ -455,7 +463,8 @@ void Exchange::on_timer() {
         client_->close();
         return;
     }
-    if (!request_sent_ && !response_begun_) {
+    const bool is_stuck = connection_->stream().queued_bytes() > 0 && !has_upstream_taken_more();
+    if (!request_sent_ && !response_begun_ && !is_stuck) {
         // Still uploading, at the pace that the client is held to.
         timer_.start(proxy_.options_.response_timeout);
         return;

@@ -69,6 +69,8 @@ private:
     bool on_response_complete(std::string_view rest);
     void on_response_body(std::string_view bytes);
     void flush_client();
+    // True where the upstream has taken something of the request since the last call.
+    bool has_upstream_taken_more();
     void start_relay(std::string_view rest);
     void end_relay_if_drained();
     void finish(bool reusable);
@@ -97,6 +99,8 @@ private:
     int status_ = 0;
     uint64_t received_bytes_ = 0;
     uint64_t sent_bytes_ = 0;
+    uint64_t written_upstream_ = 0;  // on this attempt
+    uint64_t taken_upstream_ = 0;    // of it, at the last look
     ClientBody client_body_ = ClientBody::kNone;
     bool is_idempotent_ = false;
     bool is_head_ = false;

@@ -213,6 +213,24 @@ TEST_CASE("an endpoint that does not answer is 504") {
     CHECK(world.at[1][0]->is_over());
 }
 
+TEST_CASE("an endpoint that stops taking a request's body is 504") {
+    ProxyOptions options;
+    options.response_timeout = 10s;
+    World world(options);
+    world.open_endpoint(1);
+    world.route_to({1});
+    auto client = world.connect();
+    client->send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n");
+    world.settle();
+    world.at[1][0]->pause();
+    for (int i = 0; i < 20; ++i) {
+        client->send(std::string(1 << 16, 'x'));
+        world.settle(5ms);
+    }
+    world.settle(25s);
+    CHECK_THAT(client->take(), StartsWith("HTTP/1.1 504 Gateway Timeout\r\n"));
+}
+
 TEST_CASE("a service without routes answers those it holds, and lives until the last is done") {
     World world;
     world.open_endpoint(1);
