@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <optional>
 
 #include <llhttp.h>
 
 #include "base/text.h"
-#include "http/target.h"
 
 namespace candela::http {
 
@@ -384,6 +382,8 @@ int H1Parser::status_code() const {
     return reinterpret_cast<const llhttp_t*>(llhttp_)->status_code;
 }
 
+unsigned H1Parser::raw_flags() const { return reinterpret_cast<const llhttp_t*>(llhttp_)->flags; }
+
 bool H1Parser::check_version() {
     const llhttp_t* const llhttp = raw(llhttp_);
     if (llhttp->http_major != 1 || llhttp->http_minor > 1) {
@@ -400,113 +400,13 @@ bool H1Parser::check_transfer_encoding() {
     // RFC 9112 §6.1: any of these may be an attempt to smuggle a message past somebody.
     if (version_ == Version::kHttp10) return fail(400, "Transfer-Encoding in HTTP/1.0");
     if (seen_.has_length) return fail(400, "both Transfer-Encoding and Content-Length");
-    if (seen_.is_chunked) return true;
+    // llhttp must see it as we do, since it is what takes the chunks apart.
+    const bool same = (raw_flags() & F_CHUNKED) != 0;
+    if (seen_.is_chunked && same) return true;
     if (seen_.has_other_coding) return fail(501, "a transfer coding other than chunked");
     return fail(400, "a malformed Transfer-Encoding");
 }
 
 }  // namespace detail
-
-RequestParser::RequestParser(const ParserLimits& limits) : H1Parser(limits, true, head_.headers) {}
-
-bool RequestParser::check_head() {
-    head_.version = version_;
-    if (head_.method == "CONNECT") return fail(501, "CONNECT is not served here");
-    if (!check_transfer_encoding() || !check_host() || !check_target()) return false;
-    framing_.body = seen_.is_chunked ? BodyKind::kChunked : length_body();
-    framing_.expects_continue = seen_.has_continue && version_ == Version::kHttp11 &&
-                                framing_.body != BodyKind::kNone;
-    framing_.upgrade = seen_.has_upgrade && seen_.has_upgrade_option && !seen_.has_h2c &&
-                       version_ == Version::kHttp11 && framing_.body == BodyKind::kNone;
-    return true;
-}
-
-bool RequestParser::check_host() {
-    if (seen_.hosts == 0) {
-        return version_ == Version::kHttp10 || fail(400, "no Host field");  // RFC 9112 §3.2
-    }
-    const std::optional<Authority> host = parse_authority(*head_.headers.get(FieldId::kHost));
-    if (!host) return fail(400, "a Host field that names no host");
-    framing_.host = host->host;
-    return true;
-}
-
-bool RequestParser::check_target() {
-    const std::string& target = head_.target;
-    for (const char c : target) {
-        if (c == '#' || static_cast<uint8_t>(c) <= 0x20 || static_cast<uint8_t>(c) >= 0x7f) {
-            return fail(400, "a byte in the request target that must be encoded");
-        }
-    }
-    if (target.front() == '/') return true;
-    if (target == "*") return head_.method == "OPTIONS" || fail(400, "target * without OPTIONS");
-    return check_absolute_target();
-}
-
-// RFC 9112 §3.2.2: http://host/path, reduced to /path. Its host must be the Host field's, so that nobody
-// behind us can take it for another site's.
-bool RequestParser::check_absolute_target() {
-    const std::string_view target = head_.target;
-    const size_t colon = target.find("://");
-    const std::string_view scheme = target.substr(0, colon);
-    if (colon == std::string_view::npos ||
-        (!ascii_iequals(scheme, "http") && !ascii_iequals(scheme, "https"))) {
-        return fail(400, "a request target that is neither a path nor an http URL");
-    }
-    const size_t authority_at = colon + 3;
-    const size_t path_at = std::min(target.find_first_of("/?", authority_at), target.size());
-    const std::string_view text = target.substr(authority_at, path_at - authority_at);
-    const std::optional<Authority> authority = parse_authority(text);
-    if (!authority) return fail(400, "a request target that names no host");
-
-    if (seen_.hosts == 0) head_.headers.add("Host", text);
-    const std::optional<Authority> host = parse_authority(*head_.headers.get(FieldId::kHost));
-    const std::string_view default_port = scheme.size() == 5 ? "443" : "80";
-    const auto port = [&](const Authority& of) { return of.port.empty() ? default_port : of.port; };
-    if (!ascii_iequals(host->host, authority->host) || port(*host) != port(*authority)) {
-        return fail(400, "the request target's host is not the Host field's");
-    }
-    framing_.host = host->host;
-
-    if (path_at == target.size()) {
-        head_.target = head_.method == "OPTIONS" ? "*" : "/";
-    } else {
-        const bool is_query = target[path_at] == '?';
-        head_.target.erase(0, path_at);
-        if (is_query) head_.target.insert(0, 1, '/');
-    }
-    return true;
-}
-
-ResponseParser::ResponseParser(const ParserLimits& limits)
-    : H1Parser(limits, false, head_.headers) {}
-
-void ResponseParser::expect(bool head_request, bool upgrade_offered) {
-    head_request_ = head_request;
-    upgrade_offered_ = upgrade_offered;
-}
-
-bool ResponseParser::check_head() {
-    head_.version = version_;
-    head_.status = status_code();
-    if (head_.status < 100) return fail(502, "a status below 100");
-    if (head_.status == 101) {
-        if (!upgrade_offered_) return fail(502, "101 without an upgrade asked for");
-        framing_.upgrade = true;
-    } else if (head_.status < 200) {
-        framing_.keep_alive = true;  // an interim response says nothing about the connection
-    }
-    if (head_request_ || status_has_no_body(head_.status)) return true;
-    if (!check_transfer_encoding()) return false;
-    if (seen_.is_chunked) {
-        framing_.body = BodyKind::kChunked;
-    } else if (seen_.has_length) {
-        framing_.body = length_body();
-    } else {
-        framing_.body = BodyKind::kUntilClose;
-        framing_.keep_alive = false;
-    }
-    return true;
-}
 
 }  // namespace candela::http

@@ -107,6 +107,7 @@ protected:
     virtual bool check_head() = 0;
     virtual void clear_head() = 0;
     int status_code() const;
+    unsigned raw_flags() const;  // llhttp's
     bool check_version();
     bool check_transfer_encoding();
     bool fail(int status, std::string_view reason);

@@ -135,6 +135,16 @@ TEST_CASE("response_that_is_ambiguous_or_broken_is_refused") {
     }
 }
 
+TEST_CASE("response_codings_with_blanks_around_them_are_read_or_refused_but_never_guessed") {
+    for (const std::string coding : {" chunked ", "\tchunked", " chunked\t", "  Chunked  "}) {
+        INFO(coding);
+        const std::string whole = response_transcript(
+            response("200 OK", "Transfer-Encoding:" + coding + "\r\n", "3\r\nabc\r\n0\r\n\r\n"));
+        INFO(whole);
+        CHECK((whole.ends_with("BODY(abc) END ") || whole == "ERROR 502"));
+    }
+}
+
 TEST_CASE("response_after_the_last_one_is_refused") {
     CHECK(response_transcript(response("200 OK", "Content-Length: 1\r\nConnection: close\r\n", "a") +
                               response("200 OK", "Content-Length: 0\r\n"))
