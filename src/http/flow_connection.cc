@@ -200,6 +200,7 @@ void FlowServer::Connection::next_request() {
     request_.reset();
     body_.clear();
     body_complete_ = is_chunked_ = false;
+    body_error_.reset();
     response_left_.reset();
     window_bytes_ = 0;
     window_waited_ = Duration(0);

@@ -213,6 +213,8 @@ Task<void> FlowServer::drain(MonoTime deadline) {
         state.removed.reset();
         co_await state.removed.wait();
     }
+    // Out of the call that woke us: whoever waits for the drain may destroy the server at once.
+    co_await sleep_for(state.loop, Duration(0));
     state.connections.clear();
 }
 

@@ -199,7 +199,7 @@ void TlsStream::keep_incoming() {
 }
 
 void TlsStream::on_data(std::string_view bytes) {
-    if (broken_) return;
+    if (broken_ || peer_ended_) return;  // after its close_notify nothing counts
     if (incoming_.empty()) {
         incoming_ = bytes;
     } else {

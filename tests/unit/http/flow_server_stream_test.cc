@@ -246,6 +246,32 @@ TEST_CASE("drain_cuts_open_ended_answers_at_once_and_the_rest_at_the_deadline") 
     }
 }
 
+namespace {
+
+Task<void> drain_and_destroy(Loop& loop, std::unique_ptr<FlowServer>& server) {
+    co_await server->drain(loop.now() + 20s);
+    server.reset();
+}
+
+}  // namespace
+
+TEST_CASE("the_server_may_be_destroyed_as_soon_as_its_drain_ends") {
+    bool destroyed = false;
+    ServerFixture* self = nullptr;
+    ServerFixture fixture([&](ServerRequest& request) {
+        return slow_answer(self->server_loop, &destroyed, request);
+    });
+    self = &fixture;
+    const auto client = fixture.connect();
+    client->stream->write(kGet);
+    client->stream->end();
+    fixture.world.run_for(1s);
+    Task<void> task = drain_and_destroy(fixture.server_loop, fixture.server);
+    task.start([](void*) {}, nullptr);
+    REQUIRE(fixture.run_until([&] { return fixture.server == nullptr; }));
+    CHECK(client->received.ends_with("late"));
+}
+
 TEST_CASE("destroying_the_server_cancels_what_runs") {
     bool destroyed = false;
     ServerFixture* self = nullptr;
