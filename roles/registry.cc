@@ -13,11 +13,7 @@ namespace candela {
 std::span<const RoleSpec> role_table() {
     // In the order of start: the bus first, for all others talk over it.
     static const std::vector<RoleSpec> table{
-        bus_role::kRole,
-        lighthouse::kRole,
-        host::kRole,
-        gateway::kRole,
-        loadbalancer::kRole,
+        bus_role::kRole, lighthouse::kRole, host::kRole, gateway::kRole, loadbalancer::kRole,
     };
     return table;
 }

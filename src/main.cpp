@@ -148,7 +148,8 @@ int run_init(Arguments arguments) {
     fmt::print(stderr,
                "This folder is the cloud's identity: keep a copy of it, offline.\n"
                "A node on another machine needs only its role's file from {}/creds.\n"
-               "next: candela node --config FILE\n", folder);
+               "next: candela node --config FILE\n",
+               folder);
     return 0;
 }
 
@@ -187,7 +188,8 @@ constexpr Verb kVerbs[] = {
 };
 
 int run_help(Arguments) {
-    fmt::print("candela {}: a cloud in one executable\n\nusage: candela VERB …\n\n", CANDELA_VERSION);
+    fmt::print("candela {}: a cloud in one executable\n\nusage: candela VERB …\n\n",
+               CANDELA_VERSION);
     for (const Verb& verb : kVerbs) fmt::print("  {:<13} {}\n", verb.name, verb.summary);
     fmt::print("\nroles:\n");
     for (const RoleSpec& spec : role_table()) fmt::print("  {:<13} {}\n", spec.name, spec.summary);

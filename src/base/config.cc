@@ -184,7 +184,8 @@ size_t Config::index_of(std::string_view name) const {
 const Config::Value& Config::value(std::string_view name,
                                    std::initializer_list<ConfigType> types) const {
     const size_t index = index_of(name);
-    CANDELA_CHECK(std::find(types.begin(), types.end(), schema_->keys()[index].type) != types.end());
+    CANDELA_CHECK(std::find(types.begin(), types.end(), schema_->keys()[index].type) !=
+                  types.end());
     return values_[index];
 }
 
@@ -208,13 +209,15 @@ uint64_t Config::size_bytes(std::string_view name) const {
 }
 std::vector<std::string> Config::strings(std::string_view name) const {
     std::vector<std::string> out;
-    for (const ConfigItem& item : value(name, {ConfigType::kStrings, ConfigType::kAddresses}).items) {
+    for (const ConfigItem& item :
+         value(name, {ConfigType::kStrings, ConfigType::kAddresses}).items) {
         out.push_back(item.value);
     }
     return out;
 }
 const std::vector<ConfigItem>& Config::items(std::string_view name) const {
-    return value(name, {ConfigType::kStrings, ConfigType::kAddresses, ConfigType::kStringMap}).items;
+    return value(name, {ConfigType::kStrings, ConfigType::kAddresses, ConfigType::kStringMap})
+        .items;
 }
 const Config& Config::table(std::string_view name) const {
     return value(name, {ConfigType::kTable}).tables.front();

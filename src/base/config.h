@@ -1,14 +1,15 @@
 #pragma once
 
-// Configuration written in TOML and checked against a schema: profiles and service.toml alike. Reading
-// never stops at the first mistake: all of them go to ConfigProblems with line and column, and what is
-// wrong or absent takes its default, so that a Config can always be read. All types here are values.
+// Configuration written in TOML and checked against a schema: profiles and service.toml alike.
+// Reading never stops at the first mistake: all of them go to ConfigProblems with line and column,
+// and what is wrong or absent takes its default, so that a Config can always be read. All types
+// here are values.
 //
 //     const ConfigSchema& gateway_schema() {
 //         static const ConfigSchema schema({
 //             config_address("listen", "127.0.0.1:8080", "Where HTTP is served."),
-//             config_duration("hold_timeout", "30s", "How long a request waits.").range("0s", "10m"),
-//             config_string("engine", "builtin", "Who does the work.").one_of({"builtin", "nats"}),
+//             config_duration("hold_timeout", "30s", "How long.").range("0s", "10m"),
+//             config_string("engine", "builtin", "Who.").one_of({"builtin", "nats"}),
 //             config_strings("command", {}, "What to run.").required(),
 //             config_string_map("env", "Environment of the program."),
 //             config_table("tls", tls_schema(), "Certificates."),
@@ -35,14 +36,14 @@ enum class ConfigType : uint8_t {
     kInt,
     kBool,
     kFloat,
-    kDuration,     // text: "500ms", "1m30s"
-    kSize,         // text ("64MiB"), or a whole number of bytes
-    kAddress,      // text: "host:port", "[::1]:port", "unix:/path", "inproc:name"
-    kStrings,      // an array of strings
-    kAddresses,    // an array of addresses
-    kStringMap,    // a table with free keys and string values, such as [env]
+    kDuration,   // text: "500ms", "1m30s"
+    kSize,       // text ("64MiB"), or a whole number of bytes
+    kAddress,    // text: "host:port", "[::1]:port", "unix:/path", "inproc:name"
+    kStrings,    // an array of strings
+    kAddresses,  // an array of addresses
+    kStringMap,  // a table with free keys and string values, such as [env]
     kTable,
-    kTables,       // an array of tables, [[name]]
+    kTables,  // an array of tables, [[name]]
 };
 std::string_view to_string(ConfigType type);  // "a duration", for messages and help
 
@@ -52,13 +53,13 @@ class ConfigSchema;
 struct ConfigKey {
     std::string name;
     ConfigType type = ConfigType::kString;
-    std::string default_text;                // as it would be written, without quotes; lists: no default
+    std::string default_text;  // as it would be written, without quotes; lists: no default
     std::vector<std::string> default_items;  // kStrings and kAddresses
     std::string help;                        // one line, a sentence
     bool is_required = false;
-    std::vector<std::string> allowed;        // kString and kStrings: the values that there are
-    std::string min_text, max_text;          // kInt, kFloat, kDuration, kSize: inclusive; empty: none
-    size_t items_max = 1024;                 // lists and maps
+    std::vector<std::string> allowed;  // kString and kStrings: the values that there are
+    std::string min_text, max_text;    // kInt, kFloat, kDuration, kSize: inclusive; empty: none
+    size_t items_max = 1024;           // lists and maps
     std::shared_ptr<const ConfigSchema> table;  // kTable and kTables
 
     ConfigKey&& required() &&;
@@ -126,8 +127,8 @@ public:
     const std::vector<ConfigProblem>& list() const { return problems_; }
     const std::string& file() const { return file_; }
 
-    // One line each, like a compiler: FILE:LINE:COL: error: unknown key "prot" in [gateway]; did you
-    // mean "port"?
+    // One line each, like a compiler: FILE:LINE:COL: error: unknown key "prot" in [gateway]; did
+    // you mean "port"?
     std::string format() const;
     // Code::kInvalid with format() as message; for those who can only return a Result.
     Error as_error() const;
@@ -145,20 +146,20 @@ struct ConfigItem {
     ConfigPosition at;
 };
 
-// One table with its values. Names are those of the schema: asking for another, or by another type, is
-// a bug and ends the process. A key without value and default reads as "", 0, false or empty.
+// One table with its values. Names are those of the schema: asking for another, or by another type,
+// is a bug and ends the process. A key without value and default reads as "", 0, false or empty.
 class Config {
 public:
     // Nothing but defaults (`candela dev`, tests).
     explicit Config(const ConfigSchema& schema);
 
-    std::string_view string(std::string_view name) const;   // kString and kAddress
+    std::string_view string(std::string_view name) const;  // kString and kAddress
     int64_t integer(std::string_view name) const;
     bool boolean(std::string_view name) const;
     double number(std::string_view name) const;
     Duration duration(std::string_view name) const;
     uint64_t size_bytes(std::string_view name) const;
-    std::vector<std::string> strings(std::string_view name) const;    // kStrings and kAddresses
+    std::vector<std::string> strings(std::string_view name) const;      // kStrings and kAddresses
     const std::vector<ConfigItem>& items(std::string_view name) const;  // the same, and kStringMap
     const Config& table(std::string_view name) const;  // all defaults where the file has none
     const std::vector<Config>& tables(std::string_view name) const;
@@ -171,13 +172,14 @@ public:
     ConfigPosition position(std::string_view name) const;
     ConfigPosition position() const { return at_; }
 
-    // Sets a value as if it had been written: `candela dev` moves ports so. Lists and tables: not so.
-    // Fails where the schema refuses it.
+    // Sets a value as if it had been written: `candela dev` moves ports so. Lists and tables: not
+    // so. Fails where the schema refuses it.
     Result<> set(std::string_view name, std::string_view text);
     Config& mutable_table(std::string_view name);
-    // Replaces every text and address, of nested tables too, by what the function makes of it; the result
-    // is taken as it is.
-    void rewrite_texts(const std::function<std::string(const ConfigKey& key, const std::string&)>& f);
+    // Replaces every text and address, of nested tables too, by what the function makes of it; the
+    // result is taken as it is.
+    void rewrite_texts(
+        const std::function<std::string(const ConfigKey& key, const std::string&)>& f);
     const ConfigSchema& schema() const { return *schema_; }
 
 private:

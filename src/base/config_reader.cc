@@ -57,7 +57,8 @@ public:
         for (size_t i = 0; i < config.values_.size(); ++i) {
             const ConfigKey& key = config.schema_->keys()[i];
             if (!key.is_required || config.values_[i].is_written) continue;
-            problems_.add(config.at_, "missing key \"{}\"{}: {}", key.name, in_table(path), key.help);
+            problems_.add(config.at_, "missing key \"{}\"{}: {}", key.name, in_table(path),
+                          key.help);
         }
     }
 
@@ -92,8 +93,8 @@ private:
     void read_table(const ConfigKey& key, const TomlNode& node, Config::Value& value,
                     const std::string& path) {
         if (node.kind != TomlNode::Kind::kTable) {
-            problems_.add(node.at, "\"{}\" must be a table: write [{}] and its keys below", key.name,
-                          path);
+            problems_.add(node.at, "\"{}\" must be a table: write [{}] and its keys below",
+                          key.name, path);
             return;
         }
         read(node, value.tables.front(), path);
@@ -127,7 +128,8 @@ private:
         if (too_many(key, node.members.size(), node.at)) return;
         for (const auto& [name, member] : node.members) {
             if (member.kind != TomlNode::Kind::kString) {
-                problems_.add(member.at, "\"{}\" must be text: put it in quotes", printable(name, 60));
+                problems_.add(member.at, "\"{}\" must be text: put it in quotes",
+                              printable(name, 60));
                 continue;
             }
             value.items.push_back(ConfigItem{name, member.text, member.key_at});
@@ -195,7 +197,8 @@ private:
                 if (node.kind == Kind::kFloat) return fmt::format("{}", node.number);
                 break;
             case ConfigType::kSize:
-                if (node.kind == Kind::kInt && node.integer >= 0) return std::to_string(node.integer);
+                if (node.kind == Kind::kInt && node.integer >= 0)
+                    return std::to_string(node.integer);
                 [[fallthrough]];
             default:
                 if (node.kind == Kind::kString) return node.text;

@@ -11,8 +11,8 @@ struct ConfigScalar {
     double number = 0;    // kFloat
 };
 
-// The text of a value as config files write it, without quotes; the allowed values and the range are
-// checked. Lists and tables are not values of this kind (CHECK).
+// The text of a value as config files write it, without quotes; the allowed values and the range
+// are checked. Lists and tables are not values of this kind (CHECK).
 Result<ConfigScalar> parse_config_scalar(const ConfigKey& key, std::string_view text);
 
 // "a", "b" or "c", with the nearest to `text` offered first where there is one.

@@ -34,9 +34,7 @@ private:
     std::string& text() { return out_.clean; }
     char current() { return text()[at_]; }
     bool looking_at(std::string_view what) { return text().compare(at_, what.size(), what) == 0; }
-    ConfigPosition here() {
-        return ConfigPosition{line_, static_cast<int>(at_ - line_begin_) + 1};
-    }
+    ConfigPosition here() { return ConfigPosition{line_, static_cast<int>(at_ - line_begin_) + 1}; }
     void report(ConfigPosition at, std::string message) {
         if (!is_faulty_) problems_.add(at, std::move(message));  // the first of each statement
         is_faulty_ = true;
@@ -61,7 +59,8 @@ private:
                 newline();
                 if (open_.empty() || is_header_) break;
                 if (open_.back().kind == '{') {
-                    report(open_.back().at, "\"{\" is not closed: an inline table stays on one line");
+                    report(open_.back().at,
+                           "\"{\" is not closed: an inline table stays on one line");
                     break;
                 }
                 if (next_line_is_a_statement()) break;
@@ -107,12 +106,14 @@ private:
         ++at_;
     }
 
-    // Comments are of no interest further on, except that control bytes may not be in them (TOML 1.0).
+    // Comments are of no interest further on, except that control bytes may not be in them
+    // (TOML 1.0).
     void comment() {
         const size_t begin = at_;
         while (at_ < text().size() && current() != '\n') {
             const char c = current();
-            const bool is_line_end = c == '\r' && at_ + 1 < text().size() && text()[at_ + 1] == '\n';
+            const bool is_line_end =
+                c == '\r' && at_ + 1 < text().size() && text()[at_ + 1] == '\n';
             if ((static_cast<unsigned char>(c) < 0x20 && c != '\t' && !is_line_end) || c == 0x7F) {
                 problems_.add(here(), "control byte {} in a comment", printable({&c, 1}));
             }

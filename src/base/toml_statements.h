@@ -1,8 +1,8 @@
 #pragma once
 
-// Cuts TOML text into statements: table headers and `key = value`, which may span lines. Bounds nesting
-// and finds what is left open, so that the parser proper never recurses deeply and a mistake in one
-// statement can't hide the next. Private to src/base.
+// Cuts TOML text into statements: table headers and `key = value`, which may span lines. Bounds
+// nesting and finds what is left open, so that the parser proper never recurses deeply and a
+// mistake in one statement can't hide the next. Private to src/base.
 
 #include <string>
 #include <string_view>
@@ -13,15 +13,16 @@
 namespace candela {
 
 struct TomlStatement {
-    int line = 0;     // of its first line, 1-based
-    size_t begin = 0; // in the clean text, at the start of that line
-    size_t end = 0;   // after the last newline
+    int line = 0;            // of its first line, 1-based
+    size_t begin = 0;        // in the clean text, at the start of that line
+    size_t end = 0;          // after the last newline
     bool is_header = false;  // [table] or [[table]]
     bool is_faulty = false;  // reported and blanked
 };
 
 struct TomlStatements {
-    std::string clean;  // the text with comments and faulty statements as spaces: positions are kept
+    std::string
+        clean;  // the text with comments and faulty statements as spaces: positions are kept
     std::vector<TomlStatement> list;
 };
 

@@ -151,8 +151,8 @@ private:
         const std::string_view line = lines_[static_cast<size_t>(at.line) - 1];
         const size_t value = std::min(static_cast<size_t>(at.column) - 1, line.size());
         size_t found = std::string_view::npos;
-        if (const size_t equals = line.rfind('=', value); equals != std::string_view::npos &&
-                                                          equals < value) {
+        if (const size_t equals = line.rfind('=', value);
+            equals != std::string_view::npos && equals < value) {
             found = line.rfind(key, equals);
         }
         if (found == std::string_view::npos) found = line.find(key, value);
@@ -188,7 +188,8 @@ void check_each(TomlStatements& statements, ConfigProblems& problems) {
     blank_orphans(statements);
 }
 
-// What is wrong only in company: keys and tables that are there twice. Removes the statement at fault.
+// What is wrong only in company: keys and tables that are there twice. Removes the statement at
+// fault.
 bool remove_duplicate(TomlStatements& statements, const TomlErrors& errors,
                       ConfigProblems& problems) {
     if (errors.empty() || errors.front().locations().empty()) return false;
@@ -235,7 +236,8 @@ TomlNode parse_toml(std::string_view text, ConfigProblems& problems) {
     constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
     if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
     if (text.size() > kConfigTextMax) {
-        problems.add(ConfigPosition{1, 1}, "the file is larger than {}", format_size(kConfigTextMax));
+        problems.add(ConfigPosition{1, 1}, "the file is larger than {}",
+                     format_size(kConfigTextMax));
         return {};
     }
     if (!check_encoding(text, problems)) return {};

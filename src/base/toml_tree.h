@@ -1,9 +1,10 @@
 #pragma once
 
-// TOML text as a tree of plain values with positions: what config.cc checks against a schema. Private
-// to src/base. toml11 does the parsing (toml_tree.cc); because it recurses without a limit and, after an
-// error, reports what follows from the error too, the text is first cut into statements
-// (toml_statements.h), and each statement is parsed by itself, so that every mistake shows once.
+// TOML text as a tree of plain values with positions: what config.cc checks against a schema.
+// Private to src/base. toml11 does the parsing (toml_tree.cc); because it recurses without a limit
+// and, after an error, reports what follows from the error too, the text is first cut into
+// statements (toml_statements.h), and each statement is parsed by itself, so that every mistake
+// shows once.
 
 #include <string>
 #include <string_view>
@@ -19,11 +20,11 @@ struct TomlNode {
     enum class Kind : uint8_t { kString, kInt, kFloat, kBool, kDate, kArray, kTable };
 
     Kind kind = Kind::kTable;
-    ConfigPosition at;      // of the value
-    ConfigPosition key_at;  // of its key; for array elements as `at`
-    std::string text;       // kString
-    int64_t integer = 0;    // kInt, kBool
-    double number = 0;      // kFloat
+    ConfigPosition at;                // of the value
+    ConfigPosition key_at;            // of its key; for array elements as `at`
+    std::string text;                 // kString
+    int64_t integer = 0;              // kInt, kBool
+    double number = 0;                // kFloat
     std::vector<TomlNode> items;      // kArray
     std::vector<TomlMember> members;  // kTable, in the order of the file
 };

@@ -16,10 +16,10 @@ namespace candela::ctl {
 namespace {
 
 Code code_of(std::string_view name, int status) {
-    constexpr Code kCodes[] = {Code::kInvalid,     Code::kNotFound,  Code::kDenied,
+    constexpr Code kCodes[] = {Code::kInvalid,     Code::kNotFound,    Code::kDenied,
                                Code::kConflict,    Code::kUnreachable, Code::kTimeout,
-                               Code::kCancelled,   Code::kExhausted, Code::kCorrupt,
-                               Code::kUnsupported, Code::kIo,        Code::kInternal};
+                               Code::kCancelled,   Code::kExhausted,   Code::kCorrupt,
+                               Code::kUnsupported, Code::kIo,          Code::kInternal};
     for (const Code code : kCodes) {
         if (to_string(code) == name) return code;
     }
@@ -132,18 +132,22 @@ Result<http::ClientRequest> Api::make_request(std::string_view method, std::stri
 
 // Where the connection failed, says to whom and what to do.
 Error Api::explain(const Error& error) const {
-    // A certificate that is not to be trusted is another matter, and so is a request that can't be sent.
+    // A certificate that is not to be trusted is another matter, and so is a request that can't be
+    // sent.
     if (error.code() == Code::kDenied && target_.ca_file.empty() && target_.fingerprint.empty()) {
-        return Error(Code::kDenied, error.message() +
-                     "\ntry: --ca FILE with the cloud's own authority (DATA_DIR/lighthouse/ca/ca.crt there), "
-                     "or --fingerprint SHA256 of the certificate");
+        return Error(
+            Code::kDenied,
+            error.message() +
+                "\ntry: --ca FILE with the cloud's own authority (DATA_DIR/lighthouse/ca/ca.crt there), "
+                "or --fingerprint SHA256 of the certificate");
     }
     if (error.code() == Code::kDenied || error.code() == Code::kInvalid) return error;
     const std::string url = (target_.tls ? "https://" : "") + target_.address.to_string();
-    return Error(Code::kUnreachable,
-                 fmt::format("no answer from the lighthouse at {} (from {}): {}\n"
-                             "try: is it running? candela dev, or systemctl status candela-lighthouse",
-                             url, target_.origin, error.message()));
+    return Error(
+        Code::kUnreachable,
+        fmt::format("no answer from the lighthouse at {} (from {}): {}\n"
+                    "try: is it running? candela dev, or systemctl status candela-lighthouse",
+                    url, target_.origin, error.message()));
 }
 
 Task<Result<http::ClientResponse>> Api::send(http::ClientRequest request) {
@@ -180,9 +184,8 @@ Task<Result<>> Api::ensure_token() {
     if (!challenge) co_return fail(challenge.error());
     const std::string nonce = json_string_or(*challenge, "nonce");
     const crypto::Signature signature = (*creds)->key.sign(nonce);
-    Json login = {{"jwt", (*creds)->jwt},
-                  {"nonce", nonce},
-                  {"signature", base64url_encode(signature)}};
+    Json login = {
+        {"jwt", (*creds)->jwt}, {"nonce", nonce}, {"signature", base64url_encode(signature)}};
     auto token = co_await call_plain("/v1/auth/token", std::move(login));
     if (!token) co_return fail(token.error());
     token_ = json_string_or(*token, "token");

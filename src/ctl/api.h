@@ -1,7 +1,7 @@
 #pragma once
 
-// The lighthouse's REST API as flows. Over TLS it logs in by itself at the first request: challenge,
-// signature, short-lived token (src/auth/session.h). Lives on ctl's one loop.
+// The lighthouse's REST API as flows. Over TLS it logs in by itself at the first request:
+// challenge, signature, short-lived token (src/auth/session.h). Lives on ctl's one loop.
 
 #include <cstdint>
 #include <functional>

@@ -1,8 +1,8 @@
 #pragma once
 
-// What the API's JSON says, as values: the one place that knows the names of its members. Absent members
-// read as empty, so that an older or newer lighthouse is understood as far as it goes. The shapes are those
-// of docs/ctl-json.md.
+// What the API's JSON says, as values: the one place that knows the names of its members. Absent
+// members read as empty, so that an older or newer lighthouse is understood as far as it goes. The
+// shapes are those of docs/ctl-json.md.
 
 #include <cstdint>
 #include <string>

@@ -31,7 +31,8 @@ std::span<const VerbOption> global_options() {
 namespace {
 
 std::string full_name(const Verb& verb) {
-    return verb.group.empty() ? std::string(verb.name) : fmt::format("{} {}", verb.group, verb.name);
+    return verb.group.empty() ? std::string(verb.name)
+                              : fmt::format("{} {}", verb.group, verb.name);
 }
 
 // One verb's part of the command line, with where CLI11 puts what was given.
@@ -50,8 +51,9 @@ public:
         app_.set_help_flag("-h,--help", "Shows this");
         for (const VerbOption& option : global_options()) add_option(app_, option, globals_);
         for (const Verb& verb : verb_table()) add_verb(verb);
-        app_.footer("Every verb has --help. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied,\n"
-                    "5 conflict, 6 unreachable, 7 timed out and still going, 8 rolled back.");
+        app_.footer(
+            "Every verb has --help. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied,\n"
+            "5 conflict, 6 unreachable, 7 timed out and still going, 8 rolled back.");
     }
 
     CLI::App& app() { return app_; }
@@ -63,13 +65,15 @@ public:
         }
         return nullptr;
     }
-    // Words that may follow "candela ctl" or a group, and the options in force at the end.
+    // Words that may follow "candela ctl" or a group.
     std::vector<std::string> words_below(std::string_view group) const {
         std::vector<std::string> out;
         for (const Verb& verb : verb_table()) {
             const bool is_top = group.empty();
-            if (is_top) out.emplace_back(verb.group.empty() ? verb.name : verb.group);
-            else if (verb.group == group) out.emplace_back(verb.name);
+            if (is_top)
+                out.emplace_back(verb.group.empty() ? verb.name : verb.group);
+            else if (verb.group == group)
+                out.emplace_back(verb.name);
         }
         return out;
     }
@@ -99,8 +103,8 @@ private:
         if (!verb.group.empty()) {
             auto found = groups_.find(verb.group);
             if (found == groups_.end()) {
-                CLI::App* made = app_.add_subcommand(std::string(verb.group),
-                                                     group_summary(verb.group));
+                CLI::App* made =
+                    app_.add_subcommand(std::string(verb.group), group_summary(verb.group));
                 made->fallthrough();
                 found = groups_.emplace(std::string(verb.group), made).first;
             }
@@ -148,7 +152,8 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
 }
 
 // The verb's words, before CLI11 sees them: it knows no suggestions. Absent: all is well.
-std::optional<int> check_words(const CommandLine& line, std::span<const std::string_view> arguments) {
+std::optional<int> check_words(const CommandLine& line,
+                               std::span<const std::string_view> arguments) {
     std::vector<std::string_view> words;
     for (size_t i = 0; i < arguments.size() && words.size() < 2; ++i) {
         const std::string_view argument = arguments[i];
@@ -167,24 +172,27 @@ std::optional<int> check_words(const CommandLine& line, std::span<const std::str
     const std::vector<std::string> top = line.words_below("");
     if (std::find(top.begin(), top.end(), words[0]) == top.end()) {
         return usage_error(fmt::format("unknown verb \"{}\"{}", printable(words[0], 60),
-                                       did_you_mean(words[0], top)), "");
+                                       did_you_mean(words[0], top)),
+                           "");
     }
     if (!line.is_group(words[0])) return std::nullopt;
     const std::vector<std::string> below = line.words_below(words[0]);
     if (words.size() < 2) {
-        const bool wants_help = std::find(arguments.begin(), arguments.end(), "--help") != arguments.end() ||
-                                std::find(arguments.begin(), arguments.end(), "-h") != arguments.end();
+        const bool wants_help =
+            std::find(arguments.begin(), arguments.end(), "--help") != arguments.end() ||
+            std::find(arguments.begin(), arguments.end(), "-h") != arguments.end();
         if (wants_help) return std::nullopt;
-        return usage_error(fmt::format("{} what? There are {}", words[0], join(below, ", ")), words[0]);
+        return usage_error(fmt::format("{} what? There are {}", words[0], join(below, ", ")),
+                           words[0]);
     }
     if (std::find(below.begin(), below.end(), words[1]) != below.end()) return std::nullopt;
     return usage_error(fmt::format("unknown verb \"{} {}\"{}", words[0], printable(words[1], 60),
-                                   did_you_mean(words[1], below)), words[0]);
+                                   did_you_mean(words[1], below)),
+                       words[0]);
 }
 
 // CLI11's own texts name no suggestion and its classes; ours do.
-int explain_parse_error(CommandLine& line, const CLI::ParseError& error,
-                        std::span<const std::string_view> arguments) {
+int explain_parse_error(CommandLine& line, const CLI::ParseError& error) {
     const Bound* chosen = line.chosen();
     const std::string help_of = chosen != nullptr ? full_name(*chosen->verb) : "";
     if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
@@ -197,11 +205,11 @@ int explain_parse_error(CommandLine& line, const CLI::ParseError& error,
         const std::string extra = extras.empty() ? "" : extras.front();
         if (extra.starts_with('-')) {
             return usage_error(fmt::format("unknown option \"{}\"{}", printable(extra, 60),
-                                           did_you_mean(extra.substr(0, extra.find('=')), known)), help_of);
+                                           did_you_mean(extra.substr(0, extra.find('=')), known)),
+                               help_of);
         }
         return usage_error(fmt::format("unexpected \"{}\"", printable(extra, 60)), help_of);
     }
-    static_cast<void>(arguments);
     return usage_error(error.what(), help_of);
 }
 
@@ -294,14 +302,15 @@ int run(std::span<const std::string_view> arguments) {
         std::string text = line.app().help();
         if (chosen != nullptr) {
             const std::string_view group = chosen->verb->group;
-            text = chosen->app->help(fmt::format("candela ctl{}{}", group.empty() ? "" : " ", group));
+            text =
+                chosen->app->help(fmt::format("candela ctl{}{}", group.empty() ? "" : " ", group));
         } else if (CLI::App* group = line.parsed_group()) {
             text = group->help("candela ctl");
         }
         fmt::print("{}", text);
         return kOk;
     } catch (const CLI::ParseError& error) {
-        return explain_parse_error(line, error, arguments);
+        return explain_parse_error(line, error);
     }
     const Bound* chosen = line.chosen();
     if (chosen == nullptr) {

@@ -31,7 +31,9 @@ struct Words {
     }
 };
 
-std::string words(const std::set<std::string>& set) { return fmt::format("{}", fmt::join(set, " ")); }
+std::string words(const std::set<std::string>& set) {
+    return fmt::format("{}", fmt::join(set, " "));
+}
 
 std::string bash_script() {
     const Words all;
@@ -43,7 +45,8 @@ std::string bash_script() {
     for (const Verb& verb : verb_table()) {
         const std::string key = verb.group.empty() ? std::string(verb.name)
                                                    : fmt::format("{}\\ {}", verb.group, verb.name);
-        options += fmt::format("        {}) words=\"{}\" ;;\n", key, fmt::join(option_names(verb), " "));
+        options +=
+            fmt::format("        {}) words=\"{}\" ;;\n", key, fmt::join(option_names(verb), " "));
     }
     return "_candela() {\n"
            "    local cur=${COMP_WORDS[COMP_CWORD]} words=\"\"\n"
@@ -51,15 +54,26 @@ std::string bash_script() {
            "    elif [ \"${COMP_WORDS[1]}\" != ctl ]; then return\n"
            "    elif [[ $cur == -* ]]; then\n"
            "        local verb=${COMP_WORDS[2]}\n"
-           "        case $verb in " + fmt::format("{}", fmt::join([&] {
-               std::vector<std::string> names;
-               for (const auto& [group, unused] : all.groups) names.push_back(group);
-               return names;
-           }(), "|")) + ") verb=\"$verb ${COMP_WORDS[3]}\" ;; esac\n"
-           "        case $verb in\n" + options + "        esac\n"
-           "    elif [ \"$COMP_CWORD\" = 2 ]; then words=\"" + words(all.top) + "\"\n"
+           "        case $verb in " +
+           fmt::format("{}", fmt::join(
+                                 [&] {
+                                     std::vector<std::string> names;
+                                     for (const auto& [group, unused] : all.groups)
+                                         names.push_back(group);
+                                     return names;
+                                 }(),
+                                 "|")) +
+           ") verb=\"$verb ${COMP_WORDS[3]}\" ;; esac\n"
+           "        case $verb in\n" +
+           options +
+           "        esac\n"
+           "    elif [ \"$COMP_CWORD\" = 2 ]; then words=\"" +
+           words(all.top) +
+           "\"\n"
            "    elif [ \"$COMP_CWORD\" = 3 ]; then\n"
-           "        case ${COMP_WORDS[2]} in\n" + cases + "        esac\n"
+           "        case ${COMP_WORDS[2]} in\n" +
+           cases +
+           "        esac\n"
            "    fi\n"
            "    [ -n \"$words\" ] && mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n"
            "}\n"
@@ -70,8 +84,10 @@ std::string bash_script() {
 std::string quoted(std::string_view text) {
     std::string out;
     for (const char c : text) {
-        if (c == '\'') out += "'\\''";
-        else out += c;
+        if (c == '\'')
+            out += "'\\''";
+        else
+            out += c;
     }
     return out;
 }
@@ -82,7 +98,8 @@ std::string zsh_script() {
 }
 
 std::string fish_script() {
-    std::string out = "complete -c candela -f -n __fish_use_subcommand -a 'ctl dev node init version help'\n";
+    std::string out =
+        "complete -c candela -f -n __fish_use_subcommand -a 'ctl dev node init version help'\n";
     for (const Verb& verb : verb_table()) {
         const std::string_view first = verb.group.empty() ? verb.name : verb.group;
         std::string seen = "__fish_seen_subcommand_from ctl; and not __fish_seen_subcommand_from ";
@@ -91,18 +108,21 @@ std::string fish_script() {
                                quoted(verb.summary));
         } else {
             out += fmt::format("complete -c candela -n '{}{}' -a {}\n", seen, first, first);
-            out += fmt::format("complete -c candela -f -n '__fish_seen_subcommand_from {}' -a {} -d '{}'\n",
-                               first, verb.name, quoted(verb.summary));
+            out += fmt::format(
+                "complete -c candela -f -n '__fish_seen_subcommand_from {}' -a {} -d '{}'\n", first,
+                verb.name, quoted(verb.summary));
         }
         for (const VerbOption& option : verb.options) {
-            out += fmt::format("complete -c candela -n '__fish_seen_subcommand_from {}' -l {} -d '{}'\n",
-                               verb.group.empty() ? verb.name : verb.group, option.name.substr(2),
-                               quoted(option.help));
+            out += fmt::format(
+                "complete -c candela -n '__fish_seen_subcommand_from {}' -l {} -d '{}'\n",
+                verb.group.empty() ? verb.name : verb.group, option.name.substr(2),
+                quoted(option.help));
         }
     }
     for (const VerbOption& option : global_options()) {
-        out += fmt::format("complete -c candela -n '__fish_seen_subcommand_from ctl' -l {} -d '{}'\n",
-                           option.name.substr(2), quoted(option.help));
+        out +=
+            fmt::format("complete -c candela -n '__fish_seen_subcommand_from ctl' -l {} -d '{}'\n",
+                        option.name.substr(2), quoted(option.help));
     }
     return out;
 }
@@ -110,10 +130,15 @@ std::string fish_script() {
 Task<Result<int>> run(Session& session, Arguments arguments) {
     const std::string shell = arguments.text("SHELL");
     std::string script;
-    if (shell == "bash") script = bash_script();
-    else if (shell == "zsh") script = zsh_script();
-    else if (shell == "fish") script = fish_script();
-    else co_return fail(Code::kInvalid, "there are bash, zsh and fish, not \"{}\"", printable(shell));
+    if (shell == "bash")
+        script = bash_script();
+    else if (shell == "zsh")
+        script = zsh_script();
+    else if (shell == "fish")
+        script = fish_script();
+    else
+        co_return fail(Code::kInvalid, "there are bash, zsh and fish, not \"{}\"",
+                       printable(shell));
     session.terminal.out(script);
     co_return kOk;
 }
@@ -121,8 +146,13 @@ Task<Result<int>> run(Session& session, Arguments arguments) {
 }  // namespace
 
 Verb completion_verb() {
-    return Verb{"", "completion", "Prints a shell's completion script",
-                {{"SHELL", "bash, zsh or fish."}}, {}, false, run};
+    return Verb{"",
+                "completion",
+                "Prints a shell's completion script",
+                {{"SHELL", "bash, zsh or fish."}},
+                {},
+                false,
+                run};
 }
 
 }  // namespace candela::ctl

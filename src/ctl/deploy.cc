@@ -1,5 +1,5 @@
-// `candela ctl deploy DIR`: reads service.toml, packs and signs the folder, sends the bundle where the
-// lighthouse lacks it, makes a release, and follows it until it serves.
+// `candela ctl deploy DIR`: reads service.toml, packs and signs the folder, sends the bundle where
+// the lighthouse lacks it, makes a release, and follows it until it serves.
 
 #include <unistd.h>
 
@@ -32,7 +32,8 @@ class ScratchFolder {
 public:
     static Result<ScratchFolder> make() {
         const char* base = std::getenv("TMPDIR");
-        std::string path = fmt::format("{}/candela-XXXXXX", base != nullptr && base[0] == '/' ? base : "/tmp");
+        std::string path =
+            fmt::format("{}/candela-XXXXXX", base != nullptr && base[0] == '/' ? base : "/tmp");
         if (::mkdtemp(path.data()) == nullptr) return fail_errno("making " + path, errno);
         return ScratchFolder(path);
     }
@@ -94,11 +95,12 @@ Task<Result<>> upload(Session& session, service::BundleInfo bundle, std::string 
         session.terminal.live(fmt::format("uploading  {}% of {}", std::min<uint64_t>(percent, 100),
                                           format_size(bundle.size_bytes)));
     };
-    auto sent = co_await session.api.put_bundle(bundle.digest, file, signature, signer,
-                                                std::move(show));
+    auto sent =
+        co_await session.api.put_bundle(bundle.digest, file, signature, signer, std::move(show));
     session.terminal.end_live();
     if (!sent) co_return fail(sent.error());
-    session.terminal.note(fmt::format("bundle {} uploaded ({})", name, format_size(bundle.size_bytes)));
+    session.terminal.note(
+        fmt::format("bundle {} uploaded ({})", name, format_size(bundle.size_bytes)));
     co_return Result<>();
 }
 
@@ -106,8 +108,10 @@ Result<service::Manifest> read_manifest(const std::filesystem::path& folder) {
     const std::filesystem::path file = folder / "service.toml";
     auto text = read_file(file, service::kManifestSizeMax + 1);
     if (!text && text.error().code() == Code::kNotFound) {
-        return fail(Code::kNotFound, "{} is not there: it says what the service is\n"
-                    "try: candela ctl deploy DIR, where DIR has a service.toml", file.string());
+        return fail(Code::kNotFound,
+                    "{} is not there: it says what the service is\n"
+                    "try: candela ctl deploy DIR, where DIR has a service.toml",
+                    file.string());
     }
     if (!text) return fail(text.error());
     return service::parse_manifest(*text, file.string());
@@ -127,7 +131,8 @@ Task<Result<int>> run(Session& session, Arguments arguments) {
     auto bundle = co_await pack(session, folder, scratch->bundle());
     if (!bundle) co_return fail(bundle.error());
     session.terminal.note(fmt::format("packed {}: {} file{}, {}", manifest->name, bundle->files,
-                                      bundle->files == 1 ? "" : "s", format_size(bundle->size_bytes)));
+                                      bundle->files == 1 ? "" : "s",
+                                      format_size(bundle->size_bytes)));
     const Secret seed = key->seed();
     auto signature = service::sign_digest(bundle->digest, seed.reveal());
     if (!signature) co_return fail(signature.error());
@@ -139,14 +144,16 @@ Task<Result<int>> run(Session& session, Arguments arguments) {
                    {"bundle", bundle->digest},
                    {"signature", *signature},
                    {"signer", key->public_key()}};
-    auto created = co_await session.api.post(service_path(session.space, manifest->name) + "/releases",
-                                             std::move(wanted));
+    auto created = co_await session.api.post(
+        service_path(session.space, manifest->name) + "/releases", std::move(wanted));
     if (!created) co_return fail(created.error());
     const uint64_t number = release_view(*created).number;
     session.terminal.note(fmt::format("{} release {} created", manifest->name, number));
     if (arguments.has("--detach")) {
-        if (session.json) session.terminal.out_json(*created);
-        else session.terminal.out(fmt::format("{} release {}\n", manifest->name, number));
+        if (session.json)
+            session.terminal.out_json(*created);
+        else
+            session.terminal.out(fmt::format("{} release {}\n", manifest->name, number));
         co_return kOk;
     }
     auto followed = co_await follow_rollout(session, manifest->name, number, *timeout);
@@ -156,11 +163,14 @@ Task<Result<int>> run(Session& session, Arguments arguments) {
 }  // namespace
 
 Verb deploy_verb() {
-    return Verb{"", "deploy", "Deploys the service in a folder and waits until it serves",
+    return Verb{"",
+                "deploy",
+                "Deploys the service in a folder and waits until it serves",
                 {{"DIR", "The folder with service.toml."}},
                 {{"--timeout", "", "TIME", "How long to wait (5m)"},
                  {"--detach", "", "", "Do not wait for the rollout"}},
-                true, run};
+                true,
+                run};
 }
 
 }  // namespace candela::ctl

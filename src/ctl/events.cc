@@ -27,7 +27,8 @@ static bool print_event(Session& session, std::string_view line) {
     if (event->is_object()) {
         for (const auto& [key, value] : event->items()) {
             if (key == "time" || key == "type" || key == "kind") continue;
-            const std::string shown = value.is_string() ? value.get<std::string>() : dump_json(value);
+            const std::string shown =
+                value.is_string() ? value.get<std::string>() : dump_json(value);
             if (!shown.empty()) text += fmt::format("  {}={}", key, printable(shown, 300));
         }
     }

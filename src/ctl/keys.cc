@@ -1,5 +1,5 @@
-// `candela ctl keys create|list|revoke`: credentials of people, CI jobs and programs. The key pair is made
-// here, and only its public half goes to the lighthouse.
+// `candela ctl keys create|list|revoke`: credentials of people, CI jobs and programs. The key pair
+// is made here, and only its public half goes to the lighthouse.
 
 #include <nlohmann/json.hpp>
 
@@ -43,15 +43,18 @@ Task<Result<int>> run_create(Session& session, Arguments arguments) {
     auto written = write_file(out, creds.reveal(), 0600);
     if (!written) co_return fail(written.error());
     if (session.json) {
-        const Json made = {{"name", name}, {"space", session.space},
-                           {"public", key.public_key()}, {"file", out},
+        const Json made = {{"name", name},
+                           {"space", session.space},
+                           {"public", key.public_key()},
+                           {"file", out},
                            {"expires_at", json_string_or(*answer, "expires_at")}};
         session.terminal.out_json(made);
     } else {
         session.terminal.out(out + "\n");
         session.terminal.note(fmt::format("{} holds a secret key: it is the only copy", out));
-        session.terminal.note(fmt::format("key {} of {}; revoke it with: candela ctl keys revoke {}",
-                                          key.public_key(), name, key.public_key()));
+        session.terminal.note(
+            fmt::format("key {} of {}; revoke it with: candela ctl keys revoke {}",
+                        key.public_key(), name, key.public_key()));
     }
     co_return kOk;
 }
@@ -95,18 +98,27 @@ Task<Result<int>> run_revoke(Session& session, Arguments arguments) {
 }  // namespace
 
 Verb keys_create_verb() {
-    return Verb{"keys", "create", "Makes a key and its .creds file", {{"NAME", "Whose it is."}},
+    return Verb{"keys",
+                "create",
+                "Makes a key and its .creds file",
+                {{"NAME", "Whose it is."}},
                 {{"--role", "", "ROLE", "viewer, developer (default) or operator"},
                  {"--expires", "", "TIME", "When it ends: 1h, 30d (default: never)"},
                  {"--out", "-o", "FILE", "The file to write (NAME.creds); - is stdout"}},
-                true, run_create};
+                true,
+                run_create};
 }
 Verb keys_list_verb() {
     return Verb{"keys", "list", "The keys of the space", {}, {}, true, run_list};
 }
 Verb keys_revoke_verb() {
-    return Verb{"keys", "revoke", "Makes a key worthless, within seconds",
-                {{"KEY", "Its public key, \"U…\"."}}, {}, true, run_revoke};
+    return Verb{"keys",
+                "revoke",
+                "Makes a key worthless, within seconds",
+                {{"KEY", "Its public key, \"U…\"."}},
+                {},
+                true,
+                run_revoke};
 }
 
 }  // namespace candela::ctl

@@ -77,9 +77,13 @@ Verb services_verb() {
     return Verb{"", "services", "The services of the space", {}, {}, true, run_services};
 }
 Verb instances_verb() {
-    return Verb{"", "instances", "The running copies of services",
+    return Verb{"",
+                "instances",
+                "The running copies of services",
                 {{"SERVICE", "Only those of this service.", false}},
-                {{"--service", "", "SERVICE", "The same"}}, true, run_instances};
+                {{"--service", "", "SERVICE", "The same"}},
+                true,
+                run_instances};
 }
 
 }  // namespace candela::ctl

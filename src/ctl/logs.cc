@@ -21,12 +21,14 @@ bool print_line(Session& session, std::string_view line) {
     if (!entry) return session.terminal.out(std::string(line) + "\n");
     if (session.json) return session.terminal.out_json(*entry);
     const std::string stream = json_string_or(*entry, "stream", "stdout");
-    const Style style = stream == "stderr" ? Style::kYellow : stream == "host" ? Style::kDim : Style::kPlain;
+    const Style style = stream == "stderr" ? Style::kYellow
+                        : stream == "host" ? Style::kDim
+                                           : Style::kPlain;
     // The text is the service's own, colours and all; only its instance is ours.
     const std::string text = json_string_or(*entry, "text");
-    return session.terminal.out(
-        fmt::format("{} {}\n", session.terminal.paint(Style::kDim, json_string_or(*entry, "instance")),
-                    session.terminal.paint(style, text)));
+    return session.terminal.out(fmt::format(
+        "{} {}\n", session.terminal.paint(Style::kDim, json_string_or(*entry, "instance")),
+        session.terminal.paint(style, text)));
 }
 
 Task<Result<int>> run(Session& session, Arguments arguments) {
@@ -36,8 +38,8 @@ Task<Result<int>> run(Session& session, Arguments arguments) {
     // The logs of a service that is not there are not an empty answer, but an error.
     auto exists = co_await session.api.get(service_path(session.space, service));
     if (!exists) co_return fail(exists.error());
-    std::string path = fmt::format("/v1/spaces/{}/logs?service={}&tail={}", path_part(session.space),
-                                   path_part(service), *tail);
+    std::string path = fmt::format("/v1/spaces/{}/logs?service={}&tail={}",
+                                   path_part(session.space), path_part(service), *tail);
     if (arguments.has("--instance")) path += "&instance=" + path_part(arguments.text("--instance"));
     if (arguments.has("--follow")) path += "&follow=1";
     auto print = [&session](std::string_view line) { return print_line(session, line); };
@@ -49,11 +51,15 @@ Task<Result<int>> run(Session& session, Arguments arguments) {
 }  // namespace
 
 Verb logs_verb() {
-    return Verb{"", "logs", "What a service writes to stdout and stderr", {{"SERVICE", "Its name."}},
+    return Verb{"",
+                "logs",
+                "What a service writes to stdout and stderr",
+                {{"SERVICE", "Its name."}},
                 {{"--follow", "-f", "", "Go on with what comes"},
                  {"--tail", "", "N", "Begin with the last N lines (100)"},
                  {"--instance", "", "NAME", "Only this instance's"}},
-                true, run};
+                true,
+                run};
 }
 
 }  // namespace candela::ctl

@@ -57,8 +57,8 @@ Task<Result<int>> run_rollback(Session& session, Arguments arguments) {
                                             std::move(wanted));
     if (!answer) co_return fail(answer.error());
     const ReleaseView release = release_view(*answer);
-    session.terminal.note(fmt::format("{} release {} goes back to release {}", service, release.number,
-                                      release.copy_of));
+    session.terminal.note(fmt::format("{} release {} goes back to release {}", service,
+                                      release.number, release.copy_of));
     if (arguments.has("--detach")) {
         if (session.json) session.terminal.out_json(*answer);
         co_return kOk;
@@ -70,15 +70,23 @@ Task<Result<int>> run_rollback(Session& session, Arguments arguments) {
 }  // namespace
 
 Verb releases_verb() {
-    return Verb{"", "releases", "The releases of a service, the newest first",
-                {{"SERVICE", "Its name."}}, {}, true, run_releases};
+    return Verb{"",
+                "releases",
+                "The releases of a service, the newest first",
+                {{"SERVICE", "Its name."}},
+                {},
+                true,
+                run_releases};
 }
 Verb rollback_verb() {
-    return Verb{"", "rollback", "Goes back to the release before, or to the one named",
-                {{"SERVICE", "Its name."}, {"RELEASE", "The release's number.", false}},
-                {{"--timeout", "", "TIME", "How long to wait (5m)"},
-                 {"--detach", "", "", "Do not wait"}},
-                true, run_rollback};
+    return Verb{
+        "",
+        "rollback",
+        "Goes back to the release before, or to the one named",
+        {{"SERVICE", "Its name."}, {"RELEASE", "The release's number.", false}},
+        {{"--timeout", "", "TIME", "How long to wait (5m)"}, {"--detach", "", "", "Do not wait"}},
+        true,
+        run_rollback};
 }
 
 }  // namespace candela::ctl

@@ -67,14 +67,14 @@ int conclude(Session& session, const std::string& service, const Json& json, Dur
     if (session.json) terminal.out_json(json);
     const auto seconds = std::chrono::duration<double>(took).count();
     if (release.state == "done") {
-        const std::string text = fmt::format("{} release {} is serving ({:.1f}s)", service,
-                                             release.number, seconds);
+        const std::string text =
+            fmt::format("{} release {} is serving ({:.1f}s)", service, release.number, seconds);
         if (!session.json) terminal.out(terminal.paint(Style::kGreen, text) + "\n");
         return kOk;
     }
     if (release.state == "superseded") {
-        terminal.note(fmt::format("{} release {} was superseded by a newer one", service,
-                                  release.number));
+        terminal.note(
+            fmt::format("{} release {} was superseded by a newer one", service, release.number));
         return kConflict;
     }
     const bool is_back = release.state == "rolled_back";
@@ -112,9 +112,11 @@ Task<Result<int>> follow_rollout(Session& session, std::string service, uint64_t
         co_await sleep_for(session.loop, kPollInterval);
     }
     session.terminal.end_live();
-    session.terminal.note(fmt::format("{} release {} is still rolling after {}; it goes on by itself",
-                                      service, number, format_duration(timeout)));
-    if (!waiting.empty()) session.terminal.note(fmt::format("  waiting  {}", printable(waiting, 2000)));
+    session.terminal.note(
+        fmt::format("{} release {} is still rolling after {}; it goes on by itself", service,
+                    number, format_duration(timeout)));
+    if (!waiting.empty())
+        session.terminal.note(fmt::format("  waiting  {}", printable(waiting, 2000)));
     session.terminal.note(fmt::format("try: candela ctl releases {}", service));
     co_return kStillGoing;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
-// Following a release until it serves, was rolled back, or the time is over: shared by deploy and rollback.
+// Following a release until it serves, was rolled back, or the time is over: shared by deploy and
+// rollback.
 
 #include <cstdint>
 #include <string>
@@ -11,8 +12,8 @@
 
 namespace candela::ctl {
 
-// Shows progress on stderr, live on a terminal and as a line for each change elsewhere, and the result on
-// stdout. kOk, kRolledBack, kStillGoing, or kFailed.
+// Shows progress on stderr, live on a terminal and as a line for each change elsewhere, and the
+// result on stdout. kOk, kRolledBack, kStillGoing, or kFailed.
 Task<Result<int>> follow_rollout(Session& session, std::string service, uint64_t number,
                                  Duration timeout);
 

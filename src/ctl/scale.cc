@@ -28,15 +28,17 @@ Task<Result<int>> wait_for_count(Session& session, std::string service, uint64_t
         uint64_t others = 0;
         for (const Json& item : list_of(*answer, "instances")) {
             const InstanceView view = instance_view(item);
-            if (view.state == "ready") ++ready;
-            else if (view.state != "exited" && view.state != "failed") ++others;
+            if (view.state == "ready")
+                ++ready;
+            else if (view.state != "exited" && view.state != "failed")
+                ++others;
         }
         if (ready == wanted && others == 0) {
             session.terminal.end_live();
             co_return kOk;
         }
-        session.terminal.live(fmt::format("{}  {} of {} ready, {} on their way", service, ready, wanted,
-                                          others));
+        session.terminal.live(
+            fmt::format("{}  {} of {} ready, {} on their way", service, ready, wanted, others));
         co_await sleep_for(session.loop, kPollInterval);
     }
     session.terminal.end_live();
@@ -63,7 +65,8 @@ Task<Result<int>> scale_to(Session& session, Arguments arguments, uint64_t count
     if (session.json) {
         session.terminal.out_json(*answer);
     } else if (code == kOk) {
-        session.terminal.out(fmt::format("{}: {} instance{}\n", service, count, count == 1 ? "" : "s"));
+        session.terminal.out(
+            fmt::format("{}: {} instance{}\n", service, count, count == 1 ? "" : "s"));
     }
     co_return code;
 }
@@ -88,29 +91,41 @@ Task<Result<int>> run_delete(Session& session, Arguments arguments) {
         const Json done = {{"space", session.space}, {"service", service}, {"deleted", true}};
         session.terminal.out_json(done);
     } else {
-        session.terminal.note(fmt::format("{} is being deleted: its instances drain and stop", service));
+        session.terminal.note(
+            fmt::format("{} is being deleted: its instances drain and stop", service));
     }
     co_return kOk;
 }
 
 std::vector<VerbOption> wait_options() {
-    return {{"--timeout", "", "TIME", "How long to wait (2m)"}, {"--detach", "", "", "Do not wait"}};
+    return {{"--timeout", "", "TIME", "How long to wait (2m)"},
+            {"--detach", "", "", "Do not wait"}};
 }
 
 }  // namespace
 
 Verb scale_verb() {
-    return Verb{"", "scale", "Sets how many instances a service has",
-                {{"SERVICE", "Its name."}, {"INSTANCES", "How many; 0 stops it."}}, wait_options(),
-                true, run_scale};
+    return Verb{"",
+                "scale",
+                "Sets how many instances a service has",
+                {{"SERVICE", "Its name."}, {"INSTANCES", "How many; 0 stops it."}},
+                wait_options(),
+                true,
+                run_scale};
 }
 Verb stop_verb() {
-    return Verb{"", "stop", "Stops a service's instances; scale starts them again",
-                {{"SERVICE", "Its name."}}, wait_options(), true, run_stop};
+    return Verb{"",
+                "stop",
+                "Stops a service's instances; scale starts them again",
+                {{"SERVICE", "Its name."}},
+                wait_options(),
+                true,
+                run_stop};
 }
 Verb delete_verb() {
-    return Verb{"", "delete", "Deletes a service with its releases", {{"SERVICE", "Its name."}}, {},
-                true, run_delete};
+    return Verb{
+        "",   "delete",  "Deletes a service with its releases", {{"SERVICE", "Its name."}}, {},
+        true, run_delete};
 }
 
 }  // namespace candela::ctl

@@ -12,7 +12,7 @@ namespace candela::ctl {
 
 struct Session {
     UvLoop& loop;
-    Api& api;          // of verbs that need the lighthouse
+    Api& api;  // of verbs that need the lighthouse
     Terminal& terminal;
     bool json = false;
     std::string space;

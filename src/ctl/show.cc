@@ -62,17 +62,19 @@ void explain_failure(Session& session, const std::string& service, const Release
     };
     const ReleaseView::Failing& failing = release.failing;
     say("cause", release.cause);
-    say("instance", failing.node.empty() ? failing.instance
-                                         : failing.instance + " on " + failing.node);
+    say("instance",
+        failing.node.empty() ? failing.instance : failing.instance + " on " + failing.node);
     say("probe", failing.probe_answer);
     say("ended", failing.last_exit);
     if (failing.log_tail.empty()) {
         if (!failing.instance.empty()) terminal.note("  it logged nothing");
     } else {
-        const size_t first = failing.log_tail.size() > kLogLines ? failing.log_tail.size() - kLogLines : 0;
+        const size_t first =
+            failing.log_tail.size() > kLogLines ? failing.log_tail.size() - kLogLines : 0;
         terminal.note("  its last lines:");
         for (size_t i = first; i < failing.log_tail.size(); ++i) {
-            terminal.note(terminal.paint_note(Style::kDim, "    | " + printable(failing.log_tail[i], 2000)));
+            terminal.note(
+                terminal.paint_note(Style::kDim, "    | " + printable(failing.log_tail[i], 2000)));
         }
     }
     terminal.note(fmt::format("try: candela ctl logs {} --tail 100", service));

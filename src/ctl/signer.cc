@@ -14,8 +14,10 @@ Result<auth::KeyPair> deployer_key(const std::filesystem::path& file) {
     if (text) {
         struct stat info = {};
         if (::stat(file.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
-            return fail(Code::kDenied, "{} can be read by others: it is no secret any more\n"
-                        "try: rm {}, and deploy again with a new key", file.string(), file.string());
+            return fail(Code::kDenied,
+                        "{} can be read by others: it is no secret any more\n"
+                        "try: rm {}, and deploy again with a new key",
+                        file.string(), file.string());
         }
         std::string_view seed = *text;
         while (seed.ends_with('\n')) seed.remove_suffix(1);

@@ -1,7 +1,8 @@
 #pragma once
 
-// Who signs bundles: the credential's key where there is one; under the unix socket a deployer key that is
-// made at the first deployment and kept in ~/.config/candela/deployer.seed (0600). Blocking, small files.
+// Who signs bundles: the credential's key where there is one; under the unix socket a deployer key
+// that is made at the first deployment and kept in ~/.config/candela/deployer.seed (0600).
+// Blocking, small files.
 
 #include <string>
 

@@ -65,8 +65,9 @@ Verb spaces_create_verb() {
     return Verb{"spaces", "create", "Makes a space", {{"NAME", "Its name."}}, {}, true, run_create};
 }
 Verb spaces_delete_verb() {
-    return Verb{"spaces", "delete", "Deletes a space that has no services", {{"NAME", "Its name."}},
-                {}, true, run_delete};
+    return Verb{
+        "spaces", "delete",  "Deletes a space that has no services", {{"NAME", "Its name."}}, {},
+        true,     run_delete};
 }
 
 }  // namespace candela::ctl

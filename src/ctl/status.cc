@@ -19,13 +19,16 @@ static Task<Result<int>> run(Session& session, Arguments) {
     const Json& node_list = list_of(*nodes, "nodes");
     const Json& service_list = list_of(*services, "services");
     if (session.json) {
-        const Json all = {{"space", session.space}, {"trouble", json_string_or(*counts, "trouble")},
-                          {"nodes", node_list}, {"services", service_list}};
+        const Json all = {{"space", session.space},
+                          {"trouble", json_string_or(*counts, "trouble")},
+                          {"nodes", node_list},
+                          {"services", service_list}};
         session.terminal.out_json(all);
         co_return kOk;
     }
     if (const std::string trouble = json_string_or(*counts, "trouble"); !trouble.empty()) {
-        session.terminal.note(fmt::format("{} {}", session.terminal.paint_note(Style::kRed, "trouble:"),
+        session.terminal.note(fmt::format("{} {}",
+                                          session.terminal.paint_note(Style::kRed, "trouble:"),
                                           printable(trouble, 2000)));
     }
     session.terminal.out(nodes_table(session, node_list) + "\n");

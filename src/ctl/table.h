@@ -12,8 +12,8 @@
 
 namespace candela::ctl {
 
-// Columns as wide as their widest cell, two blanks between, nothing after the last. Cells may hold UTF-8;
-// control bytes become visible, so that no name from elsewhere can drive the terminal.
+// Columns as wide as their widest cell, two blanks between, nothing after the last. Cells may hold
+// UTF-8; control bytes become visible, so that no name from elsewhere can drive the terminal.
 class Table {
 public:
     explicit Table(std::vector<std::string> header) : header_(std::move(header)) {}

@@ -89,8 +89,10 @@ Result<std::pair<Address, bool>> parse_target_address(std::string_view text) {
         return std::pair(std::move(address), false);
     }
     if (!text.starts_with(kHttps)) {
-        return fail(Code::kInvalid, "\"{}\" is not a lighthouse's address; write unix:PATH or "
-                    "https://HOST:PORT", printable(text));
+        return fail(Code::kInvalid,
+                    "\"{}\" is not a lighthouse's address; write unix:PATH or "
+                    "https://HOST:PORT",
+                    printable(text));
     }
     std::string_view rest = text.substr(kHttps.size());
     if (rest.ends_with('/')) rest.remove_suffix(1);
@@ -134,8 +136,10 @@ Result<Target> find_target(const TargetOptions& options, const TargetPlaces& pla
         origin = socket.string();
     }
     if (wanted.address.empty()) {
-        return fail(Code::kUnreachable, "no lighthouse found on this machine\n"
-                    "try: candela dev, or --address unix:PATH, or --address https://HOST:PORT --creds FILE");
+        return fail(
+            Code::kUnreachable,
+            "no lighthouse found on this machine\n"
+            "try: candela dev, or --address unix:PATH, or --address https://HOST:PORT --creds FILE");
     }
     auto address = parse_target_address(wanted.address);
     if (!address) return fail(address.error().in(origin));
@@ -148,7 +152,8 @@ Result<Target> find_target(const TargetOptions& options, const TargetPlaces& pla
     target.space = wanted.space.empty() ? std::string(auth::kDefaultSpace) : wanted.space;
     target.origin = origin;
     if (target.tls && target.creds_file.empty()) {
-        return fail(Code::kDenied, "{} needs a credential\ntry: --creds FILE, or CANDELA_CREDS=FILE",
+        return fail(Code::kDenied,
+                    "{} needs a credential\ntry: --creds FILE, or CANDELA_CREDS=FILE",
                     wanted.address);
     }
     return target;

@@ -1,7 +1,8 @@
 #pragma once
 
-// Which lighthouse to talk to, and as whom: found from flags, the environment, the context file, a running
-// `candela dev`, or the packaged node's socket, in this order. Blocking reads of small files.
+// Which lighthouse to talk to, and as whom: found from flags, the environment, the context file, a
+// running `candela dev`, or the packaged node's socket, in this order. Blocking reads of small
+// files.
 
 #include <filesystem>
 #include <functional>

@@ -38,9 +38,8 @@ void Terminal::note(std::string_view line) {
 void Terminal::live(std::string_view line) {
     if (!err_is_terminal_) return;
     winsize size = {};
-    const size_t columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1
-                               ? size.ws_col - 1u
-                               : 79u;
+    const size_t columns =
+        ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1u : 79u;
     fmt::print(stderr, "\r\x1b[K{}", cut_to_width(line, columns));
     std::fflush(stderr);
     has_live_line_ = true;

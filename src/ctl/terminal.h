@@ -1,7 +1,7 @@
 #pragma once
 
-// stdout for data and stderr for everything else. Colour only where stdout (stderr) is a terminal, TERM is
-// not "dumb" and NO_COLOR is not set; live progress only where stderr is a terminal.
+// stdout for data and stderr for everything else. Colour only where stdout (stderr) is a terminal,
+// TERM is not "dumb" and NO_COLOR is not set; live progress only where stderr is a terminal.
 
 #include <string>
 #include <string_view>
@@ -20,7 +20,8 @@ public:
 
     // Data. False once the reader is gone (`| head`): stop then.
     bool out(std::string_view text);
-    bool out_json(const Json& value);  // one document, with a newline; NDJSON where called repeatedly
+    bool out_json(
+        const Json& value);  // one document, with a newline; NDJSON where called repeatedly
     // A whole line on stderr; clears the live line first.
     void note(std::string_view line);
     // Replaces the live line where stderr is a terminal, and does nothing elsewhere.
@@ -29,8 +30,8 @@ public:
 
     bool is_live() const { return err_is_terminal_; }
     bool out_is_terminal() const { return out_is_terminal_; }
-    std::string paint(Style style, std::string_view text) const;      // for stdout
-    std::string paint_note(Style style, std::string_view text) const; // for stderr
+    std::string paint(Style style, std::string_view text) const;       // for stdout
+    std::string paint_note(Style style, std::string_view text) const;  // for stderr
 
 private:
     bool out_is_terminal_;

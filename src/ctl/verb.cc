@@ -8,7 +8,8 @@ namespace candela::ctl {
 
 int exit_code_of(const Error& error) {
     switch (error.code()) {
-        case Code::kInvalid: return kUsage;  // what was given is wrong: options, service.toml, names
+        case Code::kInvalid:
+            return kUsage;  // what was given is wrong: options, service.toml, names
         case Code::kNotFound: return kNotFound;
         case Code::kDenied: return kDenied;
         case Code::kConflict: return kConflict;
@@ -41,11 +42,11 @@ Result<Duration> Arguments::duration(std::string_view name, Duration fallback) c
 
 std::span<const Verb> verb_table() {
     static const std::vector<Verb> table{
-        status_verb(),        deploy_verb(),        releases_verb(),      rollback_verb(),
-        logs_verb(),          scale_verb(),         stop_verb(),          delete_verb(),
-        services_verb(),      instances_verb(),     nodes_verb(),         events_verb(),
-        spaces_list_verb(),   spaces_create_verb(), spaces_delete_verb(), keys_create_verb(),
-        keys_list_verb(),     keys_revoke_verb(),   version_verb(),       completion_verb(),
+        status_verb(),      deploy_verb(),        releases_verb(),      rollback_verb(),
+        logs_verb(),        scale_verb(),         stop_verb(),          delete_verb(),
+        services_verb(),    instances_verb(),     nodes_verb(),         events_verb(),
+        spaces_list_verb(), spaces_create_verb(), spaces_delete_verb(), keys_create_verb(),
+        keys_list_verb(),   keys_revoke_verb(),   version_verb(),       completion_verb(),
     };
     return table;
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-// A verb of `candela ctl` as data: its name, what it takes, and the flow that does it. cli.cc makes the
-// command line from the table; completion.cc reads the same table.
+// A verb of `candela ctl` as data: its name, what it takes, and the flow that does it. cli.cc makes
+// the command line from the table; completion.cc reads the same table.
 
 #include <functional>
 #include <map>
@@ -46,11 +46,14 @@ struct VerbOption {
 // What was given, after the command line's own checks.
 class Arguments {
 public:
-    void set(std::string_view name, std::string value) { values_[std::string(name)] = std::move(value); }
+    void set(std::string_view name, std::string value) {
+        values_[std::string(name)] = std::move(value);
+    }
     bool has(std::string_view name) const { return values_.contains(name); }
     std::string text(std::string_view name, std::string_view fallback = "") const;
     // kInvalid names the option and what it takes.
-    Result<uint64_t> number(std::string_view name, uint64_t fallback, uint64_t min, uint64_t max) const;
+    Result<uint64_t> number(std::string_view name, uint64_t fallback, uint64_t min,
+                            uint64_t max) const;
     Result<Duration> duration(std::string_view name, Duration fallback) const;
 
 private:

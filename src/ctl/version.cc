@@ -14,7 +14,8 @@ static Task<Result<int>> run(Session& session, Arguments) {
         const Json both = {{"ctl", CANDELA_VERSION}, {"lighthouse", theirs}};
         session.terminal.out_json(both);
     } else {
-        session.terminal.out(fmt::format("ctl         {}\nlighthouse  {}\n", CANDELA_VERSION, theirs));
+        session.terminal.out(
+            fmt::format("ctl         {}\nlighthouse  {}\n", CANDELA_VERSION, theirs));
     }
     co_return kOk;
 }

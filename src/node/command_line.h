@@ -33,8 +33,8 @@ struct ParsedOptions {
     std::string value_or(std::string_view name, std::string_view fallback) const;
 };
 
-// "--name VALUE" or "--name=VALUE", each at most once. Nothing else is accepted; the error offers the
-// nearest option.
+// "--name VALUE" or "--name=VALUE", each at most once. Nothing else is accepted; the error offers
+// the nearest option.
 Result<ParsedOptions> parse_options(std::span<const std::string_view> arguments,
                                     std::span<const CommandOption> options);
 

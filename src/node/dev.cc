@@ -18,8 +18,8 @@ namespace candela {
 
 namespace {
 
-// "scheme://" or nothing, then an address on loopback or on all interfaces: the port moves, and the host
-// becomes 127.0.0.1. Anything else stays as it is.
+// "scheme://" or nothing, then an address on loopback or on all interfaces: the port moves, and the
+// host becomes 127.0.0.1. Anything else stays as it is.
 std::string move_address(const std::string& text, uint16_t offset) {
     const size_t scheme_end = text.find("://");
     const size_t begin = scheme_end == std::string::npos ? 0 : scheme_end + 3;
@@ -42,9 +42,9 @@ std::string dev_profile_text(std::span<const RoleSpec> table, const DevOptions& 
         }
     }
     // JSON's form of a string is one of TOML's.
-    return fmt::format("[node]\nroles = [{}]\ndata_dir = {}\nlog_level = \"{}\"\ndrain_timeout = \"5s\"\n{}",
-                       roles, dump_json(options.data_dir.string()), to_string(options.log_level),
-                       sections);
+    return fmt::format(
+        "[node]\nroles = [{}]\ndata_dir = {}\nlog_level = \"{}\"\ndrain_timeout = \"5s\"\n{}",
+        roles, dump_json(options.data_dir.string()), to_string(options.log_level), sections);
 }
 
 // The text of a key that a section may have.
@@ -57,8 +57,8 @@ std::string find_text(const Config& config, std::string_view section, std::strin
 }
 
 struct Reached {
-    std::string socket;   // the API for ctl
-    std::string api;      // the same over TLS
+    std::string socket;  // the API for ctl
+    std::string api;     // the same over TLS
     std::string gateway;
     std::string bus;
     std::string endpoint;
@@ -107,8 +107,8 @@ void remove_state_file() {
 void print_banner(const Profile& profile, Duration took) {
     const Reached reached = where(profile);
     const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
-    fmt::print("candela {} is ready in {} ms, all of it in this process (pid {})\n\n", CANDELA_VERSION,
-               milliseconds, getpid());
+    fmt::print("candela {} is ready in {} ms, all of it in this process (pid {})\n\n",
+               CANDELA_VERSION, milliseconds, getpid());
     const auto row = [](std::string_view name, const std::string& value) {
         if (!value.empty()) fmt::print("  {:<10} {}\n", name, value);
     };
@@ -117,29 +117,33 @@ void print_banner(const Profile& profile, Duration took) {
     row("API", reached.api);
     row("health", reached.endpoint + "/readyz");
     row("data", profile.data_dir.string());
-    fmt::print("\nNext, in another terminal:\n"
-               "  candela ctl deploy DIR     deploy the service in DIR (examples/hello-node, say)\n"
-               "  candela ctl status         what is running\n"
-               "  candela ctl logs NAME -f   what it says\n"
-               "Ctrl-C stops everything.\n");
+    fmt::print(
+        "\nNext, in another terminal:\n"
+        "  candela ctl deploy DIR     deploy the service in DIR (examples/hello-node, say)\n"
+        "  candela ctl status         what is running\n"
+        "  candela ctl logs NAME -f   what it says\n"
+        "Ctrl-C stops everything.\n");
     std::fflush(stdout);
 }
 
 std::filesystem::path absolute_data_dir(const DevOptions& options) {
-    if (options.data_dir.empty()) return user_folder("XDG_DATA_HOME", ".local/share") / "candela/dev";
+    if (options.data_dir.empty())
+        return user_folder("XDG_DATA_HOME", ".local/share") / "candela/dev";
     return std::filesystem::absolute(options.data_dir).lexically_normal();
 }
 
 int fail_with(const Error& error) {
     fmt::print(stderr, "candela dev: {}\n", error.message());
-    return static_cast<int>(error.code() == Code::kConflict ? NodeExit::kConflict : NodeExit::kFailed);
+    return static_cast<int>(error.code() == Code::kConflict ? NodeExit::kConflict
+                                                            : NodeExit::kFailed);
 }
 
 }  // namespace
 
 std::filesystem::path user_folder(const char* variable, std::string_view fallback) {
     const char* set = std::getenv(variable);
-    if (set != nullptr && set[0] == '/') return set;  // a relative one is to be ignored, says the XDG
+    if (set != nullptr && set[0] == '/')
+        return set;  // a relative one is to be ignored, says the XDG
     const char* home = std::getenv("HOME");
     if (home == nullptr || home[0] == '\0') {
         const passwd* user = getpwuid(getuid());
@@ -167,18 +171,23 @@ int run_dev(std::span<const RoleSpec> table, const DevOptions& given) {
     const std::string& folder = options.data_dir.native();
     constexpr size_t kFolderMax = 107 - std::string_view("/lighthouse.sock").size();
     if (folder.size() > kFolderMax) {
-        return fail_with(Error(Code::kInvalid, fmt::format(
-            "{} is longer than {} bytes, which a unix socket in it can't be; use --data-dir", folder,
-            kFolderMax)));
+        return fail_with(Error(
+            Code::kInvalid,
+            fmt::format(
+                "{} is longer than {} bytes, which a unix socket in it can't be; use --data-dir",
+                folder, kFolderMax)));
     }
     if (const auto made = make_directories(options.data_dir, 0700); !made) {
         return fail_with(made.error());
     }
     const auto lock = FileLock::acquire(options.data_dir / ".dev.lock");
     if (!lock && lock.error().code() == Code::kConflict) {
-        return fail_with(Error(Code::kConflict, fmt::format(
-            "another candela dev is already running in {}; stop it, or start this one with "
-            "--data-dir DIR --port-offset 100", folder)));
+        return fail_with(Error(
+            Code::kConflict,
+            fmt::format(
+                "another candela dev is already running in {}; stop it, or start this one with "
+                "--data-dir DIR --port-offset 100",
+                folder)));
     }
     if (!lock) return fail_with(lock.error());
     const WallTime now = std::chrono::system_clock::now();
@@ -188,7 +197,8 @@ int run_dev(std::span<const RoleSpec> table, const DevOptions& given) {
     ConfigProblems problems("candela dev");
     auto profile = dev_profile(table, options, problems);
     if (!profile) return fail_with(problems.as_error());
-    if (const auto written = write_state_file(*profile); !written) return fail_with(written.error());
+    if (const auto written = write_state_file(*profile); !written)
+        return fail_with(written.error());
     NodeOptions node_options;
     node_options.is_dev = true;
     node_options.on_ready = print_banner;

@@ -1,7 +1,7 @@
 #pragma once
 
-// `candela dev`: every role in one process, on loopback only, without a profile. Its data is in a folder of
-// its own; a small file tells `candela ctl` where to find it.
+// `candela dev`: every role in one process, on loopback only, without a profile. Its data is in a
+// folder of its own; a small file tells `candela ctl` where to find it.
 
 #include <cstdint>
 #include <filesystem>
@@ -30,7 +30,8 @@ std::optional<Profile> dev_profile(std::span<const RoleSpec> table, const DevOpt
 // Where the file for ctl is: ${XDG_STATE_HOME:-~/.local/state}/candela/dev.json.
 std::filesystem::path dev_state_file();
 
-// "${<variable>}/<rest>", or "~/<fallback>/<rest>" where the variable is not set (XDG base directories).
+// "${<variable>}/<rest>", or "~/<fallback>/<rest>" where the variable is not set (XDG base
+// directories).
 std::filesystem::path user_folder(const char* variable, std::string_view fallback);
 
 }  // namespace candela

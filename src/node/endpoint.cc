@@ -10,8 +10,8 @@ namespace candela {
 
 bool Readiness::is_ready() const {
     return started && !draining && std::all_of(roles.begin(), roles.end(), [](const Entry& entry) {
-        return entry.status.ready;
-    });
+               return entry.status.ready;
+           });
 }
 
 std::string Readiness::summary() const {
@@ -28,7 +28,9 @@ std::string Readiness::summary() const {
 
 NodeEndpoint::NodeEndpoint(Loop& loop, std::string node_name, const Metrics& metrics, Ask ask,
                            Logger log)
-    : node_name_(std::move(node_name)), metrics_(metrics), ask_(std::move(ask)),
+    : node_name_(std::move(node_name)),
+      metrics_(metrics),
+      ask_(std::move(ask)),
       server_(loop, *this, http::ServerOptions{.connections_max = 64}, log) {}
 
 Result<std::unique_ptr<NodeEndpoint>> NodeEndpoint::open(Loop& loop, const Address& address,
@@ -51,9 +53,8 @@ Result<std::unique_ptr<NodeEndpoint>> NodeEndpoint::open(Loop& loop, const Addre
 std::string NodeEndpoint::readiness_json(const Readiness& readiness) const {
     Json roles = Json::array();
     for (const Readiness::Entry& entry : readiness.roles) {
-        roles.push_back({{"name", entry.role},
-                         {"ready", entry.status.ready},
-                         {"detail", entry.status.detail}});
+        roles.push_back(
+            {{"name", entry.role}, {"ready", entry.status.ready}, {"detail", entry.status.detail}});
     }
     const Json body = {{"ready", readiness.is_ready()},
                        {"node", node_name_},

@@ -1,7 +1,8 @@
 #pragma once
 
-// The node's own endpoint, plain HTTP on loopback: /healthz (this process answers), /readyz (every role is
-// ready; otherwise 503, and the body says which is not) and /metrics (OpenMetrics). Lives on the control loop.
+// The node's own endpoint, plain HTTP on loopback: /healthz (this process answers), /readyz (every
+// role is ready; otherwise 503, and the body says which is not) and /metrics (OpenMetrics). Lives
+// on the control loop.
 
 #include <functional>
 #include <memory>
@@ -22,7 +23,7 @@ struct Readiness {
         RoleStatus status;
     };
     std::vector<Entry> roles;
-    bool started = false;   // every role's start() has returned
+    bool started = false;  // every role's start() has returned
     bool draining = false;
 
     bool is_ready() const;

@@ -114,12 +114,14 @@ Result<std::string> example_profile(std::string_view roles, std::span<const Role
         for (ConfigKey key : section.table->keys()) {
             if (section.name == "node" && key.name == "roles") key.default_items = names;
             const bool is_url = section.name == "bus" && key.name == "url";
-            const bool is_of_bus_role = section.name == "bus" && !is_url && key.name != "credentials";
+            const bool is_of_bus_role =
+                section.name == "bus" && !is_url && key.name != "credentials";
             if (is_of_bus_role && !has_bus) continue;
             if (is_url && !has_bus) key.default_text = "127.0.0.1:4222";
             shown.add(std::move(key));
         }
-        out += fmt::format("{}{}[{}]\n", out.empty() ? "" : "\n", comment(section.help), section.name);
+        out +=
+            fmt::format("{}{}[{}]\n", out.empty() ? "" : "\n", comment(section.help), section.name);
         append_table(shown, section.name, "", out);
     }
     return out;

@@ -1,7 +1,7 @@
 #pragma once
 
-// A profile with every key that there is, its help and its default: what `candela node --example ROLES` prints,
-// and what the files in config/ began as. Pure.
+// A profile with every key that there is, its help and its default: what `candela node --example
+// ROLES` prints, and what the files in config/ began as. Pure.
 
 #include <span>
 #include <string>

@@ -1,10 +1,11 @@
 #pragma once
 
-// A node sends ONE heartbeat for all its roles (proto NodeHeartbeat): each second, and at once when a role
-// asks. src/node owns the sender and fills in node, boot_id, version, roles, machine_id, address, sequence,
-// draining, cpus, memory_bytes and load_percent. A role that has something to say implements HeartbeatPart:
-// the host its assignments_version and instances, the gateway its routes_version and busy_instances.
-// Roles that have nothing to say (bus, lighthouse, loadbalancer) do nothing: they are listed all the same.
+// A node sends ONE heartbeat for all its roles (proto NodeHeartbeat): each second, and at once when
+// a role asks. src/node owns the sender and fills in node, boot_id, version, roles, machine_id,
+// address, sequence, draining, cpus, memory_bytes and load_percent. A role that has something to
+// say implements HeartbeatPart: the host its assignments_version and instances, the gateway its
+// routes_version and busy_instances. Roles that have nothing to say (bus, lighthouse, loadbalancer)
+// do nothing: they are listed all the same.
 //
 //     class Host final : public Role, public HeartbeatPart {
 //         void add_to_heartbeat(proto::NodeHeartbeat& beat) override { beat.instances = …; }
@@ -26,8 +27,8 @@ struct NodeHeartbeat;
 
 class HeartbeatPart {
 public:
-    // Called right before each beat is sent. Sets only the fields of its own role; must not block, and
-    // must not call back into Heartbeats.
+    // Called right before each beat is sent. Sets only the fields of its own role; must not block,
+    // and must not call back into Heartbeats.
     virtual void add_to_heartbeat(proto::NodeHeartbeat& beat) = 0;
 
 protected:

@@ -8,8 +8,7 @@ namespace candela {
 
 HeartbeatSender::HeartbeatSender(Loop& loop, const NodeInfo& node, std::vector<std::string> roles,
                                  Logger log)
-    : loop_(loop), node_(node), roles_(std::move(roles)), log_(log),
-      timer_(loop.timers(), [this] {
+    : loop_(loop), node_(node), roles_(std::move(roles)), log_(log), timer_(loop.timers(), [this] {
           timer_.start(kInterval);
           beat();
       }) {}
@@ -68,7 +67,8 @@ void HeartbeatSender::beat() {
     message.cpus = machine_cpus();
     message.load_percent = load_.percent();
     for (HeartbeatPart* part : parts_) part->add_to_heartbeat(message);
-    const auto sent = client_->publish(proto::heartbeat_subject(node_.name), proto::encode(message));
+    const auto sent =
+        client_->publish(proto::heartbeat_subject(node_.name), proto::encode(message));
     if (!sent) log_.warn("heartbeat_not_sent", {{"cause", sent.error()}});
 }
 

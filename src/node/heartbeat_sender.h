@@ -1,7 +1,7 @@
 #pragma once
 
-// Sends the node's heartbeats (heartbeat.h). Lives on the control loop. Beats that can't be sent at once
-// are not kept: the next one says more.
+// Sends the node's heartbeats (heartbeat.h). Lives on the control loop. Beats that can't be sent at
+// once are not kept: the next one says more.
 
 #include <memory>
 #include <string>
@@ -47,7 +47,8 @@ private:
     uint64_t sequence_ = 0;
     bool draining_ = false;
     bool beat_is_due_ = false;
-    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what is deferred or handed out
+    std::shared_ptr<bool> alive_ =
+        std::make_shared<bool>(true);  // for what is deferred or handed out
 };
 
 }  // namespace candela

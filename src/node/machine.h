@@ -1,6 +1,7 @@
 #pragma once
 
-// What the kernel tells about the machine and this process. Reads small files of /proc: no blocking.
+// What the kernel tells about the machine and this process. Reads small files of /proc: no
+// blocking.
 
 #include <cstdint>
 #include <optional>
@@ -10,8 +11,9 @@
 
 namespace candela {
 
-// The same for all processes that can reach each other on 127.0.0.1: one boot of one kernel, one network
-// namespace. So containers and cloned machines differ, though their /etc/machine-id may not.
+// The same for all processes that can reach each other on 127.0.0.1: one boot of one kernel, one
+// network namespace. So containers and cloned machines differ, though their /etc/machine-id may
+// not.
 std::string machine_id();
 
 uint64_t machine_memory_bytes();

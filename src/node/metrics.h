@@ -1,14 +1,16 @@
 #pragma once
 
-// The node's numbers, rendered as OpenMetrics text at the node's endpoint. Getting a series takes a lock
-// and a look-up: do it once and keep the reference, which lives as long as Metrics. Using a series is for
-// any thread and wait-free: each thread adds to a slot of its own cache line, slots are summed at a scrape.
+// The node's numbers, rendered as OpenMetrics text at the node's endpoint. Getting a series takes a
+// lock and a look-up: do it once and keep the reference, which lives as long as Metrics. Using a
+// series is for any thread and wait-free: each thread adds to a slot of its own cache line, slots
+// are summed at a scrape.
 //
 //     Counter& requests = metrics.counter("candela_gateway_requests", "Requests answered.",
 //                                         {{"service", "hello"}, {"code", "2xx"}});
 //     requests.add();
 //
-// Names follow OpenMetrics: base units (seconds, bytes), and counters without "_total", which is added.
+// Names follow OpenMetrics: base units (seconds, bytes), and counters without "_total", which is
+// added.
 
 #include <array>
 #include <atomic>
@@ -97,7 +99,8 @@ public:
     Gauge& gauge(std::string_view name, std::string_view help, MetricLabels labels = {});
     Histogram& histogram(std::string_view name, std::string_view help, MetricLabels labels = {});
 
-    // A gauge whose value is asked for at each scrape, on the control loop. Destroying the handle ends it.
+    // A gauge whose value is asked for at each scrape, on the control loop. Destroying the handle
+    // ends it.
     class Sampled {
     public:
         Sampled() = default;

@@ -25,8 +25,10 @@ constexpr Duration kDrainSlack = 2s;
 }  // namespace
 
 Node::Node(Profile profile, NodeOptions options)
-    : profile_(std::move(profile)), options_(std::move(options)),
-      manager_(ServiceManager::from_environment()), writer_(STDERR_FILENO, log_format()),
+    : profile_(std::move(profile)),
+      options_(std::move(options)),
+      manager_(ServiceManager::from_environment()),
+      writer_(STDERR_FILENO, log_format()),
       log_(writer_, std::max(profile_.log_level, options_.log_level_min)),
       runtime_(profile_.workers) {
     SeededRandom random = system_seeded_random();
@@ -73,8 +75,10 @@ Result<> Node::prepare_data_dir() {
         auto lock = FileLock::acquire(path);
         if (!lock) {
             if (lock.error().code() != Code::kConflict) return fail(lock.error());
-            return fail(Code::kConflict, "another candela already runs the role {} in {}; stop it, or "
-                        "choose another folder", spec->name, profile_.data_dir.string());
+            return fail(Code::kConflict,
+                        "another candela already runs the role {} in {}; stop it, or "
+                        "choose another folder",
+                        spec->name, profile_.data_dir.string());
         }
         locks_.push_back(std::move(*lock));
     }
@@ -119,7 +123,8 @@ Task<void> Node::live() {
         const bool has_identity = std::filesystem::exists(info_.data_dir / "identity", ignored);
         const std::string remedy = fmt::format(
             "candela init --data-dir {} (once in a cloud; docs/install.md says which of its files other "
-            "machines need)", info_.data_dir.string());
+            "machines need)",
+            info_.data_dir.string());
         log_.error("node_not_started", {{"cause", *failure_}});
         if (!has_identity) log_.error("identity_missing", {{"try", remedy}});
         exit_ = NodeExit::kFailed;
@@ -130,7 +135,8 @@ Task<void> Node::live() {
     }
     stopping_ = true;
     manager_.stopping("draining");
-    // Only a reload, the start or the readiness watch can be under way: none may go on beside the drain.
+    // Only a reload, the start or the readiness watch can be under way: none may go on beside the
+    // drain.
     helpers_.cancel();
     heartbeats_->set_draining();
     Loop& loop = runtime_.control();
@@ -156,7 +162,8 @@ Task<void> Node::start_flow() {
     if (!started) failure_ = started.error();
     started_ = started.has_value();
     if (started_) {
-        log_.info("node_started", {{"node", info_.name}, {"version", info_.version},
+        log_.info("node_started", {{"node", info_.name},
+                                   {"version", info_.version},
                                    {"workers", profile_.workers},
                                    {"endpoint", endpoint_->address().to_string()},
                                    {"took", runtime_.control().now() - began_}});
@@ -168,21 +175,20 @@ Task<void> Node::start_flow() {
 }
 
 Task<Result<>> Node::start_roles() {
-    CO_TRY_ASSIGN(endpoint_, NodeEndpoint::open(
-        runtime_.control(), profile_.endpoint, info_.name, metrics_,
-        std::bind_front(&Node::readiness, this), log_.with({{"part", "endpoint"}})));
+    CO_TRY_ASSIGN(endpoint_, NodeEndpoint::open(runtime_.control(), profile_.endpoint, info_.name,
+                                                metrics_, std::bind_front(&Node::readiness, this),
+                                                log_.with({{"part", "endpoint"}})));
     for (const RoleSpec* spec : profile_.roles) {
         const std::string role_name(spec->name);
         roles_.emplace_back();
         LoadedRole& loaded = roles_.back();
         loaded.spec = spec;
-        loaded.context.reset(new NodeContext{
-            runtime_.control(), runtime_.loops(), info_, metrics_, *heartbeats_,
-            log_.with({{"role", role_name}}),
-            [this, role_name](Loop& loop, std::string_view name) {
-                return make_bus_client(loop, role_name, name);
-            },
-            bus_servers()});
+        loaded.context.reset(new NodeContext{runtime_.control(), runtime_.loops(), info_, metrics_,
+                                             *heartbeats_, log_.with({{"role", role_name}}),
+                                             [this, role_name](Loop& loop, std::string_view name) {
+                                                 return make_bus_client(loop, role_name, name);
+                                             },
+                                             bus_servers()});
         loaded.role = spec->create(*loaded.context, profile_.config.table(spec->name));
         Role& role = *loaded.role;
         auto started = co_await role.start();
@@ -218,7 +224,8 @@ std::unique_ptr<bus::Client> Node::make_bus_client(Loop& loop, std::string_view 
                                          log_.with({{"part", "bus_client"}, {"client", name}}));
 }
 
-// Polls, because readiness is the roles' own knowledge; quickly at first, since a start takes milliseconds.
+// Polls, because readiness is the roles' own knowledge; quickly at first, since a start takes
+// milliseconds.
 Task<void> Node::watch_readiness() {
     Loop& loop = runtime_.control();
     while (!readiness().is_ready()) {
@@ -281,8 +288,8 @@ Task<void> Node::reload_flow() {
             Role& role = *loaded.role;
             auto reloaded = co_await role.reload(profile_.config.table(loaded.spec->name));
             if (!reloaded) {
-                log_.error("reload_refused", {{"role", loaded.spec->name},
-                                              {"cause", reloaded.error()}});
+                log_.error("reload_refused",
+                           {{"role", loaded.spec->name}, {"cause", reloaded.error()}});
             }
         }
         log_.info("reloaded");
@@ -307,8 +314,10 @@ Readiness Node::readiness() const {
 }
 
 void Node::register_process_metrics() {
-    metrics_.gauge("candela_build_info", "Always 1; the version is a label.",
-                   {{"version", info_.version}, {"node", info_.name}}).set(1);
+    metrics_
+        .gauge("candela_build_info", "Always 1; the version is a label.",
+               {{"version", info_.version}, {"node", info_.name}})
+        .set(1);
     const auto add = [this](std::string_view name, std::string_view help,
                             std::function<double()> sample) {
         process_metrics_.push_back(metrics_.sampled_gauge(name, help, {}, std::move(sample)));
@@ -322,14 +331,15 @@ void Node::register_process_metrics() {
     add("candela_node_ready", "1 while every role is ready.",
         [this] { return readiness().is_ready() ? 1.0 : 0.0; });
     for (const RoleSpec* spec : profile_.roles) {
-        process_metrics_.push_back(metrics_.sampled_gauge(
-            "candela_role_ready", "1 while the role is ready.", {{"role", std::string(spec->name)}},
-            [this, spec] {
-                for (const Readiness::Entry& entry : readiness().roles) {
-                    if (entry.role == spec->name) return entry.status.ready ? 1.0 : 0.0;
-                }
-                return 0.0;
-            }));
+        process_metrics_.push_back(
+            metrics_.sampled_gauge("candela_role_ready", "1 while the role is ready.",
+                                   {{"role", std::string(spec->name)}}, [this, spec] {
+                                       for (const Readiness::Entry& entry : readiness().roles) {
+                                           if (entry.role == spec->name)
+                                               return entry.status.ready ? 1.0 : 0.0;
+                                       }
+                                       return 0.0;
+                                   }));
     }
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// One running node: reads nothing but its Profile, starts the roles in order, serves the node's endpoint,
-// sends heartbeats, and on SIGTERM or SIGINT drains in reverse order. Everything of it lives on the control
-// loop, which is the thread that calls run().
+// One running node: reads nothing but its Profile, starts the roles in order, serves the node's
+// endpoint, sends heartbeats, and on SIGTERM or SIGINT drains in reverse order. Everything of it
+// lives on the control loop, which is the thread that calls run().
 
 #include <functional>
 #include <memory>
@@ -27,7 +27,8 @@ enum class NodeExit { kOk = 0, kFailed = 1, kProfile = 2, kConflict = 5 };
 
 struct NodeOptions {
     bool is_dev = false;
-    // Reads the profile anew for SIGHUP; blocking, of one small file. Empty: there is nothing to reload.
+    // Reads the profile anew for SIGHUP; blocking, of one small file. Empty: there is nothing to
+    // reload.
     std::function<Result<Profile>()> reload;
     // Called once, when every role is ready for the first time.
     std::function<void(const Profile& profile, Duration took)> on_ready;
@@ -54,7 +55,7 @@ private:
 
     Result<> prepare_data_dir();
     Result<> watch_signals();
-    Task<void> live();                      // the whole life, from start to stop
+    Task<void> live();  // the whole life, from start to stop
     Task<Result<>> start_roles();
     Task<void> start_flow();
     Task<void> watch_readiness();

@@ -32,8 +32,8 @@ void ServiceManager::reloading() const {
     timespec now = {};
     clock_gettime(CLOCK_MONOTONIC, &now);
     // Type=notify-reload wants the time of the reload's begin (sd_notify(3)).
-    const uint64_t microseconds = static_cast<uint64_t>(now.tv_sec) * 1'000'000 +
-                                  static_cast<uint64_t>(now.tv_nsec) / 1000;
+    const uint64_t microseconds =
+        static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1000;
     send(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", microseconds));
 }
 
@@ -49,8 +49,7 @@ void ServiceManager::send(const std::string& message) const {
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, path_.data(), path_.size());
     if (path_.front() == '@') address.sun_path[0] = '\0';
-    const auto length =
-        static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size());
+    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size());
     // A manager that does not listen is nothing that we could mend: its own timeout tells it.
     static_cast<void>(sendto(fd, message.data(), message.size(), MSG_NOSIGNAL,
                              reinterpret_cast<const sockaddr*>(&address), length));

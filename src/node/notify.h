@@ -1,7 +1,7 @@
 #pragma once
 
-// Tells the service manager how we are (sd_notify(3)): datagrams to $NOTIFY_SOCKET, nothing where there is
-// none. Never blocks.
+// Tells the service manager how we are (sd_notify(3)): datagrams to $NOTIFY_SOCKET, nothing where
+// there is none. Never blocks.
 
 #include <string>
 #include <string_view>
@@ -10,8 +10,8 @@ namespace candela {
 
 class ServiceManager {
 public:
-    // Reads $NOTIFY_SOCKET and removes it from the environment, so that no child speaks for us. Before
-    // any thread is started.
+    // Reads $NOTIFY_SOCKET and removes it from the environment, so that no child speaks for us.
+    // Before any thread is started.
     static ServiceManager from_environment();
     explicit ServiceManager(std::string socket_path) : path_(std::move(socket_path)) {}
 

@@ -21,8 +21,9 @@ ConfigSchema node_section(std::span<const RoleSpec> table) {
     ConfigKey roles = config_strings("roles", {}, "What this node is: the roles that it loads.");
     return ConfigSchema({
         config_string("name", "", "Its name in the cloud, unique. Default: the host name."),
-        config_string("address", "", "Where other nodes reach it, a name or an IP address. Default: "
-                                     "nowhere; they go over the bus."),
+        config_string("address", "",
+                      "Where other nodes reach it, a name or an IP address. Default: "
+                      "nowhere; they go over the bus."),
         config_string("data_dir", "/var/lib/candela", "Where the roles keep their files."),
         std::move(roles).required().one_of(std::move(names)).at_most(16),
         config_int("workers", "0", "Event loops, one a thread. 0: one a core.").range("0", "256"),
@@ -38,8 +39,9 @@ ConfigSchema node_section(std::span<const RoleSpec> table) {
 std::vector<ConfigKey> bus_keys() {
     return {
         config_address("url", "", "HOST:PORT of the bus. Default: the bus role of this node."),
-        config_string("credentials", "", "The .creds file that this node logs in with. Default: "
-                                         "DATA_DIR/identity/creds/ROLE.creds."),
+        config_string("credentials", "",
+                      "The .creds file that this node logs in with. Default: "
+                      "DATA_DIR/identity/creds/ROLE.creds."),
     };
 }
 
@@ -51,8 +53,8 @@ std::string default_name() {
     return is_node_name(name) ? name : "node";
 }
 
-// Required keys are asked for by the reader where the section is written; a role that is loaded needs
-// them all the same.
+// Required keys are asked for by the reader where the section is written; a role that is loaded
+// needs them all the same.
 void check_required(const RoleSpec& spec, const Config& config, ConfigProblems& problems) {
     if (config.is_written(spec.name)) return;
     for (const ConfigKey& key : spec.schema().keys()) {
@@ -86,8 +88,10 @@ void read_node(Profile& profile, ConfigProblems& problems) {
     profile.name = node.string("name");
     if (profile.name.empty()) profile.name = default_name();
     if (!is_node_name(profile.name)) {
-        problems.add(node.position("name"), "name: \"{}\" is not a node's name; use letters, digits, "
-                     "- and _, at most 63", printable(profile.name, 80));
+        problems.add(node.position("name"),
+                     "name: \"{}\" is not a node's name; use letters, digits, "
+                     "- and _, at most 63",
+                     printable(profile.name, 80));
     }
     profile.address = node.string("address");
     profile.data_dir = node.string("data_dir");
@@ -99,7 +103,8 @@ void read_node(Profile& profile, ConfigProblems& problems) {
     if (auto endpoint = Address::parse(node.string("endpoint"))) {
         profile.endpoint = *endpoint;
         if (!endpoint->is_loopback()) {
-            problems.add(node.position("endpoint"), "endpoint must be on loopback (127.0.0.1, [::1] or "
+            problems.add(node.position("endpoint"),
+                         "endpoint must be on loopback (127.0.0.1, [::1] or "
                          "unix:/PATH): anyone who reaches it may read it");
         }
     }
@@ -118,7 +123,8 @@ void read_bus(Profile& profile, ConfigProblems& problems) {
     const bool is_written = profile.config.is_written(kBusRole);
     const ConfigPosition at =
         is_written ? bus.position() : profile.config.table("node").position("roles");
-    problems.add(at, "the bus role is not in this node: [bus] needs url = \"HOST:4222\" of "
+    problems.add(at,
+                 "the bus role is not in this node: [bus] needs url = \"HOST:4222\" of "
                  "the node that has it");
 }
 

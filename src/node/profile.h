@@ -1,7 +1,8 @@
 #pragma once
 
-// A profile is the TOML file that says what a node is: [node] and [bus], which this folder reads, and one
-// section a role, whose keys come from the role's RoleSpec. A value; reading it touches no disk.
+// A profile is the TOML file that says what a node is: [node] and [bus], which this folder reads,
+// and one section a role, whose keys come from the role's RoleSpec. A value; reading it touches no
+// disk.
 
 #include <filesystem>
 #include <optional>
@@ -20,17 +21,17 @@ namespace candela {
 struct Profile {
     explicit Profile(Config c) : config(std::move(c)) {}
 
-    Config config;                   // all of it; a role's section by its name
+    Config config;  // all of it; a role's section by its name
     std::string name;
-    std::string address;             // where others reach this node, or empty
+    std::string address;  // where others reach this node, or empty
     std::filesystem::path data_dir;
     std::vector<const RoleSpec*> roles;  // in the order of their start
     unsigned workers = 1;
     Address endpoint;
     LogLevel log_level = LogLevel::kInfo;
     Duration drain_timeout{};
-    std::optional<Address> bus;      // absent: the bus role in this process
-    std::string bus_credentials;     // a .creds file; empty: DIR/identity/creds/<role>.creds
+    std::optional<Address> bus;   // absent: the bus role in this process
+    std::string bus_credentials;  // a .creds file; empty: DIR/identity/creds/<role>.creds
 
     bool has_role(std::string_view role) const;
 };

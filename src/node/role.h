@@ -1,18 +1,18 @@
 #pragma once
 
-// What a role is to the node that loads it. A role lives on the node's control loop (context.loop): its
-// methods are called there, and it may open listeners on the other loops itself. The node starts roles
-// in the order bus, lighthouse, host, gateway, loadbalancer, drains them in reverse, and destroys
-// each after its drain; the destructor stops whatever is left, without waiting.
+// What a role is to the node that loads it. A role lives on the node's control loop (context.loop):
+// its methods are called there, and it may open listeners on the other loops itself. The node
+// starts roles in the order bus, lighthouse, host, gateway, loadbalancer, drains them in reverse,
+// and destroys each after its drain; the destructor stops whatever is left, without waiting.
 
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/config.h"
 #include "base/result.h"
 #include "loop/task.h"
-#include "base/config.h"
 #include "node/context.h"
 
 namespace candela {
@@ -45,8 +45,8 @@ struct RoleSpec {
     void (*check)(const Config& config, ConfigProblems& problems);
     // The context outlives the role; the config is there during the call only.
     std::unique_ptr<Role> (*create)(NodeContext& context, const Config& config);
-    // Lines of TOML for the role's section under `candela dev`, where the defaults don't do. Every address
-    // on loopback, default or not, is moved by --port-offset then.
+    // Lines of TOML for the role's section under `candela dev`, where the defaults don't do. Every
+    // address on loopback, default or not, is moved by --port-offset then.
     std::string_view dev_profile = {};
 };
 

@@ -18,7 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         config_tables("r", ConfigSchema({config_address("l", "", "L.")}), "R."),
     });
     ConfigProblems problems("fuzz");
-    const Config config = read_config({reinterpret_cast<const char*>(data), size}, schema, problems);
+    const Config config =
+        read_config({reinterpret_cast<const char*>(data), size}, schema, problems);
     static_cast<void>(problems.format());
     return 0;
 }

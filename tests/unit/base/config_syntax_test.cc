@@ -22,7 +22,8 @@ std::string report(std::string_view text) {
 }  // namespace
 
 TEST_CASE("text_without_quotes_is_explained") {
-    CHECK(report("s = hello\n") == "f:1:5: error: hello is not a value; text needs quotes: \"hello\"");
+    CHECK(report("s = hello\n") ==
+          "f:1:5: error: hello is not a value; text needs quotes: \"hello\"");
     CHECK(report("s = true!\n") != "");
     CHECK(report("a =\n") == "f:1:4: error: a value is missing after \"=\"");
     CHECK(report("list = [\"x\", tru]\n") ==
@@ -50,7 +51,8 @@ TEST_CASE("brackets_left_open_are_found_where_they_opened") {
           "f:1:5: error: \"{\" is not closed: an inline table stays on one line");
     CHECK(report("[t\nx = 1\n") == "f:1:1: error: \"[\" is not closed");
     CHECK(report("list = []]\n") == "f:1:10: error: \"]\" closes nothing that is open");
-    CHECK(report("s = \"\"\"abc\n") == "f:1:5: error: \"\"\" is not closed before the end of the file");
+    CHECK(report("s = \"\"\"abc\n") ==
+          "f:1:5: error: \"\"\" is not closed before the end of the file");
 }
 
 TEST_CASE("keys_under_a_faulty_header_are_not_blamed") {
@@ -65,14 +67,16 @@ TEST_CASE("duplicates_are_reported_with_the_first_place") {
 }
 
 TEST_CASE("strings_and_comments_may_hold_brackets_and_quotes") {
-    CHECK(report("# [ { \" '''\ns = \"[{#'\" # ]\nlist = ['\"', \"\"\"\n[\n\"\"\", '''{''']\n") == "");
+    CHECK(report("# [ { \" '''\ns = \"[{#'\" # ]\nlist = ['\"', \"\"\"\n[\n\"\"\", '''{''']\n") ==
+          "");
     CHECK(report("s = \"\"\"a\"\"\"\"\"\na = 1\n") == "");
     CHECK(report("s = \"\\\\\"\na = 1\n") == "");
     CHECK(report("s = '\\'\na = 1\n") == "");
 }
 
 TEST_CASE("windows_line_ends_and_a_byte_order_mark_are_fine") {
-    CHECK(report("\xEF\xBB\xBF" "a = 1 # c\r\n[t]\r\nx = 2\r\n") == "");
+    CHECK(report("\xEF\xBB\xBF"
+                 "a = 1 # c\r\n[t]\r\nx = 2\r\n") == "");
 }
 
 TEST_CASE("bytes_that_are_not_text_are_refused_with_their_line") {
@@ -91,7 +95,8 @@ TEST_CASE("depth_and_size_are_bounded") {
     std::string braces = "a = ";
     for (int i = 0; i < 50'000; ++i) braces += "{a=";
     CHECK(report(braces).find("nested deeper than 32 levels") != std::string::npos);
-    CHECK(report(std::string(kConfigTextMax + 1, '\n')) == "f:1:1: error: the file is larger than 256.0 KiB");
+    CHECK(report(std::string(kConfigTextMax + 1, '\n')) ==
+          "f:1:1: error: the file is larger than 256.0 KiB");
 }
 
 TEST_CASE("missing_keys_are_not_reported_beside_syntax_errors") {

@@ -9,32 +9,34 @@ namespace {
 const ConfigSchema& example_schema() {
     static const ConfigSchema schema({
         config_string("name", "", "The name.").required(),
-        config_table("gateway",
-                     ConfigSchema({
-                         config_address("listen", "127.0.0.1:8080", "Where HTTP is served."),
-                         config_int("port", "80", "A number.").range("0", "65535"),
-                         config_duration("hold_timeout", "30s", "How long.").range("1s", "10m"),
-                         config_size("body_max", "1MiB", "How large."),
-                         config_bool("proxy", "true", "Whether."),
-                         config_float("ratio", "0.5", "How much.").range("0", "1"),
-                         config_string("engine", "builtin", "Who.").one_of({"builtin", "nats"}),
-                         config_strings("command", {"a", "b"}, "What.").at_most(3),
-                         config_addresses("upstreams", {}, "Where."),
-                         config_string_map("env", "Environment."),
-                         config_table("tls", ConfigSchema({config_string("cert", "", "File.").required()}),
-                                      "Certificates."),
-                         config_tables("route",
-                                       ConfigSchema({config_string("path", "/", "Prefix."),
-                                                     config_string("to", "", "Service.").required()}),
-                                       "Routes."),
-                     }),
-                     "The gateway."),
+        config_table(
+            "gateway",
+            ConfigSchema({
+                config_address("listen", "127.0.0.1:8080", "Where HTTP is served."),
+                config_int("port", "80", "A number.").range("0", "65535"),
+                config_duration("hold_timeout", "30s", "How long.").range("1s", "10m"),
+                config_size("body_max", "1MiB", "How large."),
+                config_bool("proxy", "true", "Whether."),
+                config_float("ratio", "0.5", "How much.").range("0", "1"),
+                config_string("engine", "builtin", "Who.").one_of({"builtin", "nats"}),
+                config_strings("command", {"a", "b"}, "What.").at_most(3),
+                config_addresses("upstreams", {}, "Where."),
+                config_string_map("env", "Environment."),
+                config_table("tls", ConfigSchema({config_string("cert", "", "File.").required()}),
+                             "Certificates."),
+                config_tables("route",
+                              ConfigSchema({config_string("path", "/", "Prefix."),
+                                            config_string("to", "", "Service.").required()}),
+                              "Routes."),
+            }),
+            "The gateway."),
     });
     return schema;
 }
 
 struct Read {
-    explicit Read(std::string_view text) : problems("f.toml"), config(read_config(text, example_schema(), problems)) {}
+    explicit Read(std::string_view text)
+        : problems("f.toml"), config(read_config(text, example_schema(), problems)) {}
     ConfigProblems problems;
     Config config;
     std::string report() const { return problems.format(); }
@@ -144,30 +146,32 @@ TEST_CASE("every_mistake_is_reported_in_the_order_of_lines") {
         "env = { A = 1 }\n"
         "tls = true\n"
         "route = [1]\n");
-    CHECK(read.report() ==
-          "f.toml:1:1: error: missing key \"name\": The name.\n"
-          "f.toml:2:10: error: listen: \"here\" is not an address; write HOST:PORT or unix:/PATH\n"
-          "f.toml:3:8: error: port: must be from 0 to 65535\n"
-          "f.toml:4:16: error: \"hold_timeout\" must be a duration in quotes, such as \"1m30s\", not "
-          "a whole number\n"
-          "f.toml:5:12: error: body_max: \"big\" is not a size; write for example \"512KiB\", "
-          "\"64MiB\" or \"2GB\"\n"
-          "f.toml:6:9: error: \"proxy\" must be true or false, not text\n"
-          "f.toml:7:9: error: ratio: must be from 0 to 1\n"
-          "f.toml:8:11: error: \"command\" must be a list of texts: [\"a\", \"b\"]\n"
-          "f.toml:9:21: error: upstreams: \"b\" is not an address; write HOST:PORT or unix:/PATH\n"
-          "f.toml:9:26: error: \"upstreams\" holds texts: put this in quotes\n"
-          "f.toml:10:13: error: \"A\" must be text: put it in quotes\n"
-          "f.toml:11:7: error: \"tls\" must be a table: write [gateway.tls] and its keys below\n"
-          "f.toml:12:9: error: \"route\" must be a list of tables: write [[gateway.route]], once for "
-          "each");
+    CHECK(
+        read.report() ==
+        "f.toml:1:1: error: missing key \"name\": The name.\n"
+        "f.toml:2:10: error: listen: \"here\" is not an address; write HOST:PORT or unix:/PATH\n"
+        "f.toml:3:8: error: port: must be from 0 to 65535\n"
+        "f.toml:4:16: error: \"hold_timeout\" must be a duration in quotes, such as \"1m30s\", not "
+        "a whole number\n"
+        "f.toml:5:12: error: body_max: \"big\" is not a size; write for example \"512KiB\", "
+        "\"64MiB\" or \"2GB\"\n"
+        "f.toml:6:9: error: \"proxy\" must be true or false, not text\n"
+        "f.toml:7:9: error: ratio: must be from 0 to 1\n"
+        "f.toml:8:11: error: \"command\" must be a list of texts: [\"a\", \"b\"]\n"
+        "f.toml:9:21: error: upstreams: \"b\" is not an address; write HOST:PORT or unix:/PATH\n"
+        "f.toml:9:26: error: \"upstreams\" holds texts: put this in quotes\n"
+        "f.toml:10:13: error: \"A\" must be text: put it in quotes\n"
+        "f.toml:11:7: error: \"tls\" must be a table: write [gateway.tls] and its keys below\n"
+        "f.toml:12:9: error: \"route\" must be a list of tables: write [[gateway.route]], once for "
+        "each");
     // What is wrong reads as its default.
     CHECK(read.config.table("gateway").integer("port") == 80);
     CHECK(read.config.table("gateway").string("listen") == "127.0.0.1:8080");
 }
 
 TEST_CASE("required_keys_are_asked_for_in_every_table_that_is_written") {
-    const Read read("name = \"x\"\n[[gateway.route]]\n[[gateway.route]]\nto = \"a\"\n[gateway.tls]\n");
+    const Read read(
+        "name = \"x\"\n[[gateway.route]]\n[[gateway.route]]\nto = \"a\"\n[gateway.tls]\n");
     CHECK(read.report() ==
           "f.toml:2:1: error: missing key \"to\" in [gateway.route]: Service.\n"
           "f.toml:5:1: error: missing key \"cert\" in [gateway.tls]: File.");

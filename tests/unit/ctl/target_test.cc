@@ -24,7 +24,9 @@ public:
         places.sockets = {folder / "packaged.sock"};
     }
     ~Places() { std::filesystem::remove_all(folder); }
-    void write(const char* name, std::string_view text) { REQUIRE(write_file(folder / name, text)); }
+    void write(const char* name, std::string_view text) {
+        REQUIRE(write_file(folder / name, text));
+    }
     Result<Target> find(TargetOptions options = {}) { return find_target(options, places); }
 
     std::filesystem::path folder;
@@ -41,7 +43,8 @@ TEST_CASE("addresses_of_a_lighthouse_are_read") {
     CHECK(parse_target_address("https://[::1]")->first == Address::tcp("::1", 7400));
     CHECK(parse_target_address("https://[::1]:9")->first == Address::tcp("::1", 9));
     CHECK(parse_target_address("https://h")->second);
-    for (const char* wrong : {"", "h:1", "http://h:1", "https://", "https://h:99999", "unix:", "https://u@:x"}) {
+    for (const char* wrong :
+         {"", "h:1", "http://h:1", "https://", "https://h:99999", "unix:", "https://u@:x"}) {
         INFO(wrong);
         CHECK_FALSE(parse_target_address(wrong));
     }
@@ -59,7 +62,8 @@ TEST_CASE("places_are_looked_at_in_order") {
     Places places;
     places.write("packaged.sock", "");
     CHECK(places.find()->address.host == (places.folder / "packaged.sock").string());
-    places.write("dev.json", fmt::format("{{\"pid\": {}, \"address\": \"unix:/dev.sock\"}}", getpid()));
+    places.write("dev.json",
+                 fmt::format("{{\"pid\": {}, \"address\": \"unix:/dev.sock\"}}", getpid()));
     CHECK(places.find()->address.host == "/dev.sock");
     places.write("context.toml", "address = \"unix:/context.sock\"\nspace = \"red\"\n");
     CHECK(places.find()->address.host == "/context.sock");

@@ -21,7 +21,8 @@ const ConfigSchema& web_schema() {
         config_address("any", "127.0.0.1:0", "Any port."),
         config_addresses("peers", {"[::]:7", "10.0.0.1:8"}, "Others."),
         config_string("missing", "", "Without a default."),
-        config_tables("pool", ConfigSchema({config_address("to", "", "Where.").required()}), "Pools."),
+        config_tables("pool", ConfigSchema({config_address("to", "", "Where.").required()}),
+                      "Pools."),
     });
     return schema;
 }
@@ -63,8 +64,9 @@ TEST_CASE("an_example_profile_shows_every_key_and_reads_back") {
     ConfigProblems problems("example");
     CHECK(read_profile(*text, table(), problems).has_value());
     CHECK(problems.format() == "");
-    for (const char* part : {"roles = [\"web\", \"bus\"]", "\nlisten = \"0.0.0.0:4222\"", "# missing = \"\"",
-                             "# [[web.pool]]\n# Where. Required.\n# to = \"\"", "# url = \"\""}) {
+    for (const char* part :
+         {"roles = [\"web\", \"bus\"]", "\nlisten = \"0.0.0.0:4222\"", "# missing = \"\"",
+          "# [[web.pool]]\n# Where. Required.\n# to = \"\"", "# url = \"\""}) {
         INFO(part);
         CHECK(text->find(part) != std::string::npos);
     }

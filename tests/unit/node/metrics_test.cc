@@ -43,7 +43,9 @@ TEST_CASE("a_series_asked_for_again_is_the_same") {
 
 TEST_CASE("a_sampled_gauge_ends_with_its_handle") {
     Metrics metrics;
-    { auto handle = metrics.sampled_gauge("g", "G.", {}, [] { return 1.0; }); }
+    {
+        auto handle = metrics.sampled_gauge("g", "G.", {}, [] { return 1.0; });
+    }
     CHECK(metrics.render() == "# EOF\n");
 }
 

@@ -74,43 +74,46 @@ TEST_CASE("workers_default_to_the_cores_and_the_name_to_the_host") {
 }
 
 TEST_CASE("every_mistake_of_a_profile_is_reported") {
-    CHECK(report("[node]\n"
-                 "name = \"a b\"\n"
-                 "roles = [\"web\", \"buz\", \"web\"]\n"
-                 "data_dir = \"here\"\n"
-                 "endpoint = \"0.0.0.0:7401\"\n"
-                 "log_level = \"loud\"\n"
-                 "[wob]\n"
-                 "[web]\n"
-                 "low = 5\n") ==
-          "p.toml:2:8: error: name: \"a b\" is not a node's name; use letters, digits, - and _, at most "
-          "63\n"
-          "p.toml:3:9: error: the bus role is not in this node: [bus] needs url = \"HOST:4222\" of the "
-          "node that has it\n"
-          "p.toml:3:17: error: roles: unknown value \"buz\"; did you mean \"bus\"?\n"
-          "p.toml:3:24: error: the role \"web\" is named twice\n"
-          "p.toml:4:12: error: data_dir must be absolute: begin it with \"/\"\n"
-          "p.toml:5:12: error: endpoint must be on loopback (127.0.0.1, [::1] or unix:/PATH): anyone "
-          "who reaches it may read it\n"
-          "p.toml:6:13: error: log_level: unknown value \"loud\"; write one of \"debug\", \"info\", "
-          "\"warn\", \"error\"\n"
-          "p.toml:7:2: error: unknown key \"wob\"; did you mean \"web\"?\n"
-          "p.toml:8:1: error: missing key \"secret\" in [web]: What.\n"
-          "p.toml:9:7: error: low is above high");
+    CHECK(
+        report("[node]\n"
+               "name = \"a b\"\n"
+               "roles = [\"web\", \"buz\", \"web\"]\n"
+               "data_dir = \"here\"\n"
+               "endpoint = \"0.0.0.0:7401\"\n"
+               "log_level = \"loud\"\n"
+               "[wob]\n"
+               "[web]\n"
+               "low = 5\n") ==
+        "p.toml:2:8: error: name: \"a b\" is not a node's name; use letters, digits, - and _, at most "
+        "63\n"
+        "p.toml:3:9: error: the bus role is not in this node: [bus] needs url = \"HOST:4222\" of the "
+        "node that has it\n"
+        "p.toml:3:17: error: roles: unknown value \"buz\"; did you mean \"bus\"?\n"
+        "p.toml:3:24: error: the role \"web\" is named twice\n"
+        "p.toml:4:12: error: data_dir must be absolute: begin it with \"/\"\n"
+        "p.toml:5:12: error: endpoint must be on loopback (127.0.0.1, [::1] or unix:/PATH): anyone "
+        "who reaches it may read it\n"
+        "p.toml:6:13: error: log_level: unknown value \"loud\"; write one of \"debug\", \"info\", "
+        "\"warn\", \"error\"\n"
+        "p.toml:7:2: error: unknown key \"wob\"; did you mean \"web\"?\n"
+        "p.toml:8:1: error: missing key \"secret\" in [web]: What.\n"
+        "p.toml:9:7: error: low is above high");
 }
 
 TEST_CASE("an_empty_profile_says_what_is_needed") {
     CHECK(report("") == "p.toml:1:1: error: missing key \"node\": The node itself.");
-    CHECK(report("[node]\n") ==
-          "p.toml:1:1: error: missing key \"roles\" in [node]: What this node is: the roles that it "
-          "loads.");
+    CHECK(
+        report("[node]\n") ==
+        "p.toml:1:1: error: missing key \"roles\" in [node]: What this node is: the roles that it "
+        "loads.");
     CHECK(report("[node]\nroles = []\n") ==
           "p.toml:2:9: error: roles is empty: a node has at least one");
 }
 
 TEST_CASE("a_role_without_its_section_still_needs_its_required_keys") {
-    CHECK(report("[node]\nroles = [\"bus\", \"web\"]\n") ==
-          "p.toml:2:9: error: the role \"web\" needs a section [web] with the key \"secret\": What.");
+    CHECK(
+        report("[node]\nroles = [\"bus\", \"web\"]\n") ==
+        "p.toml:2:9: error: the role \"web\" needs a section [web] with the key \"secret\": What.");
 }
 
 TEST_CASE("a_section_of_a_role_that_is_not_loaded_is_checked_for_keys_only") {

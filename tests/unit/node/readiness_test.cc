@@ -24,7 +24,9 @@ TEST_CASE("a_node_is_ready_when_it_has_started_and_every_role_is") {
 }
 
 TEST_CASE("the_summary_names_what_is_not_ready") {
-    CHECK(readiness(true, {{"bus", {true, ""}}, {"host", {false, "no lighthouse"}}, {"gateway", {false, ""}}})
+    CHECK(readiness(
+              true,
+              {{"bus", {true, ""}}, {"host", {false, "no lighthouse"}}, {"gateway", {false, ""}}})
               .summary() == "host: no lighthouse; gateway: not ready");
     CHECK(readiness(false, {}).summary() == "starting");
     CHECK(readiness(true, {}).summary() == "ready");
