@@ -93,11 +93,17 @@ export class Cloud {
 
   // Stops every node in reverse order, removes the folder, and fails where a process was left.
   async stop() {
-    for (const node of [...this.nodes].reverse()) await node.stop();
+    const wrong = [];
+    for (const node of [...this.nodes].reverse()) {
+      const how = await node.stop();
+      // A test may have killed it; any other end than an orderly one is a fault.
+      if (how.code !== 0 && how.signal !== 'SIGKILL' || how.late) wrong.push(`${node.name}: ${JSON.stringify(how)}\n${node.tail(15)}`);
+    }
     const left = processesIn(this.dir);
     const commands = left.map((pid) => `${pid} ${fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ')}`);
     for (const pid of left) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
     removeDir(this.dir);
+    if (wrong.length > 0) throw new Error(`ended wrongly: ${wrong.join('\n')}`);
     if (left.length > 0 && !this.mayLeaveProcesses) {
       throw new Error(`left behind after the nodes stopped: ${commands.join('; ')}`);
     }
