@@ -175,7 +175,11 @@ Task<Result<>> Host::reload(const Config& config) {
 Task<void> Host::drain(MonoTime deadline) {
     is_draining_ = true;
     co_await supervisor_.drain(deadline);
+    // Their last lines, and the heartbeat that says how they ended.
     logs_.flush();
+    context_.heartbeats.beat_soon();
+    constexpr Duration kFlushMax = 1s;
+    if (client_->is_connected()) static_cast<void>(co_await client_->flush(kFlushMax));
 }
 
 RoleStatus Host::status() const {

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/text.h"
+#include "process_table.h"
 
 namespace candela::host {
 
@@ -225,6 +226,7 @@ proto::InstanceStatus Instance::status() const {
     status.exit_code = machine_.exit_code();
     status.started_at = started_at_ms_;
     status.epoch = spec_.epoch;
+    if (status.pid != 0) status.memory_bytes = resident_bytes(pid());
     // The lines that tell why: not of those that are well.
     const bool is_troubled = status.state == proto::InstanceState::kFailed ||
                              (status.state == proto::InstanceState::kStarting && status.restarts > 0);

@@ -2,8 +2,8 @@
 
 // A Manifest is what service.toml says: what a service is, how it is started, probed, stopped, updated
 // and routed. It is a value. Text (TOML) and JSON (the API, the database) are two spellings of it with
-// the same keys and one validation, so what one accepts the other does. docs/reference/service.md is
-// made from the tables here.
+// the same keys and one validation, so what one accepts the other does. docs/service-toml.md says what
+// each key means to its user.
 
 #include <cstdint>
 #include <map>
