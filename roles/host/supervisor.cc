@@ -69,7 +69,6 @@ void Supervisor::on_instance_change(Instance& instance) {
             jobs_.add(instance.spec().instance, machine.exit_code());
         }
         sweep_timer_.start(Duration(0));
-        if (all_over()) over_.set();
     }
     on_change_();
 }
@@ -79,6 +78,8 @@ void Supervisor::sweep() {
         return entry.second->is_over() && !assigned_.contains(entry.first);
     });
     if (gone > 0) on_change_();
+    // Last: who waits for it may destroy us.
+    if (all_over()) over_.set();
 }
 
 const Instance* Supervisor::find(std::string_view instance) const {
