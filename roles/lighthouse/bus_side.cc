@@ -205,8 +205,7 @@ Task<void> BusSide::push_forever() {
             if (place != to_push_.end() && place->second == jwt) to_push_.erase(place);
         }
         has_push_.reset();
-        pushed_.set();
-        pushed_.reset();
+        pushed_.notify();
     }
 }
 

@@ -14,6 +14,7 @@
 #include "bus/client.h"
 #include "credentials.h"
 #include "log_store.h"
+#include "signal.h"
 #include "state.h"
 
 namespace candela::lighthouse {
@@ -57,7 +58,7 @@ private:
     Logger log_;
     std::map<std::string, std::string> to_push_;  // account's name → JWT
     Event has_push_;
-    Event pushed_;
+    Signal pushed_;
     std::unique_ptr<bus::Client> client_;
     std::unique_ptr<bus::Client> system_;
     std::vector<bus::Subscription> subscriptions_;

@@ -143,8 +143,7 @@ void LogStore::append(const proto::LogBatch& batch) {
         is_idle_.reset();
         has_work_.set();
     }
-    line_came_.set();
-    line_came_.reset();
+    line_came_.notify();
 }
 
 std::vector<std::string> LogStore::last_lines(const Instance& instance, size_t count) const {

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "loop/flow.h"
 #include "model.h"
+#include "signal.h"
 
 namespace candela::lighthouse {
 
@@ -87,7 +88,7 @@ private:
     bool is_failing_ = false;
     Event has_work_;
     Event is_idle_;
-    Event line_came_;
+    Signal line_came_;
     TaskGroup tasks_;
 };
 

@@ -331,8 +331,7 @@ void State::publish(std::vector<StoredEvent> events) {
         events_.push_back(std::move(event));
     }
     while (events_.size() > kEventsInMemory) events_.pop_front();
-    event_came_.set();
-    event_came_.reset();
+    event_came_.notify();
 }
 
 Task<void> State::wait_event_after(uint64_t id) {

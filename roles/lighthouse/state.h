@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "heard.h"
 #include "route_book.h"
+#include "signal.h"
 #include "storage.h"
 
 namespace candela::lighthouse {
@@ -135,7 +136,7 @@ private:
     std::deque<StoredEvent> events_;
     uint64_t last_event_ = 0;
     std::vector<EventRecord> unsaid_;
-    Event event_came_;
+    Signal event_came_;
 
     std::deque<std::shared_ptr<Pending>> pending_;
     bool is_busy_ = false;

@@ -172,6 +172,26 @@ TEST_CASE_METHOD(World, "who_follows_gets_each_line_once") {
     CHECK(finish(logs.tail(kAll, 10))->lines.size() == 3);  // all is written, too
 }
 
+TEST_CASE_METHOD(World, "who_follows_one_instance_waits_through_the_lines_of_others") {
+    LogStore logs(loop, folder, Logger());
+    LogStore::Filter one = kAll;
+    one.instance = "web-1";
+    uint64_t id = 0;
+    std::optional<Lines> got;
+    auto wait = [](LogStore* store, LogStore::Filter filter, uint64_t* last,
+                   std::optional<Lines>* out) -> Task<void> {
+        out->emplace(co_await store->wait_after(filter, *last));
+    };
+    TaskGroup followers;
+    followers.spawn(wait(&logs, one, &id, &got));
+    logs.append(batch("web-2", {"not mine"}));
+    CHECK_FALSE(got);
+    logs.append(batch("web-1", {"mine"}));
+    REQUIRE(got);
+    CHECK(texts(*got) == Lines{"mine"});
+    CHECK(finish(logs.tail(kAll, 10))->lines.size() == 2);
+}
+
 TEST_CASE_METHOD(World, "files_are_bounded_and_the_older_one_still_counts") {
     LogStore logs(loop, folder, Logger());
     const std::string line(16'000, 'x');
