@@ -20,7 +20,9 @@ ConfigSchema node_section(std::span<const RoleSpec> table) {
     for (const RoleSpec& spec : table) names.emplace_back(spec.name);
     ConfigKey roles = config_strings("roles", {}, "What this node is: the roles that it loads.");
     return ConfigSchema({
-        config_string("name", "", "Its name in the cloud, unique. Default: the host name."),
+        config_string("name", "",
+                      "Its name in the cloud, unique. Default: the host name, followed by "
+                      "the role where there is only one (\"web1-gateway\")."),
         config_string("address", "",
                       "Where other nodes reach it, a name or an IP address. Default: "
                       "nowhere; they go over the bus."),
@@ -45,11 +47,12 @@ std::vector<ConfigKey> bus_keys() {
     };
 }
 
-std::string default_name() {
+// Nodes of one role often share a machine, and two of the same name would be taken for one.
+std::string default_name(const std::vector<const RoleSpec*>& roles) {
     char host[256] = {};
-    if (gethostname(host, sizeof host - 1) != 0) return "node";
-    std::string name(host);
+    std::string name = gethostname(host, sizeof host - 1) == 0 ? host : "node";
     std::replace(name.begin(), name.end(), '.', '-');
+    if (roles.size() == 1) name += fmt::format("-{}", roles.front()->name);
     return is_node_name(name) ? name : "node";
 }
 
@@ -86,7 +89,7 @@ void read_roles(Profile& profile, std::span<const RoleSpec> table, ConfigProblem
 void read_node(Profile& profile, ConfigProblems& problems) {
     const Config& node = profile.config.table("node");
     profile.name = node.string("name");
-    if (profile.name.empty()) profile.name = default_name();
+    if (profile.name.empty()) profile.name = default_name(profile.roles);
     if (!is_node_name(profile.name)) {
         problems.add(node.position("name"),
                      "name: \"{}\" is not a node's name; use letters, digits, "
