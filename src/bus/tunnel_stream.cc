@@ -87,9 +87,7 @@ void TunnelCore::on_message(const MessageView& message) {
             }
             acknowledged_ = frame->number;
             pump();
-            if (!was_queued_ || queued_bytes() != 0) break;
-            was_queued_ = false;
-            if (handler_ != nullptr && !is_ending_) handler_->on_drained();
+            tell_drained();
             break;
         case TunnelFrameType::kReset:
             break_off(Error(Code::kUnreachable,
@@ -207,6 +205,11 @@ void TunnelCore::end() {
     if (is_closed_ || is_ending_ || error_) return;
     is_ending_ = true;
     pump();
+    // We may be within the handler's own work: it is told later.
+    client_.loop().defer([weak = weak_from_this()] {
+        const std::shared_ptr<TunnelCore> self = weak.lock();
+        if (self != nullptr) self->tell_drained();
+    });
 }
 
 void TunnelCore::on_timer() {
@@ -222,10 +225,16 @@ void TunnelCore::on_timer() {
     send(TunnelFrameType::kAlive, sent_);
     timer_.start(options_.keepalive_interval);
     pump();
-    if (was_queued_ && queued_bytes() == 0) {
-        was_queued_ = false;
-        if (handler_ != nullptr && !is_ending_) handler_->on_drained();
-    }
+    tell_drained();
+}
+
+// A queue that has emptied is told of, and so is, once, that everything before an end() is with the peer.
+void TunnelCore::tell_drained() {
+    if (queued_bytes() != 0 || handler_ == nullptr || is_closed_) return;
+    const bool is_news = was_queued_ || (is_ending_ && !told_sent_);
+    was_queued_ = false;
+    told_sent_ = told_sent_ || is_ending_;
+    if (is_news) handler_->on_drained();
 }
 
 void TunnelCore::break_off(Error error, bool tell_peer) {

@@ -46,6 +46,7 @@ private:
     void grant_window();
     void on_timer();
     void break_off(Error error, bool tell_peer);
+    void tell_drained();
     void tell_error();
     bool is_over() const { return sent_end_ && told_end_; }
 
@@ -77,6 +78,7 @@ private:
     bool is_reading_ = false;
     bool got_end_ = false;
     bool told_end_ = false;
+    bool told_sent_ = false;   // on_drained after end()
 
     bool is_closed_ = false;
     std::optional<Error> error_;
