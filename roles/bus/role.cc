@@ -3,6 +3,8 @@
 #include "base/text.h"
 #include "loop/file.h"
 #include "loop/flow.h"
+#include "streams/disk.h"
+#include "streams/jetstream.h"
 
 namespace candela::bus_role {
 
@@ -77,7 +79,8 @@ const RoleSpec kRole{
 BusConfig::BusConfig(const Config& config, const NodeInfo& node)
     : operator_jwt(path_or(config.string("operator"), node.data_dir / "identity" / "operator.jwt")),
       accounts(path_or(config.string("accounts"), node.data_dir / "identity" / "accounts")),
-      store(node.data_dir / "bus" / "accounts") {
+      store(node.data_dir / "bus" / "accounts"),
+      streams(node.data_dir / "bus" / "streams") {
     if (const Result<Address> address = Address::parse(config.string("listen"))) listen = *address;
     options.name = node.name;
     options.payload_max = config.size_bytes("max_payload");
@@ -93,16 +96,39 @@ BusRole::BusRole(NodeContext& context, const Config& config)
 // The services stand in the server's accounts: the server goes first, and calls none of them then.
 BusRole::~BusRole() {
     metrics_.clear();
+    // Streams take their subscriptions off the server, and write to the store.
+    jetstream_.reset();
     server_.reset();
+    streams_.reset();
 }
 
 Task<Result<>> BusRole::start() {
     auto work = [config = config_] { return read_files(config); };
     Result<Files> files = co_await offload(context_.loop, std::move(work));
     if (!files) co_return fail(files.error().in("bus"));
+    Result<> streams = co_await open_streams();
+    if (!streams) co_return fail(streams.error().in("bus: streams"));
     Result<> opened = open(files->operator_jwt, files->accounts);
-    if (!opened) server_.reset();
+    if (!opened) {
+        jetstream_.reset();
+        server_.reset();
+    }
     co_return std::move(opened).in("bus");
+}
+
+// Reads what is on disk, on a pool thread; nobody uses the store before it is there.
+Task<Result<>> BusRole::open_streams() {
+    Result<> folder = make_directories(config_.streams, 0700);
+    if (!folder) co_return fail(folder.error());
+    disk_ = std::make_unique<PosixDisk>(config_.streams);
+    const uint64_t seed = system_seeded_random().next();
+    auto work = [loop = &context_.loop, disk = disk_.get(), seed, log = context_.log] {
+        return Store::open(*loop, *disk, StoreOptions(), seed, log);
+    };
+    Result<std::unique_ptr<Store>> opened = co_await offload(context_.loop, std::move(work));
+    if (!opened) co_return fail(opened.error());
+    streams_ = std::move(*opened);
+    co_return Result<>();
 }
 
 Result<> BusRole::open(std::string_view operator_jwt, const std::vector<std::string>& accounts) {
@@ -122,6 +148,8 @@ Result<> BusRole::open(std::string_view operator_jwt, const std::vector<std::str
                     config_.accounts.string());
     }
     system_api_ = std::make_unique<SystemApi>(*server_, store_.get());
+    jetstream_ = std::make_unique<JetStream>(*server_, *streams_);
+    server_->set_has_streams();
     CANDELA_TRY(server_->listen(config_.listen));
     CANDELA_TRY(server_->listen(Address::in_process(kInProcessName)));
     add_metrics();
@@ -150,6 +178,18 @@ void BusRole::add_metrics() {
         [](Server& s) { return s.counters().bytes_out; });
     add("candela_bus_logins_refused", "Logins refused.",
         [](Server& s) { return s.counters().logins_refused; });
+    JetStream* streams = jetstream_.get();
+    Store* store = streams_.get();
+    add("candela_bus_streams", "Durable streams.",
+        [streams](Server&) { return streams->stream_count(); });
+    add("candela_bus_streams_bytes", "What durable streams hold on disk.",
+        [store](Server&) { return store->durable_bytes(); });
+    add("candela_bus_streams_records", "Records made durable.",
+        [store](Server&) { return store->counters().records; });
+    add("candela_bus_streams_syncs", "Groups of records synced to disk.",
+        [store](Server&) { return store->counters().commits; });
+    add("candela_bus_streams_damaged", "Damaged places found on disk.",
+        [store](Server&) { return store->counters().damaged_places; });
     add("candela_bus_slow_consumers", "Clients closed because they did not keep up.",
         [](Server& s) { return s.counters().slow_consumers; });
 }

@@ -15,6 +15,10 @@
 
 namespace candela::bus_role {
 
+class Disk;
+class JetStream;
+class Store;
+
 extern const RoleSpec kRole;
 
 // Everything that the section [bus] of a profile says.
@@ -25,6 +29,7 @@ struct BusConfig {
     std::filesystem::path operator_jwt;
     std::filesystem::path accounts;  // to start with
     std::filesystem::path store;     // what was learnt since
+    std::filesystem::path streams;   // durable streams
     ServerOptions options;
 };
 
@@ -43,6 +48,7 @@ public:
 
 private:
     Result<> open(std::string_view operator_jwt, const std::vector<std::string>& accounts);
+    Task<Result<>> open_streams();
     void add_metrics();
 
     NodeContext& context_;
@@ -50,6 +56,9 @@ private:
     std::unique_ptr<AccountStore> store_;
     std::unique_ptr<Server> server_;
     std::unique_ptr<SystemApi> system_api_;
+    std::unique_ptr<Disk> disk_;
+    std::unique_ptr<Store> streams_;
+    std::unique_ptr<JetStream> jetstream_;
     std::vector<Metrics::Sampled> metrics_;
 };
 

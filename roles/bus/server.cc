@@ -92,6 +92,7 @@ std::string Server::info_line(const Connection& connection, std::string_view non
         info["port"] = listener->address().port;
         break;
     }
+    if (has_streams_) info["jetstream"] = true;
     if (is_lame_duck) info["ldm"] = true;
     return "INFO " + dump_json(info) + " \r\n";
 }
@@ -165,6 +166,24 @@ bool Server::publish(Account& account, Connection* from, const Message& message)
         send_no_responders(account, *from, message);
     }
     return true;
+}
+
+bool Server::publish_to(Account& account, std::string_view route, const Message& message,
+                        size_t* backlog) {
+    const Matches& matches = account.sublist.match(route);
+    touch(account);
+    if (matches.empty()) return false;
+    make_tails(message);
+    bool is_delivered = false;
+    for (Subscription* subscription : matches.plain) {
+        const Connection* to = subscription->connection;
+        is_delivered = deliver(*subscription, nullptr, message) || is_delivered;
+        if (backlog != nullptr && to != nullptr) *backlog = std::max(*backlog, to->pending_bytes());
+    }
+    for (const std::vector<Subscription*>& group : matches.queues) {
+        is_delivered = deliver_to_one(group, nullptr, message) || is_delivered;
+    }
+    return is_delivered;
 }
 
 bool Server::deliver(Subscription& subscription, Connection* from, const Message& message) {

@@ -71,6 +71,11 @@ public:
     // Routes one message within an account. `from` is null for the server's own. False: `from` may
     // not, and has been told.
     bool publish(Account& account, Connection* from, const Message& message);
+    // The server's own message, for whoever hears `route`, though it shows message.subject: so
+    // streams hand out what they keep. False: nobody was there. `backlog` (may be null): what waits
+    // for the slowest of them.
+    bool publish_to(Account& account, std::string_view route, const Message& message,
+                    size_t* backlog);
     // The same at the end of the round, from a copy: for services, which must not publish while
     // routing.
     void publish_later(std::string account_key, std::string subject, std::string payload);
@@ -103,6 +108,9 @@ public:
     // Called for each account, known already or not yet, to add services to it.
     void on_account(std::function<void(Account&)> callback);
 
+    // Durable streams work from now on: INFO says so.
+    void set_has_streams() { has_streams_ = true; }
+    bool has_streams() const { return has_streams_; }
     // Tells clients to go elsewhere, and stops accepting.
     void announce_end();
     // No connection has anything left to be sent.
@@ -143,6 +151,7 @@ private:
     std::vector<std::unique_ptr<Account>> removed_;  // until their connections are gone
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     bool round_end_scheduled_ = false;
+    bool has_streams_ = false;
     Timer backlog_timer_;
 
     std::string tail_;  // of the message being routed

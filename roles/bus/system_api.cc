@@ -157,7 +157,7 @@ Json SystemApi::server_block() const {
     return {{"name", server_.options().name},
             {"id", server_.id()},
             {"ver", CANDELA_VERSION},
-            {"jetstream", false},
+            {"jetstream", server_.has_streams()},
             {"time", format_rfc3339(server_.loop().wall())}};
 }
 

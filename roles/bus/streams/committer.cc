@@ -128,7 +128,9 @@ void Committer::run_once(const Work& work) {
         done += count;
     }
     if (!work.roll) return;
-    tell([this, rolled = wal_.begin_next()]() mutable { observer_.on_log_rolled(std::move(rolled)); });
+    tell([this, rolled = wal_.begin_next()]() mutable {
+        observer_.on_log_rolled(std::move(rolled));
+    });
 }
 
 void Committer::tell(Loop::Callback callback) {

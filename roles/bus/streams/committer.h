@@ -1,8 +1,9 @@
 #pragma once
 
-// Group commit. Records gather on the loop while the thread writes and syncs what gathered before; the next
-// batch starts as soon as the last sync has ended, without a timer. The outcome of each record is told on the
-// loop, in order. Lives on the loop; its thread touches the log and nothing else.
+// Group commit. Records gather on the loop while the thread writes and syncs what gathered before;
+// the next batch starts as soon as the last sync has ended, without a timer. The outcome of each
+// record is told on the loop, in order. Lives on the loop; its thread touches the log and nothing
+// else.
 
 #include <condition_variable>
 #include <cstdint>
@@ -64,16 +65,16 @@ private:
     const bool has_thread_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // the loop's
 
-    Work gathering_;             // the loop's, until the end of its round
+    Work gathering_;  // the loop's, until the end of its round
     bool scheduled_ = false;
     bool broken_ = false;
     bool simulated_running_ = false;
 
     std::mutex mutex_;
     std::condition_variable changed_;
-    std::deque<Work> waiting_;   // under mutex_; only the last may lack its roll
-    bool rejecting_ = false;     // under mutex_: a batch failed, and the loop does not know yet
-    bool stopping_ = false;      // under mutex_
+    std::deque<Work> waiting_;  // under mutex_; only the last may lack its roll
+    bool rejecting_ = false;    // under mutex_: a batch failed, and the loop does not know yet
+    bool stopping_ = false;     // under mutex_
     std::thread thread_;
 };
 

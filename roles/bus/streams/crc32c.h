@@ -1,6 +1,7 @@
 #pragma once
 
-// CRC-32C (Castagnoli, RFC 3720 appendix B.4), by the processor's instruction where it has one. Any thread.
+// CRC-32C (Castagnoli, RFC 3720 appendix B.4), by the processor's instruction where it has one. Any
+// thread.
 
 #include <cstdint>
 #include <string_view>

@@ -1,10 +1,10 @@
 #include "disk.h"
 
-#include <algorithm>
-#include <cerrno>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <algorithm>
+#include <cerrno>
 
 #include "loop/file.h"
 
@@ -28,7 +28,8 @@ public:
 
     Result<> write(uint64_t offset, std::string_view bytes) override {
         while (!bytes.empty()) {
-            const ssize_t done = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+            const ssize_t done =
+                ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
             if (done < 0) {
                 if (errno == EINTR) continue;
                 return failure("can't write", path_, errno);
@@ -57,11 +58,12 @@ public:
         return {};
     }
     Result<> truncate(uint64_t size) override {
-        if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) return failure("can't truncate", path_, errno);
+        if (::ftruncate(fd_, static_cast<off_t>(size)) != 0)
+            return failure("can't truncate", path_, errno);
         return {};
     }
     Result<uint64_t> size() override {
-        struct stat info {};
+        struct stat info{};
         if (::fstat(fd_, &info) != 0) return failure("can't stat", path_, errno);
         return static_cast<uint64_t>(info.st_size);
     }
@@ -80,7 +82,9 @@ Result<std::unique_ptr<DiskFile>> PosixDisk::open(const std::string& path, bool 
     return std::make_unique<PosixFile>(fd, full);
 }
 
-Result<> PosixDisk::make_folder(const std::string& path) { return make_directories(root_ / path, 0700); }
+Result<> PosixDisk::make_folder(const std::string& path) {
+    return make_directories(root_ / path, 0700);
+}
 
 Result<std::vector<std::string>> PosixDisk::list(const std::string& folder) {
     std::error_code error;

@@ -95,7 +95,8 @@ IndexEntry* MessageIndex::find(uint64_t sequence) {
 }
 
 IndexEntry* MessageIndex::at_or_after(uint64_t sequence) {
-    for (auto block = blocks_.lower_bound(sequence >> kBlockBits); block != blocks_.end(); ++block) {
+    for (auto block = blocks_.lower_bound(sequence >> kBlockBits); block != blocks_.end();
+         ++block) {
         const auto at = place(block->second, sequence);
         if (at != block->second.end()) return &*at;
     }

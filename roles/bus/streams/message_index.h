@@ -1,8 +1,8 @@
 #pragma once
 
-// What a stream knows of its messages without reading them: per message its sequence, subject, time, size and
-// place, and per subject the first, the last and the count, chained through the messages. About 48 bytes a
-// message, plus each subject once. Loop thread (or start-up).
+// What a stream knows of its messages without reading them: per message its sequence, subject,
+// time, size and place, and per subject the first, the last and the count, chained through the
+// messages. About 48 bytes a message, plus each subject once. Loop thread (or start-up).
 
 #include <cstdint>
 #include <deque>
@@ -19,12 +19,12 @@ namespace candela::bus_role {
 
 struct IndexEntry {
     uint64_t sequence = 0;
-    int64_t timestamp = 0;   // nanoseconds since 1970
-    uint32_t subject = 0;    // number in the index
-    uint32_t size = 0;       // as limits count it
-    uint32_t segment = 0;    // 0: not in a segment yet, the record is in memory
-    uint32_t offset = 0;     // in the segment
-    uint64_t next = 0;       // message of the same subject; 0: none
+    int64_t timestamp = 0;  // nanoseconds since 1970
+    uint32_t subject = 0;   // number in the index
+    uint32_t size = 0;      // as limits count it
+    uint32_t segment = 0;   // 0: not in a segment yet, the record is in memory
+    uint32_t offset = 0;    // in the segment
+    uint64_t next = 0;      // message of the same subject; 0: none
     uint64_t previous = 0;
 };
 

@@ -8,8 +8,8 @@ namespace candela::bus_role {
 
 namespace {
 
-constexpr uint32_t kRecordMagic = 0x43445231;   // "1RDC"
-constexpr uint32_t kFileMagic = 0x43444C46;     // "FLDC"
+constexpr uint32_t kRecordMagic = 0x43445231;  // "1RDC"
+constexpr uint32_t kFileMagic = 0x43444C46;    // "FLDC"
 constexpr size_t kHeaderCopyBytes = 32;
 
 template <class T>
@@ -125,7 +125,8 @@ RecordPtr encode_other(RecordType type, uint64_t stream, uint64_t consumer, std:
 bool decode_record(std::string_view body, RecordView& out) {
     BodyReader reader(body);
     const auto type = reader.number<uint8_t>();
-    if (!reader.ok() || type < 1 || type > static_cast<uint8_t>(RecordType::kStreamState)) return false;
+    if (!reader.ok() || type < 1 || type > static_cast<uint8_t>(RecordType::kStreamState))
+        return false;
     out = RecordView();
     out.type = static_cast<RecordType>(type);
     if (out.type == RecordType::kMessage) {
@@ -172,7 +173,8 @@ std::string file_header(FileSalt salt) {
 }
 
 bool read_file_header(std::string_view file, FileSalt& salt) {
-    for (size_t at = 0; at + kHeaderCopyBytes <= kFileHeaderBytes && at + kHeaderCopyBytes <= file.size();
+    for (size_t at = 0;
+         at + kHeaderCopyBytes <= kFileHeaderBytes && at + kHeaderCopyBytes <= file.size();
          at += kHeaderCopyBytes) {
         const std::string_view copy = file.substr(at, kHeaderCopyBytes);
         if (get<uint32_t>(copy, 0) != kFileMagic || get<uint32_t>(copy, 4) != 1) continue;

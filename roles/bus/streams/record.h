@@ -1,10 +1,11 @@
 #pragma once
 
-// Records: what the write-ahead log and the segments consist of. A file begins with its name for itself (a salt,
-// twice, so that a flipped bit spoils one at most); each record is a header of 24 bytes and a body, padded to 8.
-// The header is sealed with the file's salt: a payload that contains the bytes of a record, or what an earlier
-// use of the disk left there, never passes for one. Where a record does not verify, reading goes on behind it:
-// one bad record hides no other. Numbers are little-endian. Values; any thread.
+// Records: what the write-ahead log and the segments consist of. A file begins with its name for
+// itself (a salt, twice, so that a flipped bit spoils one at most); each record is a header of 24
+// bytes and a body, padded to 8. The header is sealed with the file's salt: a payload that contains
+// the bytes of a record, or what an earlier use of the disk left there, never passes for one. Where
+// a record does not verify, reading goes on behind it: one bad record hides no other. Numbers are
+// little-endian. Values; any thread.
 
 #include <cstdint>
 #include <memory>
@@ -17,11 +18,11 @@
 namespace candela::bus_role {
 
 enum class RecordType : uint8_t {
-    kMessage = 1,         // a message of a stream
-    kRemove = 2,          // messages taken out of a stream
-    kStreamPut = 3,       // a stream made, or its configuration changed
+    kMessage = 1,    // a message of a stream
+    kRemove = 2,     // messages taken out of a stream
+    kStreamPut = 3,  // a stream made, or its configuration changed
     kStreamDrop = 4,
-    kConsumerPut = 5,     // likewise for a consumer
+    kConsumerPut = 5,  // likewise for a consumer
     kConsumerDrop = 6,
     kConsumerChange = 7,  // what a consumer delivered or had acknowledged
     kStreamState = 8,     // a stream at a checkpoint
@@ -29,7 +30,8 @@ enum class RecordType : uint8_t {
 
 enum class Rollup : uint8_t { kNone = 0, kSubject = 1, kAll = 2 };
 
-// The encoded body and its checksum; immutable, shared by the log, the segments and those who read it.
+// The encoded body and its checksum; immutable, shared by the log, the segments and those who read
+// it.
 struct Record {
     std::string body;
     uint32_t crc = 0;
@@ -47,14 +49,14 @@ struct SequenceRange {
 // A body decoded; the views point into it. Which fields have a meaning depends on the type.
 struct RecordView {
     RecordType type{};
-    Rollup rollup = Rollup::kNone;   // kMessage
+    Rollup rollup = Rollup::kNone;  // kMessage
     uint64_t stream = 0;
-    uint64_t sequence = 0;           // kMessage; kStreamState: the last one given out
-    uint64_t consumer = 0;           // kConsumer…
-    int64_t timestamp = 0;           // kMessage: nanoseconds since 1970
-    std::string_view subject;        // kMessage
-    std::string_view headers;        // kMessage
-    std::string_view payload;        // kMessage; otherwise opaque bytes
+    uint64_t sequence = 0;              // kMessage; kStreamState: the last one given out
+    uint64_t consumer = 0;              // kConsumer…
+    int64_t timestamp = 0;              // kMessage: nanoseconds since 1970
+    std::string_view subject;           // kMessage
+    std::string_view headers;           // kMessage
+    std::string_view payload;           // kMessage; otherwise opaque bytes
     std::vector<SequenceRange> ranges;  // kRemove
 };
 
@@ -97,14 +99,14 @@ struct StoredRecord {
 };
 bool read_record(std::string_view file, size_t offset, FileSalt salt, StoredRecord& out);
 
-// Walks a file's records. Bytes that verify as none are skipped and counted as damage when a record follows
-// them; what is at the end is a write that was never finished.
+// Walks a file's records. Bytes that verify as none are skipped and counted as damage when a record
+// follows them; what is at the end is a write that was never finished.
 class RecordScanner {
 public:
     RecordScanner(std::string_view file, FileSalt salt) : file_(file), salt_(salt) {}
     bool next(StoredRecord& out);
-    size_t offset() const { return at_; }              // of the record returned last
-    size_t end() const { return end_; }                // behind the last record that verifies
+    size_t offset() const { return at_; }  // of the record returned last
+    size_t end() const { return end_; }    // behind the last record that verifies
     size_t damaged_places() const { return damaged_; }
 
 private:

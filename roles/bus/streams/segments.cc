@@ -178,7 +178,8 @@ Result<StreamImage> read_image(Disk& disk, uint64_t stream) {
         while (scanner.next(stored)) {
             RecordView view;
             StreamImage image;
-            if (!decode_record(stored.body, view) || view.type != RecordType::kStreamState) continue;
+            if (!decode_record(stored.body, view) || view.type != RecordType::kStreamState)
+                continue;
             if (view.stream == stream && decode_image(view, image)) return image;
         }
     }
@@ -193,7 +194,8 @@ bool is_in(const std::vector<SequenceRange>& ranges, uint64_t sequence) {
     return sequence - after->first < after->count;
 }
 
-// Bytes that verify as no record are of a flush that never completed, or else their messages are missed.
+// Bytes that verify as no record are of a flush that never completed, or else their messages are
+// missed.
 void read_segment(const std::string& text, uint32_t segment, FoundStream& out) {
     SegmentInfo& info = out.segments[segment];
     info.file_bytes = text.size();
@@ -264,7 +266,8 @@ Result<> remove_stream(Disk& disk, uint64_t stream) {
         if (names.error().code() == Code::kNotFound) return {};
         return fail(names.error());
     }
-    // The state last: while it is there, what is left is known to belong to a stream that was dropped.
+    // The state last: while it is there, what is left is known to belong to a stream that was
+    // dropped.
     for (const std::string& name : *names) {
         if (name != kStateName) CANDELA_TRY(disk.remove(folder + "/" + name));
     }
@@ -283,7 +286,8 @@ Result<FoundStream> read_stream(Disk& disk, uint64_t stream) {
         CANDELA_TRY_ASSIGN(const std::string text, read_whole(disk, segment_path(stream, segment)));
         read_segment(text, segment, out);
     }
-    // A message that was moved is in two segments, until the first is removed; the later copy counts.
+    // A message that was moved is in two segments, until the first is removed; the later copy
+    // counts.
     std::stable_sort(out.messages.begin(), out.messages.end(),
                      [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
     std::vector<FoundMessage> unique;

@@ -1,8 +1,9 @@
 #pragma once
 
-// A stream's folder, "streams/<id>": its state at the last checkpoint, and segments, files to which a
-// checkpoint moves what has piled up in memory and in the log. Segments are only appended to; which of their
-// messages are still alive is in the state. Blocking: the pool's threads and start-up.
+// A stream's folder, "streams/<id>": its state at the last checkpoint, and segments, files to which
+// a checkpoint moves what has piled up in memory and in the log. Segments are only appended to;
+// which of their messages are still alive is in the state. Blocking: the pool's threads and
+// start-up.
 
 #include <cstdint>
 #include <map>
@@ -31,7 +32,7 @@ struct SegmentInfo {
 
 // What a stream's consumer was at a checkpoint, in the words of the layer above.
 struct ConsumerImage {
-    std::string blob;   // configuration
+    std::string blob;  // configuration
     std::string state;
     std::vector<std::string> changes;  // since the checkpoint, in order
 };
@@ -52,12 +53,13 @@ struct FlushJob {
         SegmentPlace from;
     };
     uint64_t stream = 0;
-    uint32_t segment = 0;      // the one to append to, and
-    uint64_t file_bytes = 0;   // its size; 0: it is to be begun. Both are brought up to date.
-    uint64_t seed = 0;         // of new files' salts
+    uint32_t segment = 0;     // the one to append to, and
+    uint64_t file_bytes = 0;  // its size; 0: it is to be begun. Both are brought up to date.
+    uint64_t seed = 0;        // of new files' salts
     std::vector<std::pair<uint64_t, RecordPtr>> records;
-    std::vector<Move> moves;   // out of segments that hold little else
-    // What came of it: a place for each of the records, then each of the moves (segment 0: unreadable).
+    std::vector<Move> moves;  // out of segments that hold little else
+    // What came of it: a place for each of the records, then each of the moves (segment 0:
+    // unreadable).
     std::vector<SegmentPlace> places;
     std::map<uint32_t, uint64_t> sizes;  // of the files touched
 };
@@ -80,9 +82,9 @@ struct FoundMessage {
 };
 struct FoundStream {
     StreamImage image;
-    std::vector<FoundMessage> messages;  // the live ones, by sequence
+    std::vector<FoundMessage> messages;        // the live ones, by sequence
     std::map<uint32_t, SegmentInfo> segments;  // file_bytes only
-    std::vector<SequenceRange> lost;     // should be there, but no record verifies
+    std::vector<SequenceRange> lost;           // should be there, but no record verifies
 };
 // kCorrupt where no copy of the state verifies; kNotFound where there is none.
 Result<FoundStream> read_stream(Disk& disk, uint64_t stream);

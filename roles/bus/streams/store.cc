@@ -37,7 +37,8 @@ void Store::start(ConsumerStates& states) {
     if (log_bytes_ > options_.log_bytes_max / 2) checkpoint();
 }
 
-// --- Recovery -------------------------------------------------------------------------------------
+// --- Recovery
+// -------------------------------------------------------------------------------------
 
 Result<> Store::recover() {
     CANDELA_TRY(disk_.make_folder("streams"));
@@ -57,13 +58,15 @@ Result<> Store::recover() {
             return fail(found.error());
         }
     }
-    const auto take = [this](const RecordView& view, const RecordPtr& record) { replay(view, record); };
+    const auto take = [this](const RecordView& view, const RecordPtr& record) {
+        replay(view, record);
+    };
     CANDELA_TRY_ASSIGN(const Wal::Replay replayed, wal_.open(take));
     log_bytes_ = replayed.bytes;
     if (replayed.damaged_places != 0 || replayed.unreadable_files != 0) {
         counters_.damaged_places += replayed.damaged_places + replayed.unreadable_files;
-        log_.error("log_damaged", {{"places", replayed.damaged_places},
-                                   {"files", replayed.unreadable_files}});
+        log_.error("log_damaged",
+                   {{"places", replayed.damaged_places}, {"files", replayed.unreadable_files}});
     }
     if (replayed.unfinished_places != 0) {
         log_.warn("log_end_unfinished", {{"places", replayed.unfinished_places}});
@@ -138,27 +141,26 @@ void Store::replay(const RecordView& view, const RecordPtr& record) {
             break;
         case RecordType::kStreamDrop:
             dropped_.push_back(view.stream);
-            for (const auto& [sequence, fresh] : log->fresh_) unflushed_bytes_ -= fresh->body.size();
+            for (const auto& [sequence, fresh] : log->fresh_)
+                unflushed_bytes_ -= fresh->body.size();
             logs_.erase(view.stream);
             break;
         case RecordType::kConsumerPut:
             log->consumers_[view.consumer].blob = std::string(view.payload);
             break;
-        case RecordType::kConsumerDrop:
-            log->consumers_.erase(view.consumer);
-            break;
+        case RecordType::kConsumerDrop: log->consumers_.erase(view.consumer); break;
         case RecordType::kConsumerChange: {
             const auto consumer = log->consumers_.find(view.consumer);
             if (consumer == log->consumers_.end()) break;
             consumer->second.changes.emplace_back(view.payload);
             break;
         }
-        default:
-            break;
+        default: break;
     }
 }
 
-// --- Changes --------------------------------------------------------------------------------------
+// --- Changes
+// --------------------------------------------------------------------------------------
 
 StreamLog* Store::find(uint64_t stream) {
     const auto found = logs_.find(stream);
@@ -167,7 +169,8 @@ StreamLog* Store::find(uint64_t stream) {
 
 StreamLog& Store::create(std::string blob, bool is_durable, Done done) {
     const uint64_t id = next_stream_++;
-    StreamLog& log = *logs_.emplace(id, std::make_unique<StreamLog>(*this, id, is_durable)).first->second;
+    StreamLog& log =
+        *logs_.emplace(id, std::make_unique<StreamLog>(*this, id, is_durable)).first->second;
     log.blob_ = std::move(blob);
     log.is_dirty_ = true;
     Pending pending{id, 0, 0, std::move(done)};
@@ -197,7 +200,8 @@ void Store::update(StreamLog& log, std::string blob, Done done) {
     if (next <= log.last_sequence_) gone.push_back({next, log.last_sequence_ - next + 1});
     for (size_t at = 0; at < gone.size(); at += kRangesPerRecord) {
         const auto begin = gone.begin() + static_cast<ptrdiff_t>(at);
-        const auto end = gone.begin() + static_cast<ptrdiff_t>(std::min(gone.size(), at + kRangesPerRecord));
+        const auto end =
+            gone.begin() + static_cast<ptrdiff_t>(std::min(gone.size(), at + kRangesPerRecord));
         const std::vector<SequenceRange> part(begin, end);
         submit(encode_remove(log.id(), part), Pending{log.id(), 0, 0, Done()});
     }
@@ -225,8 +229,9 @@ void Store::put_consumer(StreamLog& log, uint64_t consumer, std::string blob, Do
         submit_in_memory(std::move(pending));
         return;
     }
-    submit(encode_other(RecordType::kConsumerPut, log.id(), consumer, log.consumers_[consumer].blob),
-           std::move(pending));
+    submit(
+        encode_other(RecordType::kConsumerPut, log.id(), consumer, log.consumers_[consumer].blob),
+        std::move(pending));
 }
 
 void Store::drop_consumer(StreamLog& log, uint64_t consumer, Done done) {
@@ -247,7 +252,8 @@ void Store::change_consumer(StreamLog& log, uint64_t consumer, std::string_view 
         submit_in_memory(std::move(pending));
         return;
     }
-    submit(encode_other(RecordType::kConsumerChange, log.id(), consumer, change), std::move(pending));
+    submit(encode_other(RecordType::kConsumerChange, log.id(), consumer, change),
+           std::move(pending));
 }
 
 std::optional<Error> Store::refusal() const {
@@ -328,7 +334,8 @@ void Store::on_commit_failed(const Error& error) {
     }
 }
 
-// --- Checkpoints ----------------------------------------------------------------------------------
+// --- Checkpoints
+// ----------------------------------------------------------------------------------
 
 struct Store::Flush {
     uint64_t number = 0;  // of the last log file that it makes unnecessary
@@ -476,8 +483,8 @@ void Store::load(StreamLog& log, uint64_t sequence, Loop::Callback done) {
             const IndexEntry* now = current == nullptr ? nullptr : current->find(sequence);
             const bool is_there = now != nullptr && now->segment == load->place.segment &&
                                   now->offset == load->place.offset && load->place.segment != 0;
-            const bool is_read = load->result && !load->result->empty() &&
-                                 load->result->front().first == sequence;
+            const bool is_read =
+                load->result && !load->result->empty() && load->result->front().first == sequence;
             if (load->result) {
                 // The one that was asked for last, so that it is the last to go.
                 for (auto found = load->result->rbegin(); found != load->result->rend(); ++found) {
@@ -489,10 +496,11 @@ void Store::load(StreamLog& log, uint64_t sequence, Loop::Callback done) {
                                     load->result.error().system_errno() == EIO;
             if (is_there && !is_read && is_damaged) {
                 ++counters_.damaged_places;
-                log_.error("message_damaged",
-                           {{"stream", id},
-                            {"sequence", sequence},
-                            {"reason", load->result ? "another record" : load->result.error().message()}});
+                log_.error(
+                    "message_damaged",
+                    {{"stream", id},
+                     {"sequence", sequence},
+                     {"reason", load->result ? "another record" : load->result.error().message()}});
                 current->lose(sequence);
             }
             done();

@@ -1,13 +1,15 @@
 #pragma once
 
-// The storage engine: the logs of all streams of all accounts on one write-ahead log. What is appended is
-// durable, and only then visible, when its completion runs. A checkpoint moves what has piled up in memory to
-// the streams' segments, and cuts the log. It knows nothing of JetStream: configurations and consumers are bytes
-// to it. Lives on the control loop; open() blocks and belongs in offload().
+// The storage engine: the logs of all streams of all accounts on one write-ahead log. What is
+// appended is durable, and only then visible, when its completion runs. A checkpoint moves what has
+// piled up in memory to the streams' segments, and cuts the log. It knows nothing of JetStream:
+// configurations and consumers are bytes to it. Lives on the control loop; open() blocks and
+// belongs in offload().
 //
-// What it promises: everything acknowledged is there after a crash or power cut at any moment, in order; a record
-// that does not verify is reported and never served, and hides no other; a full disk refuses what comes and keeps
-// what is there; after a failed sync nothing more is acknowledged.
+// What it promises: everything acknowledged is there after a crash or power cut at any moment, in
+// order; a record that does not verify is reported and never served, and hides no other; a full
+// disk refuses what comes and keeps what is there; after a failed sync nothing more is
+// acknowledged.
 
 #include <deque>
 #include <functional>
@@ -28,13 +30,15 @@
 namespace candela::bus_role {
 
 struct StoreOptions {
-    uint64_t log_bytes_max = 32 * 1024 * 1024;      // a checkpoint begins beyond it
+    uint64_t log_bytes_max = 32 * 1024 * 1024;  // a checkpoint begins beyond it
     uint64_t segment_bytes_max = kSegmentBytesMax;
-    uint64_t unflushed_bytes_max = 128 * 1024 * 1024;  // beyond it (checkpoints fail) appends are refused
-    uint64_t pending_bytes_max = 64 * 1024 * 1024;  // not yet durable; beyond it appends are refused
-    uint64_t cache_bytes_max = 32 * 1024 * 1024;    // of messages read from segments
-    Duration retry_interval = 1s;                   // of a checkpoint that failed
-    bool has_thread = true;                         // false: simulation
+    uint64_t unflushed_bytes_max =
+        128 * 1024 * 1024;  // beyond it (checkpoints fail) appends are refused
+    uint64_t pending_bytes_max =
+        64 * 1024 * 1024;                         // not yet durable; beyond it appends are refused
+    uint64_t cache_bytes_max = 32 * 1024 * 1024;  // of messages read from segments
+    Duration retry_interval = 1s;                 // of a checkpoint that failed
+    bool has_thread = true;                       // false: simulation
 };
 
 struct StoreCounters {
@@ -57,7 +61,8 @@ class Store final : public CommitObserver {
 public:
     using Done = StreamLog::Done;
 
-    // Recovers what the disk holds. The disk outlives the store. Nothing runs on the loop before start().
+    // Recovers what the disk holds. The disk outlives the store. Nothing runs on the loop before
+    // start().
     static Result<std::unique_ptr<Store>> open(Loop& loop, Disk& disk, StoreOptions options,
                                                uint64_t seed, Logger log);
     ~Store();
@@ -127,11 +132,12 @@ private:
     std::deque<Pending> pending_;
     std::deque<Pending> pending_in_memory_;
     uint64_t pending_bytes_ = 0;
-    uint64_t log_bytes_ = 0;         // since the last roll
+    uint64_t log_bytes_ = 0;  // since the last roll
     uint64_t unflushed_bytes_ = 0;
     ReadCache cache_;
     bool checkpointing_ = false;
-    std::optional<uint64_t> rolled_;  // a checkpoint up to this file failed and is to be tried again
+    std::optional<uint64_t>
+        rolled_;  // a checkpoint up to this file failed and is to be tried again
     StoreCounters counters_;
     Timer retry_;
     std::unique_ptr<Committer> committer_;  // last: its thread ends first

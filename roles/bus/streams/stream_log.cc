@@ -10,7 +10,7 @@ namespace {
 constexpr size_t kRangesPerRecord = 4096;
 // Segments that are cleared out in one checkpoint.
 constexpr size_t kMovedSegmentsMax = 4;
-}
+}  // namespace
 
 StreamLog::StreamLog(Store& store, uint64_t id, bool is_durable)
     : store_(store), id_(id), is_durable_(is_durable) {}
@@ -112,7 +112,8 @@ void StreamLog::enforce(uint64_t sequence) {
             take_out(subject.first);
         }
     }
-    while (limits_.messages_max >= 0 && index_.count() > static_cast<uint64_t>(limits_.messages_max)) {
+    while (limits_.messages_max >= 0 &&
+           index_.count() > static_cast<uint64_t>(limits_.messages_max)) {
         take_out(index_.first());
     }
     while (limits_.bytes_max >= 0 && index_.count() != 0 &&
@@ -236,7 +237,8 @@ FlushJob StreamLog::make_flush(uint64_t seed) const {
               [](const auto& a, const auto& b) { return a.first < b.first; });
     std::vector<uint32_t> sparse;
     for (const auto& [number, info] : segments_) {
-        if (number == segment_ || info.live_count == 0 || sparse.size() == kMovedSegmentsMax) continue;
+        if (number == segment_ || info.live_count == 0 || sparse.size() == kMovedSegmentsMax)
+            continue;
         if (info.live_bytes * 2 < info.message_bytes) sparse.push_back(number);
     }
     if (sparse.empty()) return job;

@@ -1,7 +1,7 @@
 #pragma once
 
-// One stream's messages: what is durable and visible, what waits to become so, and the limits by which the
-// oldest go. Owned by the Store; control loop.
+// One stream's messages: what is durable and visible, what waits to become so, and the limits by
+// which the oldest go. Owned by the Store; control loop.
 
 #include <deque>
 #include <functional>
@@ -29,7 +29,8 @@ struct LogLimits {
 
 class LogObserver {
 public:
-    // A message became durable and visible. It may be gone again when this returns (limits, rollup).
+    // A message became durable and visible. It may be gone again when this returns (limits,
+    // rollup).
     virtual void on_appended(const IndexEntry& entry) = 0;
     virtual void on_removed(const IndexEntry& entry) = 0;
 
@@ -70,7 +71,8 @@ public:
     uint64_t pending_bytes() const { return pending_bytes_; }
     uint64_t pending_messages_of(std::string_view subject) const;
 
-    // Returns the sequence. `done` runs when it is durable or has failed, never from within this call.
+    // Returns the sequence. `done` runs when it is durable or has failed, never from within this
+    // call.
     uint64_t append(std::string_view subject, std::string_view headers, std::string_view payload,
                     Rollup rollup, int64_t timestamp, Done done);
     // Gone from here at once, on disk when `done` (may be empty) runs.
@@ -82,7 +84,8 @@ public:
 
     // The message; null where it is not in memory: load() then, and ask again in its callback.
     RecordPtr read(uint64_t sequence);
-    // `done` runs later, even where the message can't be read: it is then gone, and counted as lost.
+    // `done` runs later, even where the message can't be read: it is then gone, and counted as
+    // lost.
     void load(uint64_t sequence, Loop::Callback done);
 
     // As nats-server counts it.
@@ -103,7 +106,7 @@ private:
         uint64_t count = 0;
     };
 
-    void commit();               // the oldest pending message
+    void commit();  // the oldest pending message
     void fail_pending();
     void admit(uint64_t sequence, std::string_view subject, int64_t timestamp, uint32_t size,
                RecordPtr record, Rollup rollup);
@@ -142,9 +145,9 @@ private:
     uint64_t last_given_ = 0;
 
     std::map<uint32_t, SegmentInfo> segments_;
-    uint32_t segment_ = 0;          // being appended to
-    uint64_t segment_bytes_ = 0;    // its size
-    bool is_dirty_ = false;         // changed since its image was written
+    uint32_t segment_ = 0;        // being appended to
+    uint64_t segment_bytes_ = 0;  // its size
+    bool is_dirty_ = false;       // changed since its image was written
 };
 
 }  // namespace candela::bus_role

@@ -59,8 +59,8 @@ Result<> Wal::replay_file(const std::string& path,
     while (scanner.next(stored)) {
         // What a failed batch left behind the ones that followed it.
         if (stored.batch < batch) break;
-        // A hole in the last batch, or before it, may be a batch that never completed. One with a whole
-        // batch behind it can't.
+        // A hole in the last batch, or before it, may be a batch that never completed. One with a
+        // whole batch behind it can't.
         if (stored.batch > batch) {
             batch = stored.batch;
             damaged = seen;

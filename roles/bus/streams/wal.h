@@ -1,7 +1,8 @@
 #pragma once
 
-// The write-ahead log's files: "wal/<number>.wal", each begun when the one before has grown large. One batch at
-// a time is appended and synced. Blocking; used by one thread at a time (start-up, then the Committer's).
+// The write-ahead log's files: "wal/<number>.wal", each begun when the one before has grown large.
+// One batch at a time is appended and synced. Blocking; used by one thread at a time (start-up,
+// then the Committer's).
 
 #include <cstdint>
 #include <functional>
@@ -23,16 +24,17 @@ public:
     struct Replay {
         size_t records = 0;
         size_t bytes = 0;
-        size_t damaged_places = 0;  // bytes that verify as no record, with later batches behind them
+        size_t damaged_places =
+            0;  // bytes that verify as no record, with later batches behind them
         size_t unfinished_places = 0;  // the same in a last batch: most likely it was never synced
         size_t unreadable_files = 0;
     };
-    // Hands on every record that verifies, in order, and makes sure that what was read is on the medium: it
-    // may have been in the page cache only. Then begins a new file.
+    // Hands on every record that verifies, in order, and makes sure that what was read is on the
+    // medium: it may have been in the page cache only. Then begins a new file.
     Result<Replay> open(const std::function<void(const RecordView&, const RecordPtr&)>& take);
 
-    // Writes and syncs. kExhausted: the disk is full, nothing was kept, and a later attempt may succeed.
-    // Any other failure is final: what is on the medium is not known.
+    // Writes and syncs. kExhausted: the disk is full, nothing was kept, and a later attempt may
+    // succeed. Any other failure is final: what is on the medium is not known.
     Result<> append(std::span<const RecordPtr> records);
     // Goes on in a new file, and returns the number of the one before.
     Result<uint64_t> begin_next();

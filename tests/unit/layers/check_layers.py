@@ -102,6 +102,8 @@ class Checker:
             return f'"{name}": write the path from src/, or from the role\'s own folder'
         if (path.parent / name).exists() and parts[0] != "src":
             return None  # a role's or a test's own file
+        if parts[0] == "roles" and len(parts) > 3 and (self.root / "roles" / parts[1] / name).exists():
+            return None  # from a folder in the role
         if parts[0] == "roles" and len(parts) == 2:
             # The registry is the one place that names all roles.
             if (self.root / "roles" / name).exists() and path.name.startswith("registry."):

@@ -59,10 +59,13 @@ TEST_CASE("a flipped bit loses at most its record and is seen", "[streams]") {
 
 TEST_CASE("a payload that contains a record of another file is not read as one", "[streams]") {
     std::string inner;
-    append_record(inner, *encode_message(9, 99, 5, Rollup::kNone, "x", "", "forged"), FileSalt{1}, 1);
+    append_record(inner, *encode_message(9, 99, 5, Rollup::kNone, "x", "", "forged"), FileSalt{1},
+                  1);
     const FileSalt salt{2};
     std::string file = file_header(salt);
-    append_record(file, *encode_message(1, 1, 5, Rollup::kNone, "aaaaa", "", std::string(7, ' ') + inner), salt, 1);
+    append_record(file,
+                  *encode_message(1, 1, 5, Rollup::kNone, "aaaaa", "", std::string(7, ' ') + inner),
+                  salt, 1);
     file[kFileHeaderBytes] = 'x';
     CHECK(sequences(file).empty());
 }

@@ -131,7 +131,8 @@ Result<std::vector<std::string>> SimDisk::list(const std::string& folder) {
     };
     for (const auto& [path, inode] : names_) take(path);
     for (const std::string& path : folders_) take(path);
-    if (out.empty() && !folders_.contains(folder)) return fail(Code::kNotFound, "no folder {}", folder);
+    if (out.empty() && !folders_.contains(folder))
+        return fail(Code::kNotFound, "no folder {}", folder);
     return std::vector<std::string>(out.begin(), out.end());
 }
 

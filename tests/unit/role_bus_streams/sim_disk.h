@@ -1,8 +1,8 @@
 #pragma once
 
-// A disk in memory that keeps no promise it did not make: what was written and not synced may be lost, torn at
-// sectors, or arrive out of order when the power fails; names likewise, in order. It can be full, fail to sync,
-// and have bits flipped.
+// A disk in memory that keeps no promise it did not make: what was written and not synced may be
+// lost, torn at sectors, or arrive out of order when the power fails; names likewise, in order. It
+// can be full, fail to sync, and have bits flipped.
 
 #include <cstdint>
 #include <map>
@@ -27,7 +27,8 @@ public:
     Result<> remove(const std::string& path) override;
     Result<> sync_folder(const std::string& folder) override;
 
-    // What a machine finds that starts again after the power failed; `kill` is a process that ended.
+    // What a machine finds that starts again after the power failed; `kill` is a process that
+    // ended.
     std::unique_ptr<SimDisk> after_power_cut(Random& random) const;
     std::unique_ptr<SimDisk> after_kill() const;
 
@@ -56,8 +57,8 @@ private:
     using InodePtr = std::shared_ptr<Inode>;
     struct NameChange {
         std::string path;
-        InodePtr inode;        // null: removed
-        std::string from;      // of a rename
+        InodePtr inode;    // null: removed
+        std::string from;  // of a rename
     };
     class File;
 

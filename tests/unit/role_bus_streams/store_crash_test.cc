@@ -1,5 +1,5 @@
-// The storage engine against a disk whose power fails at any write, again and again. A run is given by its seed,
-// which a failure prints.
+// The storage engine against a disk whose power fails at any write, again and again. A run is given
+// by its seed, which a failure prints.
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -27,8 +27,8 @@ struct StreamModel {
     bool is_acknowledged = false;
     std::map<uint64_t, std::string> sent;  // the last content that was given the sequence
     std::set<uint64_t> acknowledged;
-    std::set<uint64_t> removing;           // asked for
-    std::set<uint64_t> removed;            // and acknowledged
+    std::set<uint64_t> removing;  // asked for
+    std::set<uint64_t> removed;   // and acknowledged
 };
 
 class World {
@@ -116,8 +116,8 @@ private:
         for (char& c : payload) c = static_cast<char>(random_.next());
         const uint64_t stream = model.id;
         const uint64_t sequence =
-            log.append(subject, {}, payload, Rollup::kNone, 1, Done([&model, stream, s = log.last_given() + 1](
-                                                                        const Result<>& result) {
+            log.append(subject, {}, payload, Rollup::kNone, 1,
+                       Done([&model, stream, s = log.last_given() + 1](const Result<>& result) {
                            if (result && model.id == stream) model.acknowledged.insert(s);
                        }));
         model.sent[sequence] = subject + " " + payload;
@@ -177,7 +177,8 @@ private:
             REQUIRE(decode_record(record->body, view));
             REQUIRE(view.sequence == sequence);
             REQUIRE(model.sent.contains(sequence));
-            REQUIRE(model.sent[sequence] == std::string(view.subject) + " " + std::string(view.payload));
+            REQUIRE(model.sent[sequence] ==
+                    std::string(view.subject) + " " + std::string(view.payload));
         }
         // What was not acknowledged and yet is there counts from now on: it has been served.
         for (const uint64_t sequence : present) model.acknowledged.insert(sequence);

@@ -93,7 +93,8 @@ TEST_CASE("many appends of one round share one sync", "[streams]") {
     CHECK(log.index().count() == 100);
 }
 
-TEST_CASE("a full disk refuses appends, keeps what is there, and takes appends again", "[streams]") {
+TEST_CASE("a full disk refuses appends, keeps what is there, and takes appends again",
+          "[streams]") {
     Fixture f;
     StreamLog& log = f.store->create("blob", true, {});
     REQUIRE(f.append(log, "one").has_value());

@@ -1,0 +1,166 @@
+// Pull requests: who waits for messages, for how many and how long, and what they are told when
+// nothing comes.
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "consumer.h"
+
+namespace candela::bus_role {
+
+namespace {
+std::string go_duration(int64_t nanos) { return format_duration(Duration(nanos)); }
+}  // namespace
+
+void Consumer::request(const std::string& reply, const std::string& body) {
+    if (reply.empty()) return;
+    const int64_t now = mono();
+    last_active_ = now;
+    if (config_.is_push()) {
+        send_status(reply, "409 Consumer is push based");
+        return;
+    }
+    Request request;
+    request.reply = reply;
+    int64_t expires = 0;
+    if (!body.empty() && body.front() == '{') {
+        const Result<Json> json = parse_json(body);
+        if (!json) {
+            send_status(reply, fmt::format("400 Bad Request - {}", "invalid JSON"));
+            return;
+        }
+        request.left = json_int_or(*json, "batch", 1);
+        request.bytes_left = json_int_or(*json, "max_bytes", 0);
+        request.no_wait = json_bool_or(*json, "no_wait", false);
+        request.heartbeat = json_int_or(*json, "idle_heartbeat", 0);
+        expires = json_int_or(*json, "expires", 0);
+    } else if (!body.empty()) {
+        const Result<uint64_t> count = parse_uint(trim(body));
+        if (!count) {
+            send_status(reply, "400 Bad Request");
+            return;
+        }
+        request.left = static_cast<int64_t>(std::min<uint64_t>(*count, 1'000'000));
+    }
+    if (request.left <= 0) request.left = 1;
+    request.has_bytes = request.bytes_left > 0;
+    if (config_.batch_max > 0 && request.left > config_.batch_max) {
+        send_status(reply, fmt::format("409 Exceeded MaxRequestBatch of {}", config_.batch_max));
+        return;
+    }
+    if (config_.expires_max > 0 && expires > config_.expires_max) {
+        send_status(reply, fmt::format("409 Exceeded MaxRequestExpires of {}",
+                                       go_duration(config_.expires_max)));
+        return;
+    }
+    if (config_.request_bytes_max > 0 && request.bytes_left > config_.request_bytes_max) {
+        send_status(
+            reply, fmt::format("409 Exceeded MaxRequestMaxBytes of {}", config_.request_bytes_max));
+        return;
+    }
+    if (request.heartbeat != 0 && (expires <= 0 || request.heartbeat * 2 > expires)) {
+        send_status(reply, "400 Bad Request - heartbeat value too large");
+        return;
+    }
+    if (expires > 0) request.expires = now + expires;
+    if (request.heartbeat != 0) request.next_heartbeat = now + request.heartbeat;
+    if (request.no_wait) {
+        const uint64_t available = waiting_messages_ + again_.size();
+        if (available == 0 && expires <= 0) {
+            send_status(reply, "404 No Messages");
+            return;
+        }
+        if (available != 0)
+            request.left = std::min<int64_t>(request.left, static_cast<int64_t>(available));
+    }
+    drop_requests_without_interest();
+    if (requests_.size() >= static_cast<size_t>(config_.waiting_max)) {
+        send_status(reply, "409 Exceeded MaxWaiting");
+        return;
+    }
+    requests_.push_back(std::move(request));
+    js_.wake(stream_);
+    arm();
+}
+
+Consumer::Request* Consumer::next_request() {
+    while (!requests_.empty()) {
+        Request& first = requests_.front();
+        if (first.left > 0 && js_.has_interest(stream_.account(), first.reply)) return &first;
+        requests_.pop_front();
+    }
+    return nullptr;
+}
+
+void Consumer::drop_requests_without_interest() {
+    std::erase_if(requests_, [this](const Request& request) {
+        return !js_.has_interest(stream_.account(), request.reply);
+    });
+}
+
+std::string Consumer::pending_headers(const Request& request) const {
+    return fmt::format("Nats-Pending-Messages: {}\r\nNats-Pending-Bytes: {}\r\n", request.left,
+                       request.bytes_left);
+}
+
+bool Consumer::deliver_pull(std::string_view subject, const std::string& ack,
+                            std::string_view headers, std::string_view payload) {
+    Request& request = requests_.front();
+    const auto size =
+        static_cast<int64_t>(subject.size() + ack.size() + headers.size() + payload.size());
+    if (request.has_bytes && size > request.bytes_left) {
+        send_status(request.reply, "409 Message Size Exceeds MaxBytes", pending_headers(request));
+        requests_.pop_front();
+        return false;
+    }
+    if (!js_.send(stream_.account(), subject, ack, headers, payload, request.reply)) {
+        requests_.pop_front();
+        return false;
+    }
+    last_active_ = mono();
+    --request.left;
+    ++request.delivered;
+    request.bytes_left -= request.has_bytes ? size : 0;
+    if (request.heartbeat != 0) request.next_heartbeat = last_active_ + request.heartbeat;
+    const bool is_full = request.left <= 0 || (request.has_bytes && request.bytes_left <= 0);
+    if (is_full) {
+        requests_.pop_front();
+    } else if (requests_.size() > 1) {
+        // Those who wait take turns.
+        Request turn = std::move(requests_.front());
+        requests_.pop_front();
+        requests_.push_back(std::move(turn));
+    }
+    return true;
+}
+
+// Nothing more can be handed out now: those who would not wait are told so.
+void Consumer::finish_no_wait() {
+    std::erase_if(requests_, [this](const Request& request) {
+        if (!request.no_wait || request.expires != 0) return false;
+        if (request.delivered == 0) {
+            send_status(request.reply, "404 No Messages");
+        } else {
+            send_status(request.reply, "408 Requests Pending", pending_headers(request));
+        }
+        return true;
+    });
+}
+
+void Consumer::check_requests(int64_t now) {
+    std::erase_if(requests_, [&](Request& request) {
+        if (request.expires != 0 && request.expires <= now) {
+            send_status(request.reply, "408 Request Timeout", pending_headers(request));
+            return true;
+        }
+        if (request.heartbeat != 0 && request.next_heartbeat <= now) {
+            send_status(request.reply, "100 Idle Heartbeat", heartbeat_headers());
+            request.next_heartbeat = now + request.heartbeat;
+        }
+        return false;
+    });
+}
+
+}  // namespace candela::bus_role
