@@ -13,13 +13,13 @@ namespace {
 size_t allocations = 0;
 }
 
-void* operator new(size_t size) {
+[[gnu::noinline]] void* operator new(size_t size) {
     ++allocations;
     if (void* const block = std::malloc(size)) return block;
     std::abort();
 }
-void operator delete(void* block) noexcept { std::free(block); }
-void operator delete(void* block, size_t) noexcept { std::free(block); }
+[[gnu::noinline]] void operator delete(void* block) noexcept { std::free(block); }
+[[gnu::noinline]] void operator delete(void* block, size_t) noexcept { std::free(block); }
 
 using namespace candela;
 using namespace candela::http;
