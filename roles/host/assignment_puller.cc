@@ -9,16 +9,22 @@ namespace candela::host {
 AssignmentPuller::AssignmentPuller(Loop& loop, bus::Client& client, std::string node,
                                    std::string boot_id, std::filesystem::path file, Logger log,
                                    OnAssignments on_assignments)
-    : loop_(loop), client_(client), node_(std::move(node)), boot_id_(std::move(boot_id)),
-      file_(std::move(file)), log_(std::move(log)), on_assignments_(std::move(on_assignments)) {}
+    : loop_(loop),
+      client_(client),
+      node_(std::move(node)),
+      boot_id_(std::move(boot_id)),
+      file_(std::move(file)),
+      log_(std::move(log)),
+      on_assignments_(std::move(on_assignments)) {}
 
 AssignmentPuller::~AssignmentPuller() = default;
 
 Result<> AssignmentPuller::start() {
-    CANDELA_TRY_ASSIGN(nudges_, client_.subscribe(proto::nudge_subject(node_), [this](const bus::MessageView& m) {
-        const auto nudge = proto::decode_nudge(m.payload);
-        if (nudge && nudge->version != version_) pull_soon();
-    }));
+    CANDELA_TRY_ASSIGN(
+        nudges_, client_.subscribe(proto::nudge_subject(node_), [this](const bus::MessageView& m) {
+            const auto nudge = proto::decode_nudge(m.payload);
+            if (nudge && nudge->version != version_) pull_soon();
+        }));
     tasks_.spawn(pull_forever());
     tasks_.spawn(fall_back_to_disk());
     return {};
@@ -51,8 +57,10 @@ Task<bool> AssignmentPuller::pull() {
     auto reply = co_await client_.request(std::string(proto::kAssignmentsSubject),
                                           proto::encode(wanted), kPullTimeout);
     Result<proto::Assignments> assignments = fail(Code::kInternal, "no answer");
-    if (reply) assignments = proto::decode_assignments(reply->payload);
-    else assignments = fail(reply.error());
+    if (reply)
+        assignments = proto::decode_assignments(reply->payload);
+    else
+        assignments = fail(reply.error());
     if (assignments && assignments->failure) assignments = fail(assignments->failure.to_error());
     if (!assignments) {
         const std::string& error = assignments.error().message();

@@ -1,8 +1,8 @@
 #pragma once
 
-// Keeps this host's assignments current: pulls them from the lighthouse when nudged, when the bus comes
-// back, and every ten seconds; keeps the last ones in a file, and goes on from it where the lighthouse can't be
-// asked soon after a start. Lives on the control loop.
+// Keeps this host's assignments current: pulls them from the lighthouse when nudged, when the bus
+// comes back, and every ten seconds; keeps the last ones in a file, and goes on from it where the
+// lighthouse can't be asked soon after a start. Lives on the control loop.
 
 #include <filesystem>
 #include <functional>
@@ -55,7 +55,7 @@ private:
     uint64_t epoch_ = 0;
     bool has_assignments_ = false;
     bool is_saving_ = false;
-    std::string to_save_;   // the newest that waits while another is written
+    std::string to_save_;     // the newest that waits while another is written
     std::string last_error_;  // told once, not each ten seconds
     Event wake_;
     bus::Subscription nudges_;

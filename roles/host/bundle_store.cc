@@ -16,7 +16,8 @@ namespace {
 
 constexpr int kChunkAttempts = 3;
 constexpr Duration kChunkRetryPause = 500ms;
-constexpr std::string_view kSyncedSuffix = ".synced";  // beside the folder: its size, once on the disk
+constexpr std::string_view kSyncedSuffix =
+    ".synced";  // beside the folder: its size, once on the disk
 
 Result<> write_at(int fd, std::string_view data, uint64_t offset) {
     while (!data.empty()) {
@@ -60,8 +61,10 @@ Result<> BundleStore::open() {
                               ? read_file(options_.folder / (name + std::string(kSyncedSuffix)), 32)
                               : Result<std::string>(fail(Code::kNotFound, "not a bundle"));
         const auto bytes = text ? parse_uint(*text) : Result<uint64_t>(fail(text.error()));
-        if (bytes) bundles_[name] = Bundle{*bytes, loop_.now()};
-        else leftovers.push_back(entry.path());
+        if (bytes)
+            bundles_[name] = Bundle{*bytes, loop_.now()};
+        else
+            leftovers.push_back(entry.path());
     }
     if (error) return fail_errno(options_.folder.native(), error.value());
     for (const auto& path : leftovers) discard(path);
@@ -71,9 +74,8 @@ Result<> BundleStore::open() {
 Task<Result<std::string>> BundleStore::acquire(std::string digest, uint64_t size_bytes,
                                                std::string signature, std::string signer) {
     CO_TRY(service::verify_digest(digest, signature, signer));
-    const bool is_allowed =
-        options_.signers.empty() ||
-        std::ranges::find(options_.signers, signer) != options_.signers.end();
+    const bool is_allowed = options_.signers.empty() ||
+                            std::ranges::find(options_.signers, signer) != options_.signers.end();
     if (!is_allowed) {
         co_return fail(Code::kDenied, "bundle {} is signed by {}, who is not among [host] signers",
                        digest.substr(0, 12), signer);
@@ -97,18 +99,20 @@ Task<Result<std::string>> BundleStore::acquire(std::string digest, uint64_t size
     co_return (options_.folder / digest).native();
 }
 
-Task<void> BundleStore::fetch(std::string digest, uint64_t size_bytes, std::shared_ptr<Fetch> state) {
+Task<void> BundleStore::fetch(std::string digest, uint64_t size_bytes,
+                              std::shared_ptr<Fetch> state) {
     const MonoTime begun = loop_.now();
     auto unpacked_bytes = co_await fetch_and_unpack(digest, size_bytes);
     if (unpacked_bytes) {
         bundles_[digest] = Bundle{*unpacked_bytes, loop_.now()};
-        log_.info("bundle_fetched", {{"bundle", digest.substr(0, 12)}, {"bytes", size_bytes},
+        log_.info("bundle_fetched", {{"bundle", digest.substr(0, 12)},
+                                     {"bytes", size_bytes},
                                      {"unpacked_bytes", *unpacked_bytes},
                                      {"took", loop_.now() - begun}});
         tasks_.spawn(sync(digest));
     } else {
-        log_.warn("bundle_not_fetched", {{"bundle", digest.substr(0, 12)},
-                                         {"error", unpacked_bytes.error()}});
+        log_.warn("bundle_not_fetched",
+                  {{"bundle", digest.substr(0, 12)}, {"error", unpacked_bytes.error()}});
         state->error = unpacked_bytes.error();
     }
     fetches_.erase(digest);
@@ -191,8 +195,8 @@ Task<Result<std::string>> BundleStore::read_chunk(const Download& download, uint
         auto chunk = co_await source_.read(request);
         if (chunk && chunk->failure) chunk = fail(chunk->failure.to_error());
         if (chunk) {
-            const bool fits = chunk->total_bytes == download.size_bytes && chunk->offset == offset &&
-                              chunk->data.size() == length;
+            const bool fits = chunk->total_bytes == download.size_bytes &&
+                              chunk->offset == offset && chunk->data.size() == length;
             if (fits) co_return std::move(chunk->data);
             co_return fail(Code::kCorrupt, "bundle {}: the chunk at {} is not what was asked for",
                            download.digest.substr(0, 12), offset);
@@ -200,7 +204,8 @@ Task<Result<std::string>> BundleStore::read_chunk(const Download& download, uint
         const Code code = chunk.error().code();
         const bool may_pass = code == Code::kTimeout || code == Code::kUnreachable;
         if (!may_pass || attempt == kChunkAttempts) {
-            const std::string context = fmt::format("fetching bundle {}", download.digest.substr(0, 12));
+            const std::string context =
+                fmt::format("fetching bundle {}", download.digest.substr(0, 12));
             co_return fail(chunk.error().in(context));
         }
         co_await sleep_for(loop_, kChunkRetryPause);
@@ -225,9 +230,10 @@ Task<Result<>> BundleStore::make_room(uint64_t bytes) {
             }
         }
         if (oldest == nullptr) {
-            co_return fail(Code::kExhausted, "no room for another bundle: {} of {} are in use ([host] "
-                           "bundles_size_max)", format_size(used_bytes()),
-                           format_size(options_.bytes_max));
+            co_return fail(Code::kExhausted,
+                           "no room for another bundle: {} of {} are in use ([host] "
+                           "bundles_size_max)",
+                           format_size(used_bytes()), format_size(options_.bytes_max));
         }
         remove(std::string(*oldest));
     }
@@ -236,7 +242,8 @@ Task<Result<>> BundleStore::make_room(uint64_t bytes) {
 
 void BundleStore::set_wanted(std::set<std::string> digests) {
     for (auto& [digest, bundle] : bundles_) {
-        if (wanted_.contains(digest) && !digests.contains(digest)) bundle.unwanted_since = loop_.now();
+        if (wanted_.contains(digest) && !digests.contains(digest))
+            bundle.unwanted_since = loop_.now();
     }
     wanted_ = std::move(digests);
 }
@@ -273,7 +280,8 @@ Task<void> BundleStore::sync(std::string digest) {
     const auto marker = options_.folder / (digest + std::string(kSyncedSuffix));
     const uint64_t bytes = bundles_[digest].bytes;
     auto work = [folder, marker, bytes]() -> Result<> {
-        const service::FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        const service::FileDescriptor fd(
+            ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         if (!fd) return fail_errno(folder.native(), errno);
         if (syncfs(fd.get()) != 0) return fail_errno(folder.native(), errno);
         return write_file(marker, std::to_string(bytes), 0600);

@@ -1,8 +1,9 @@
 #pragma once
 
 // The bundles on this host: DIR/host/bundles/<sha256>/, unpacked. Each is fetched once however many
-// instances ask, verified (signature, signer, digest) before anything is unpacked, and removed when nobody
-// wanted it for a while or room is needed. Lives on the control loop; files are handled on the pool.
+// instances ask, verified (signature, signer, digest) before anything is unpacked, and removed when
+// nobody wanted it for a while or room is needed. Lives on the control loop; files are handled on
+// the pool.
 
 #include <filesystem>
 #include <functional>
@@ -34,7 +35,7 @@ struct BundleStoreOptions {
     Duration keep = 10min;             // how long one stays that nobody wants
     std::vector<std::string> signers;  // public keys; empty: any whose signature holds
     service::BundleLimits limits;
-    size_t window = 4;                 // requests at the same time, each for a chunk
+    size_t window = 4;  // requests at the same time, each for a chunk
     uint32_t chunk_bytes = 256 * 1024;
 };
 
@@ -49,8 +50,8 @@ public:
     Result<> open();
 
     // The folder of the unpacked bundle. Cancelling one caller's flow does not disturb the others.
-    Task<Result<std::string>> acquire(std::string digest, uint64_t size_bytes, std::string signature,
-                                      std::string signer);
+    Task<Result<std::string>> acquire(std::string digest, uint64_t size_bytes,
+                                      std::string signature, std::string signer);
 
     // What is in use, or will be: the rest may go.
     void set_wanted(std::set<std::string> digests);
@@ -75,7 +76,8 @@ private:
     Task<Result<>> download(std::string digest, uint64_t size_bytes, std::filesystem::path file);
     struct Download;
     Task<void> download_worker(std::shared_ptr<Download> download);
-    Task<Result<std::string>> read_chunk(const Download& download, uint64_t offset, uint32_t length);
+    Task<Result<std::string>> read_chunk(const Download& download, uint64_t offset,
+                                         uint32_t length);
     Task<Result<>> make_room(uint64_t bytes);
     void remove(const std::string& digest);
     void discard(const std::filesystem::path& path);

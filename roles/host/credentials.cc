@@ -46,8 +46,8 @@ Task<Result<>> Credentials::provide(std::string instance, std::string space,
         if (known) {
             entry.key = std::move(known->key);
             const auto claims = auth::decode_user(known->jwt);
-            entry.expires_at = claims->expires_at != 0 ? claims->expires_at
-                                                       : std::numeric_limits<int64_t>::max();
+            entry.expires_at =
+                claims->expires_at != 0 ? claims->expires_at : std::numeric_limits<int64_t>::max();
             entry.renew_at = renewal_time(now, claims->expires_at);
         }
         entries_.emplace(instance, std::move(entry));
@@ -97,7 +97,8 @@ Task<void> Credentials::renew_forever() {
             if (!entries_.contains(instance)) continue;
             const auto renewed = co_await request(instance);
             if (!renewed) {
-                log_.warn("credential_not_renewed", {{"instance", instance}, {"error", renewed.error()}});
+                log_.warn("credential_not_renewed",
+                          {{"instance", instance}, {"error", renewed.error()}});
                 break;  // the others would meet the same; all are tried again soon
             }
         }

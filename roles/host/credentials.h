@@ -1,8 +1,8 @@
 #pragma once
 
-// The bus credentials of instances: a key pair made here, a JWT from the lighthouse, a .creds file (0600) that
-// is renewed in place before it expires and goes with the instance. The lighthouse revokes it when the
-// instance is gone. Lives on the control loop.
+// The bus credentials of instances: a key pair made here, a JWT from the lighthouse, a .creds file
+// (0600) that is renewed in place before it expires and goes with the instance. The lighthouse
+// revokes it when the instance is gone. Lives on the control loop.
 
 #include <filesystem>
 #include <functional>
@@ -28,8 +28,8 @@ public:
     Credentials(Loop& loop, CredentialIssuer& issuer, std::string node, Logger log);
     ~Credentials();
 
-    // Makes sure that the file holds a valid credential; one from an earlier life of this host is used on.
-    // After a failure it is tried again in the background until forget().
+    // Makes sure that the file holds a valid credential; one from an earlier life of this host is
+    // used on. After a failure it is tried again in the background until forget().
     Task<Result<>> provide(std::string instance, std::string space, std::filesystem::path file);
     void forget(const std::string& instance);
 

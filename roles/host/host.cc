@@ -61,18 +61,27 @@ Host::Host(NodeContext& context, const Config& config)
       credentials_(context.loop, *this, context.node.name, log_),
       preparer_(context.loop, bundles_, credentials_, folder_ / "run", log_),
       jobs_(context.loop, folder_ / "jobs", log_),
-      instances_{context.loop, driver_,          preparer_,           ports_, logs_, log_,
-                 context.node.name, std::string(config.string("bus_url")), "", own_executable(),
+      instances_{context.loop,
+                 driver_,
+                 preparer_,
+                 ports_,
+                 logs_,
+                 log_,
+                 context.node.name,
+                 std::string(config.string("bus_url")),
+                 "",
+                 own_executable(),
                  service_path()},
       supervisor_(instances_, jobs_, static_cast<size_t>(config.integer("instances_max")),
                   [this] { on_change(); }),
-      tunnels_(context.loop,
-               [this](std::string_view name) -> std::optional<uint16_t> {
-                   const Instance* instance = supervisor_.find(name);
-                   if (instance == nullptr || instance->pid() == 0) return std::nullopt;
-                   return instance->port();
-               },
-               log_),
+      tunnels_(
+          context.loop,
+          [this](std::string_view name) -> std::optional<uint16_t> {
+              const Instance* instance = supervisor_.find(name);
+              if (instance == nullptr || instance->pid() == 0) return std::nullopt;
+              return instance->port();
+          },
+          log_),
       puller_(context.loop, *client_, context.node.name, context.node.boot_id,
               folder_ / "assignments", log_,
               [this](const proto::Assignments& assignments) { on_assignments(assignments); }),
@@ -143,8 +152,8 @@ void Host::add_to_heartbeat(proto::NodeHeartbeat& beat) {
 }
 
 Task<Result<proto::BundleChunk>> Host::read(proto::BundleRead request) {
-    auto reply = co_await client_->request(std::string(proto::kBundleSubject), proto::encode(request),
-                                           kBundleReadTimeout);
+    auto reply = co_await client_->request(std::string(proto::kBundleSubject),
+                                           proto::encode(request), kBundleReadTimeout);
     if (!reply) co_return fail(reply.error());
     co_return proto::decode_bundle_chunk(reply->payload);
 }
@@ -185,10 +194,14 @@ Task<void> Host::drain(MonoTime deadline) {
 RoleStatus Host::status() const {
     RoleStatus status;
     status.ready = puller_.has_assignments() && !is_draining_;
-    if (is_draining_) status.detail = "stopping its instances";
-    else if (!client_->is_connected()) status.detail = "the bus is away: " + client_->last_error();
-    else if (!puller_.has_assignments()) status.detail = "waiting for the lighthouse";
-    else status.detail = fmt::format("{} instances", supervisor_.running_count());
+    if (is_draining_)
+        status.detail = "stopping its instances";
+    else if (!client_->is_connected())
+        status.detail = "the bus is away: " + client_->last_error();
+    else if (!puller_.has_assignments())
+        status.detail = "waiting for the lighthouse";
+    else
+        status.detail = fmt::format("{} instances", supervisor_.running_count());
     return status;
 }
 

@@ -25,7 +25,10 @@ Task<void> provide(Credentials& credentials, std::string instance, std::string s
 
 HostPreparer::HostPreparer(Loop& loop, BundleStore& bundles, Credentials& credentials,
                            std::filesystem::path run_folder, Logger log)
-    : loop_(loop), bundles_(bundles), credentials_(credentials), run_folder_(std::move(run_folder)),
+    : loop_(loop),
+      bundles_(bundles),
+      credentials_(credentials),
+      run_folder_(std::move(run_folder)),
       log_(std::move(log)) {}
 
 Task<Result<Prepared>> HostPreparer::prepare(proto::InstanceSpec spec) {
@@ -39,13 +42,16 @@ Task<Result<Prepared>> HostPreparer::prepare(proto::InstanceSpec spec) {
     prepared.credentials_file = own / "bus.creds";
     TaskGroup side;
     auto provided = std::make_shared<Result<>>();
-    side.spawn(provide(credentials_, spec.instance, spec.space, prepared.credentials_file, provided));
-    auto folder = co_await bundles_.acquire(spec.bundle, spec.bundle_bytes, spec.signature, spec.signer);
+    side.spawn(
+        provide(credentials_, spec.instance, spec.space, prepared.credentials_file, provided));
+    auto folder =
+        co_await bundles_.acquire(spec.bundle, spec.bundle_bytes, spec.signature, spec.signer);
     if (!folder) co_return fail(folder.error());
     prepared.bundle_folder = std::move(*folder);
     co_await side.wait_empty();
     if (!*provided) {
-        // Only what lives on the bus can't do without; the others get theirs as soon as there is one.
+        // Only what lives on the bus can't do without; the others get theirs as soon as there is
+        // one.
         if (spec.kind == "bus") co_return fail(provided->error());
         log_.warn("started_without_credential",
                   {{"instance", spec.instance}, {"error", provided->error()}});
@@ -55,12 +61,13 @@ Task<Result<Prepared>> HostPreparer::prepare(proto::InstanceSpec spec) {
 
 void HostPreparer::on_started(const std::string& instance, int pid) {
     auto result = std::make_shared<Result<>>();
-    loop_.offload([folder = run_folder_ / instance, pid, result] { *result = record_process(folder, pid); },
-                  [log = log_, instance, result] {
-                      // One that has ended meanwhile needs no record.
-                      if (*result || result->error().code() == Code::kNotFound) return;
-                      log.warn("process_not_recorded", {{"instance", instance}, {"error", result->error()}});
-                  });
+    loop_.offload(
+        [folder = run_folder_ / instance, pid, result] { *result = record_process(folder, pid); },
+        [log = log_, instance, result] {
+            // One that has ended meanwhile needs no record.
+            if (*result || result->error().code() == Code::kNotFound) return;
+            log.warn("process_not_recorded", {{"instance", instance}, {"error", result->error()}});
+        });
 }
 
 void HostPreparer::clean_up(const std::string& instance) {
@@ -69,7 +76,8 @@ void HostPreparer::clean_up(const std::string& instance) {
     loop_.offload([folder = run_folder_ / instance, result] { *result = remove_tree(folder); },
                   [log = log_, instance, result] {
                       if (*result) return;
-                      log.warn("folder_not_removed", {{"instance", instance}, {"error", result->error()}});
+                      log.warn("folder_not_removed",
+                               {{"instance", instance}, {"error", result->error()}});
                   });
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Prepares instances of this host: bundle and credential at the same time, and the instance's own folders
-// in DIR/host/run/<instance>/. Lives on the control loop.
+// Prepares instances of this host: bundle and credential at the same time, and the instance's own
+// folders in DIR/host/run/<instance>/. Lives on the control loop.
 
 #include <filesystem>
 #include <set>

@@ -13,7 +13,8 @@ using proto::LogStream;
 namespace {
 
 Duration millis(uint64_t count) {
-    return std::chrono::milliseconds(static_cast<int64_t>(std::min<uint64_t>(count, 1'000'000'000)));
+    return std::chrono::milliseconds(
+        static_cast<int64_t>(std::min<uint64_t>(count, 1'000'000'000)));
 }
 
 InstanceMachine::Settings settings_of(const proto::InstanceSpec& spec) {
@@ -44,9 +45,9 @@ Instance::Instance(InstanceContext& context, proto::InstanceSpec spec, OnChange 
                      [this] { perform(machine_.on_timer(InstanceMachine::Timer::kHealthy)); }),
       prepare_timer_(context.loop.timers(), [this] { on_prepared(); }),
       change_timer_(context.loop.timers(), [this] { on_change_(*this); }) {
-    prober_ = std::make_unique<Prober>(context.loop, context.driver, spec_.probe, [this](ProbeResult r) {
-        perform(machine_.on_probe(r.is_well, r.answer));
-    });
+    prober_ = std::make_unique<Prober>(
+        context.loop, context.driver, spec_.probe,
+        [this](ProbeResult r) { perform(machine_.on_probe(r.is_well, r.answer)); });
 }
 
 Instance::~Instance() { release_port(); }
@@ -149,8 +150,10 @@ void Instance::spawn() {
     }
     running_ = std::move(*running);
     started_at_ms_ = static_cast<uint64_t>(unix_millis(context_.loop.wall()));
-    context_.log.info("instance_started", {{"instance", spec_.instance}, {"service", spec_.service},
-                                           {"pid", running_->pid()}, {"port", port_}});
+    context_.log.info("instance_started", {{"instance", spec_.instance},
+                                           {"service", spec_.service},
+                                           {"pid", running_->pid()},
+                                           {"port", port_}});
     context_.preparer.on_started(spec_.instance, running_->pid());
     perform(machine_.on_spawned());
 }
@@ -159,7 +162,8 @@ StartRequest Instance::start_request() const {
     StartRequest request;
     request.command = spec_.command;
     if (spec_.kind == "static") {
-        request.command = {context_.executable, "serve-static", spec_.root.empty() ? "." : spec_.root};
+        request.command = {context_.executable, "serve-static",
+                           spec_.root.empty() ? "." : spec_.root};
     }
     request.environment = environment();
     if (prepared_) request.directory = prepared_->bundle_folder;
@@ -167,13 +171,14 @@ StartRequest Instance::start_request() const {
 }
 
 std::vector<std::string> Instance::environment() const {
-    std::map<std::string, std::string, std::less<>> variables{
-        {"PATH", context_.path}, {"LANG", "C.UTF-8"}};
+    std::map<std::string, std::string, std::less<>> variables{{"PATH", context_.path},
+                                                              {"LANG", "C.UTF-8"}};
     if (prepared_) {
         variables["HOME"] = prepared_->home_folder;
         variables["TMPDIR"] = prepared_->temporary_folder;
     }
-    for (const proto::EnvironmentVariable& variable : spec_.env) variables[variable.name] = variable.value;
+    for (const proto::EnvironmentVariable& variable : spec_.env)
+        variables[variable.name] = variable.value;
     // Ours come last: a service can't pretend to be another.
     if (prepared_) variables["CANDELA_BUS_CREDS"] = prepared_->credentials_file;
     variables["CANDELA_BUS_URL"] = context_.bus_url;
@@ -198,8 +203,9 @@ void Instance::on_exit(const ExitStatus& status) {
     stdout_lines_.finish();
     stderr_lines_.finish();
     say(fmt::format("ended with {}", status.to_string()));
-    context_.log.info("instance_ended", {{"instance", spec_.instance}, {"service", spec_.service},
-                                         {"status", status.to_string()}});
+    context_.log.info(
+        "instance_ended",
+        {{"instance", spec_.instance}, {"service", spec_.service}, {"status", status.to_string()}});
     // We are within its callback: it goes when that has returned.
     context_.loop.defer([ended = std::move(running_)]() mutable { ended.reset(); });
     perform(machine_.on_exit(status));
@@ -228,8 +234,9 @@ proto::InstanceStatus Instance::status() const {
     status.epoch = spec_.epoch;
     if (status.pid != 0) status.memory_bytes = resident_bytes(pid());
     // The lines that tell why: not of those that are well.
-    const bool is_troubled = status.state == proto::InstanceState::kFailed ||
-                             (status.state == proto::InstanceState::kStarting && status.restarts > 0);
+    const bool is_troubled =
+        status.state == proto::InstanceState::kFailed ||
+        (status.state == proto::InstanceState::kStarting && status.restarts > 0);
     if (is_troubled) status.log_tail.assign(tail_.begin(), tail_.end());
     return status;
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-// One instance: carries out what its InstanceMachine decides, by the driver, the prober and the preparer,
-// and collects its output. Owned by the Supervisor; lives on the control loop.
+// One instance: carries out what its InstanceMachine decides, by the driver, the prober and the
+// preparer, and collects its output. Owned by the Supervisor; lives on the control loop.
 
 #include <deque>
 #include <functional>
@@ -38,8 +38,8 @@ struct InstanceContext {
 
 class Instance final : private RunningHandler {
 public:
-    // Called after each change of state, never from within a call of Instance's methods; it must not
-    // destroy the instance.
+    // Called after each change of state, never from within a call of Instance's methods; it must
+    // not destroy the instance.
     using OnChange = std::function<void(Instance&)>;
 
     Instance(InstanceContext& context, proto::InstanceSpec spec, OnChange on_change);

@@ -86,7 +86,8 @@ Actions InstanceMachine::ready() {
     has_failed_ = false;
     failed_starts_ = 0;
     cause_.clear();
-    Actions actions{Do::kReport, {Do::kStopTimer, Timer::kPhase},
+    Actions actions{Do::kReport,
+                    {Do::kStopTimer, Timer::kPhase},
                     {Do::kSetTimer, Timer::kHealthy, kHealthyAfter}};
     if (settings_.has_probe) {
         actions.emplace_back(Do::kSetTimer, Timer::kProbe, settings_.probe_interval);
@@ -103,8 +104,10 @@ Actions InstanceMachine::on_probe(bool is_well, std::string_view answer) {
         return {{Do::kSetTimer, Timer::kProbe, settings_.probe_interval}};
     }
     if (phase_ == Phase::kStarting) {
-        // Ask often at first: most programs listen within a moment, and nobody should wait for them.
-        const Duration pause = std::min(settings_.probe_interval, Duration(50ms) * ++failed_probes_);
+        // Ask often at first: most programs listen within a moment, and nobody should wait for
+        // them.
+        const Duration pause =
+            std::min(settings_.probe_interval, Duration(50ms) * ++failed_probes_);
         return {{Do::kSetTimer, Timer::kProbe, pause}};
     }
     ++failed_probes_;
@@ -127,9 +130,13 @@ Actions InstanceMachine::on_exit(const ExitStatus& status) {
     last_exit_ = status.to_string();
     exit_code_ = status.signal != 0 ? 128 + status.signal : status.code;
     // Whatever the program left behind in its group goes with it.
-    Actions actions{Do::kKill, {Do::kStopTimer, Timer::kProbe}, {Do::kStopTimer, Timer::kHealthy},
+    Actions actions{Do::kKill,
+                    {Do::kStopTimer, Timer::kProbe},
+                    {Do::kStopTimer, Timer::kHealthy},
                     {Do::kStopTimer, Timer::kPhase}};
-    const auto append = [&](Actions more) { actions.insert(actions.end(), more.begin(), more.end()); };
+    const auto append = [&](Actions more) {
+        actions.insert(actions.end(), more.begin(), more.end());
+    };
     if (stop_wanted_ || is_draining_) {
         append(end(false));
     } else if (is_stopping()) {
@@ -139,8 +146,10 @@ Actions InstanceMachine::on_exit(const ExitStatus& status) {
         append(end(!status.ok()));
     } else {
         const bool was_ready = phase_ == Phase::kReady;
-        back_off(actions, fmt::format("{} with {}", was_ready ? "it ended" : "it ended before it was ready",
-                                      last_exit_), false);
+        back_off(actions,
+                 fmt::format("{} with {}", was_ready ? "it ended" : "it ended before it was ready",
+                             last_exit_),
+                 false);
     }
     return actions;
 }
@@ -160,8 +169,9 @@ Actions InstanceMachine::on_timer(Timer timer) {
             phase_ = is_prepared_ ? Phase::kSpawning : Phase::kPreparing;
             return {is_prepared_ ? Do::kSpawn : Do::kPrepare};
         case Phase::kStarting:
-            cause_ = fmt::format("not ready within {}{}{}", format_duration(settings_.start_timeout),
-                                 probe_answer_.empty() ? "" : ": ", probe_answer_);
+            cause_ =
+                fmt::format("not ready within {}{}{}", format_duration(settings_.start_timeout),
+                            probe_answer_.empty() ? "" : ": ", probe_answer_);
             has_failed_ = true;
             return begin_stop(true);
         case Phase::kStopping: return {Do::kKill};
@@ -172,8 +182,11 @@ Actions InstanceMachine::on_timer(Timer timer) {
 Actions InstanceMachine::begin_stop(bool is_restart) {
     phase_ = Phase::kStopping;
     is_restarting_ = is_restart;
-    return {Do::kReport, {Do::kStopTimer, Timer::kProbe}, {Do::kStopTimer, Timer::kHealthy},
-            Do::kTerminate, {Do::kSetTimer, Timer::kPhase, settings_.grace}};
+    return {Do::kReport,
+            {Do::kStopTimer, Timer::kProbe},
+            {Do::kStopTimer, Timer::kHealthy},
+            Do::kTerminate,
+            {Do::kSetTimer, Timer::kPhase, settings_.grace}};
 }
 
 Actions InstanceMachine::end(bool has_failed) {
@@ -199,11 +212,13 @@ Duration InstanceMachine::next_backoff() {
     if (backoffs_ < 9) delay = std::min(kBackoffMax, Duration(kBackoffMin.count() << backoffs_));
     ++backoffs_;
     // Up to a fifth shorter, so that many instances do not come back in step.
-    return delay - Duration(static_cast<int64_t>(random_.below(static_cast<uint64_t>(delay.count() / 5))));
+    return delay -
+           Duration(static_cast<int64_t>(random_.below(static_cast<uint64_t>(delay.count() / 5))));
 }
 
 InstanceState InstanceMachine::state() const {
-    if (phase_ == Phase::kOver) return has_failed_ ? InstanceState::kFailed : InstanceState::kExited;
+    if (phase_ == Phase::kOver)
+        return has_failed_ ? InstanceState::kFailed : InstanceState::kExited;
     if (phase_ == Phase::kStopping && !is_restarting_) return InstanceState::kStopping;
     if (has_failed_) return InstanceState::kFailed;
     if (is_draining_ && phase_ == Phase::kReady) return InstanceState::kDraining;
@@ -212,7 +227,8 @@ InstanceState InstanceMachine::state() const {
         case Phase::kStopping: return InstanceState::kUnready;
         case Phase::kNew:
         case Phase::kPreparing: return InstanceState::kPending;
-        case Phase::kBackoff: return is_prepared_ ? InstanceState::kStarting : InstanceState::kPending;
+        case Phase::kBackoff:
+            return is_prepared_ ? InstanceState::kStarting : InstanceState::kPending;
         default: return InstanceState::kStarting;
     }
 }

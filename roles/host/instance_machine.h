@@ -1,13 +1,14 @@
 #pragma once
 
-// The life of one instance as a pure state machine: events in, actions out, no I/O and no clock. The
-// Instance (instance.h) carries the actions out and reports what came of them.
+// The life of one instance as a pure state machine: events in, actions out, no I/O and no clock.
+// The Instance (instance.h) carries the actions out and reports what came of them.
 //
 //   preparing → starting → ready ⇄ unready → stopping → over
 //       └── backoff ──┘  (after an exit, a failed start, or a probe that keeps failing)
 //
-// What others see is state() in the words of docs/architecture.md. "failed" says that the host doubts that
-// the instance can be started at all; it goes on trying, ever more slowly, until it is told to stop.
+// What others see is state() in the words of docs/architecture.md. "failed" says that the host
+// doubts that the instance can be started at all; it goes on trying, ever more slowly, until it is
+// told to stop.
 
 #include <cstdint>
 #include <string>
@@ -46,22 +47,24 @@ public:
         kKill,       // SIGKILL to the group
         kSetTimer,
         kStopTimer,
-        kReport,     // what others see has changed
-        kCleanUp,    // nothing will run again: what kPrepare made can go
+        kReport,   // what others see has changed
+        kCleanUp,  // nothing will run again: what kPrepare made can go
     };
     struct Action {
         Do what;
         Timer timer = Timer::kPhase;  // of kSetTimer and kStopTimer
         Duration delay{};             // of kSetTimer
 
-        Action(Do w) : what(w) {}  // NOLINT(google-explicit-constructor): a list of actions reads well
+        Action(Do w)
+            : what(w) {}  // NOLINT(google-explicit-constructor): a list of actions reads well
         Action(Do w, Timer t, Duration d = Duration(0)) : what(w), timer(t), delay(d) {}
         friend bool operator==(const Action&, const Action&) = default;
     };
     using Actions = std::vector<Action>;
 
     // Jitter comes from `random`, which must outlive the machine.
-    InstanceMachine(const Settings& settings, Random& random) : settings_(settings), random_(random) {}
+    InstanceMachine(const Settings& settings, Random& random)
+        : settings_(settings), random_(random) {}
 
     // Wishes.
     Actions start();  // once
@@ -89,18 +92,29 @@ public:
     int exit_code() const { return exit_code_; }
     uint32_t restarts() const { return restarts_; }
     bool is_over() const { return phase_ == Phase::kOver; }
-    bool is_running() const { return phase_ == Phase::kStarting || phase_ == Phase::kReady || is_stopping(); }
+    bool is_running() const {
+        return phase_ == Phase::kStarting || phase_ == Phase::kReady || is_stopping();
+    }
 
     static constexpr uint32_t kUnreadyFailures = 3;   // probes in a row: no more requests
     static constexpr uint32_t kRestartFailures = 10;  // probes in a row: it hangs, start it anew
-    static constexpr uint32_t kFailedStarts = 3;      // starts in a row that came to nothing: "failed"
+    static constexpr uint32_t kFailedStarts = 3;  // starts in a row that came to nothing: "failed"
     static constexpr Duration kBackoffMin = 100ms;
     static constexpr Duration kBackoffMax = 30s;
     static constexpr Duration kHealthyAfter = 30s;
     static constexpr Duration kSettleTime = 250ms;  // without a probe, a start counts after this
 
 private:
-    enum class Phase : uint8_t { kNew, kPreparing, kBackoff, kSpawning, kStarting, kReady, kStopping, kOver };
+    enum class Phase : uint8_t {
+        kNew,
+        kPreparing,
+        kBackoff,
+        kSpawning,
+        kStarting,
+        kReady,
+        kStopping,
+        kOver
+    };
 
     bool is_stopping() const { return phase_ == Phase::kStopping; }
     Actions end(bool has_failed);
@@ -115,13 +129,13 @@ private:
     Phase phase_ = Phase::kNew;
     bool is_prepared_ = false;
     bool is_draining_ = false;
-    bool is_unready_ = false;         // in kReady: probes fail
-    bool is_restarting_ = false;      // in kStopping: to be started anew
+    bool is_unready_ = false;     // in kReady: probes fail
+    bool is_restarting_ = false;  // in kStopping: to be started anew
     bool stop_wanted_ = false;
-    bool has_failed_ = false;         // sticky until it is ready again
-    uint32_t failed_starts_ = 0;      // in a row
-    uint32_t failed_probes_ = 0;      // in a row
-    uint32_t backoffs_ = 0;           // in a row
+    bool has_failed_ = false;     // sticky until it is ready again
+    uint32_t failed_starts_ = 0;  // in a row
+    uint32_t failed_probes_ = 0;  // in a row
+    uint32_t backoffs_ = 0;       // in a row
     uint32_t restarts_ = 0;
     int exit_code_ = 0;
     std::string cause_, last_exit_, probe_answer_;

@@ -36,10 +36,11 @@ void JobRecords::add(const std::string& instance, int exit_code) {
     if (!records_.emplace(instance, exit_code).second) return;
     const auto file = folder_ / instance;
     auto result = std::make_shared<Result<>>();
-    loop_.offload([file, exit_code, result] { *result = write_file(file, std::to_string(exit_code), 0600); },
-                  [log = log_, result] {
-                      if (!*result) log.error("job_record_not_written", {{"error", result->error()}});
-                  });
+    loop_.offload(
+        [file, exit_code, result] { *result = write_file(file, std::to_string(exit_code), 0600); },
+        [log = log_, result] {
+            if (!*result) log.error("job_record_not_written", {{"error", result->error()}});
+        });
 }
 
 void JobRecords::keep_only(const std::set<std::string>& instances) {
@@ -48,7 +49,8 @@ void JobRecords::keep_only(const std::set<std::string>& instances) {
             ++record;
             continue;
         }
-        loop_.offload([file = folder_ / record->first] { static_cast<void>(remove_file(file)); }, [] {});
+        loop_.offload([file = folder_ / record->first] { static_cast<void>(remove_file(file)); },
+                      [] {});
         record = records_.erase(record);
     }
 }

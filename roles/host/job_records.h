@@ -1,8 +1,8 @@
 #pragma once
 
-// Which jobs have run to their end, with their exit codes, so that a restart of the host does not run them
-// again: DIR/host/jobs/<instance>. A job may run twice where the machine dies between its end and the record.
-// Lives on the control loop; files are written on the pool.
+// Which jobs have run to their end, with their exit codes, so that a restart of the host does not
+// run them again: DIR/host/jobs/<instance>. A job may run twice where the machine dies between its
+// end and the record. Lives on the control loop; files are written on the pool.
 
 #include <filesystem>
 #include <map>

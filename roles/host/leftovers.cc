@@ -57,7 +57,8 @@ Result<ProcessRecord> look_up_process(int pid) {
 
 Result<> record_process(const std::filesystem::path& instance_folder, int pid) {
     CANDELA_TRY_ASSIGN(const ProcessRecord record, look_up_process(pid));
-    return write_file(instance_folder / "process", fmt::format("{} {}", record.pid, record.started), 0600);
+    return write_file(instance_folder / "process", fmt::format("{} {}", record.pid, record.started),
+                      0600);
 }
 
 std::vector<ProcessRecord> read_records(const std::filesystem::path& run_folder) {

@@ -27,8 +27,10 @@ void LineSplitter::take(std::string_view part) {
 }
 
 void LineSplitter::emit() {
-    if (cut_bytes_ > 0) line_ += fmt::format(" … ({} bytes cut)", cut_bytes_);
-    else if (line_.ends_with('\r')) line_.pop_back();
+    if (cut_bytes_ > 0)
+        line_ += fmt::format(" … ({} bytes cut)", cut_bytes_);
+    else if (line_.ends_with('\r'))
+        line_.pop_back();
     on_line_(line_);
     line_.clear();
     if (line_.capacity() > 4096) line_.shrink_to_fit();

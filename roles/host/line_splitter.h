@@ -1,7 +1,7 @@
 #pragma once
 
-// Cuts a program's output into lines. A line longer than kLineMax keeps its beginning and says how much was
-// cut. Memory is bounded by one line.
+// Cuts a program's output into lines. A line longer than kLineMax keeps its beginning and says how
+// much was cut. Memory is bounded by one line.
 
 #include <cstdint>
 #include <functional>

@@ -7,7 +7,10 @@
 namespace candela::host {
 
 LogShipper::LogShipper(Loop& loop, std::string node, const Limits& limits, SendLogs send)
-    : loop_(loop), node_(std::move(node)), limits_(limits), send_(std::move(send)),
+    : loop_(loop),
+      node_(std::move(node)),
+      limits_(limits),
+      send_(std::move(send)),
       timer_(loop.timers(), [this] { flush(); }) {}
 
 LogShipper::~LogShipper() = default;
@@ -64,8 +67,7 @@ bool LogShipper::send(Queue& queue) {
             bytes += more;
             batch.entries.push_back(entry);
         }
-        const std::string subject =
-            proto::logs_subject(batch.space, batch.service, batch.instance);
+        const std::string subject = proto::logs_subject(batch.space, batch.service, batch.instance);
         if (!send_(subject, proto::encode(batch))) return false;
         queue.entries.erase(queue.entries.begin(),
                             queue.entries.begin() + static_cast<ptrdiff_t>(batch.entries.size()));
@@ -79,8 +81,10 @@ bool LogShipper::send(Queue& queue) {
 void LogShipper::flush() {
     for (auto queue = queues_.begin(); queue != queues_.end();) {
         if (!send(*queue)) return timer_.start(kRetryInterval);
-        if (queue->is_closed) queue = queues_.erase(queue);
-        else ++queue;
+        if (queue->is_closed)
+            queue = queues_.erase(queue);
+        else
+            ++queue;
     }
 }
 

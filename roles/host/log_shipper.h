@@ -1,8 +1,9 @@
 #pragma once
 
-// Sends the lines of instances to the lighthouse in LogBatches, at most every kFlushInterval. While the
-// bus is away lines wait, bounded per instance and in all; then the oldest are dropped, counted, and the next
-// batch says how many. Lives on one loop; the channels that open() gave must go before it.
+// Sends the lines of instances to the lighthouse in LogBatches, at most every kFlushInterval. While
+// the bus is away lines wait, bounded per instance and in all; then the oldest are dropped,
+// counted, and the next batch says how many. Lives on one loop; the channels that open() gave must
+// go before it.
 
 #include <deque>
 #include <list>

@@ -1,7 +1,8 @@
 #pragma once
 
-// Gives out loopback ports to instances. A port that was given back is used again only after all others
-// had their turn, so that a late connection to an old instance does not meet a new one. Lives on one loop.
+// Gives out loopback ports to instances. A port that was given back is used again only after all
+// others had their turn, so that a late connection to an old instance does not meet a new one.
+// Lives on one loop.
 
 #include <cstdint>
 #include <set>
@@ -13,8 +14,8 @@ namespace candela::host {
 
 class Ports {
 public:
-    // [first, last], both at least 1024 and first <= last. The starting point is drawn, so that two hosts
-    // of one machine seldom meet.
+    // [first, last], both at least 1024 and first <= last. The starting point is drawn, so that two
+    // hosts of one machine seldom meet.
     Ports(uint16_t first, uint16_t last, Random& random);
 
     // A port that nobody on this machine listens on. kExhausted when there is none.

@@ -13,7 +13,8 @@ Duration timeout_of(const proto::Probe& probe) {
 }
 
 http::ClientOptions client_options() {
-    // No connection is kept: a server that takes one at a time would wait for us instead of its clients.
+    // No connection is kept: a server that takes one at a time would wait for us instead of its
+    // clients.
     http::ClientOptions options;
     options.pooled_connections_max = 0;
     return options;
@@ -74,7 +75,8 @@ private:
     }
     void on_timeout() {
         ProbeResult result;
-        result.answer = fmt::format("no answer within {}", format_duration(timeout_of(prober_.probe_)));
+        result.answer =
+            fmt::format("no answer within {}", format_duration(timeout_of(prober_.probe_)));
         prober_.finish(std::move(result));
     }
 
@@ -85,7 +87,10 @@ private:
 };
 
 Prober::Prober(Loop& loop, Driver& driver, proto::Probe probe, OnResult on_result)
-    : loop_(loop), driver_(driver), probe_(std::move(probe)), on_result_(std::move(on_result)),
+    : loop_(loop),
+      driver_(driver),
+      probe_(std::move(probe)),
+      on_result_(std::move(on_result)),
       deliver_(loop.timers(), [this] { deliver(); }) {}
 
 Prober::~Prober() = default;
@@ -114,13 +119,15 @@ Task<void> Prober::run(uint16_t port) {
         is_http ? ask_http(loop_, port, probe_.path) : ask_tcp(loop_, port, timeout);
     auto answer = co_await with_timeout(loop_, timeout, "probe", std::move(question));
     ProbeResult result;
-    if (answer) result = std::move(*answer);
-    else result.answer = answer.error().message();
+    if (answer)
+        result = std::move(*answer);
+    else
+        result.answer = answer.error().message();
     finish(std::move(result));
 }
 
-// The flow or program that has the result must not be destroyed from within itself, and the handler may
-// start the next probe or destroy us: it is told from a timer.
+// The flow or program that has the result must not be destroyed from within itself, and the handler
+// may start the next probe or destroy us: it is told from a timer.
 void Prober::finish(ProbeResult result) {
     if (deliver_.is_active()) return;
     result_ = std::move(result);

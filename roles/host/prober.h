@@ -1,7 +1,7 @@
 #pragma once
 
-// Asks an instance once whether it is well: GET a path, connect, or run a program. Lives on one loop;
-// destroying it cancels the probe under way.
+// Asks an instance once whether it is well: GET a path, connect, or run a program. Lives on one
+// loop; destroying it cancels the probe under way.
 
 #include <functional>
 #include <memory>
@@ -29,8 +29,9 @@ public:
     Prober(const Prober&) = delete;
     Prober& operator=(const Prober&) = delete;
 
-    // One probe; the result comes later, never from within this call, and within the probe's timeout.
-    // `request` says where an exec probe runs; its command is the probe's own. Not while one is under way.
+    // One probe; the result comes later, never from within this call, and within the probe's
+    // timeout. `request` says where an exec probe runs; its command is the probe's own. Not while
+    // one is under way.
     void start(uint16_t port, StartRequest request);
     void cancel();
 

@@ -11,8 +11,8 @@
 namespace candela::host {
 
 namespace {
-// How long output may still come after the end, and killed children may take to be gone: only what left
-// the group, or waits for an init that does not reap, makes this wait last.
+// How long output may still come after the end, and killed children may take to be gone: only what
+// left the group, or waits for an init that does not reap, makes this wait last.
 constexpr Duration kLastOutputMax = 200ms;
 // How often we look whether the group of an ended leader is empty; the kernel does not tell.
 constexpr Duration kGroupPollInterval = 20ms;
@@ -23,7 +23,8 @@ class ProcessDriver::Child final : public std::enable_shared_from_this<Child>,
                                    private ProcessHandler {
 public:
     Child(ProcessDriver& driver, RunningHandler& handler)
-        : driver_(driver), handler_(&handler),
+        : driver_(driver),
+          handler_(&handler),
           last_output_(driver.loop_.timers(), [this] { finish(); }),
           group_poll_(driver.loop_.timers(), [this] { wait_for_group(); }) {}
 
@@ -79,8 +80,10 @@ private:
     }
     void on_group_seen(bool is_alive) {
         if (!is_terminating_) return;
-        if (is_alive) group_poll_.start(kGroupPollInterval);
-        else group_is_empty();
+        if (is_alive)
+            group_poll_.start(kGroupPollInterval);
+        else
+            group_is_empty();
     }
     void group_is_empty() {
         is_terminating_ = false;
@@ -98,9 +101,7 @@ private:
         if (handler != nullptr) handler->on_exit(status);
     }
     // False where nobody is left in the group.
-    bool signal(int number) {
-        return !is_group_dead_ && ::kill(-process_->pid(), number) == 0;
-    }
+    bool signal(int number) { return !is_group_dead_ && ::kill(-process_->pid(), number) == 0; }
 
     ProcessDriver& driver_;
     RunningHandler* handler_;  // null once nobody listens

@@ -1,6 +1,7 @@
 #pragma once
 
-// Runs instances as child processes, each in a session and process group of its own. Needs a UvLoop.
+// Runs instances as child processes, each in a session and process group of its own. Needs a
+// UvLoop.
 
 #include <list>
 #include <memory>

@@ -35,15 +35,16 @@ std::vector<int> all_pids() {
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
         const auto pid = parse_uint(entry.path().filename().native());
-        if (pid && *pid > 1 && static_cast<int>(*pid) != getpid()) pids.push_back(static_cast<int>(*pid));
+        if (pid && *pid > 1 && static_cast<int>(*pid) != getpid())
+            pids.push_back(static_cast<int>(*pid));
     }
     return pids;
 }
 
 Result<ProcessStat> read_process_stat(int pid) {
     const std::string text = read_proc(pid, "stat");
-    // proc(5): the name, in parentheses, may contain anything. Behind it come the state, the parent, the
-    // group, and as the twentieth field the start.
+    // proc(5): the name, in parentheses, may contain anything. Behind it come the state, the
+    // parent, the group, and as the twentieth field the start.
     const size_t name_end = text.rfind(')');
     if (name_end == std::string::npos) return fail(Code::kNotFound, "process {} is gone", pid);
     const auto fields = split(std::string_view(text).substr(name_end + 1), ' ');

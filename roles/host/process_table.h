@@ -11,19 +11,20 @@
 namespace candela::host {
 
 struct ProcessStat {
-    char state = '?';      // 'Z': it has ended, and its parent has not looked
+    char state = '?';  // 'Z': it has ended, and its parent has not looked
     int group = 0;
     uint64_t started = 0;  // clock ticks since boot: with the pid it names one process only
 };
 
-std::vector<int> all_pids();  // but for our own, and 1
-Result<ProcessStat> read_process_stat(int pid);  // kNotFound where there is none
+std::vector<int> all_pids();                                    // but for our own, and 1
+Result<ProcessStat> read_process_stat(int pid);                 // kNotFound where there is none
 bool has_environment_entry(int pid, const std::string& entry);  // "NAME=value"
 
 // Whether somebody in the process group still runs; zombies do not count.
 bool has_living_member(int group);
 
-// What of its memory is resident; 0 where it is gone. Quick enough for a loop: the kernel has it at hand.
+// What of its memory is resident; 0 where it is gone. Quick enough for a loop: the kernel has it at
+// hand.
 uint64_t resident_bytes(int pid);
 
 }  // namespace candela::host

@@ -2,30 +2,35 @@
 
 #include <algorithm>
 
+#include "auth/key_pair.h"
 #include "base/text.h"
 #include "host.h"
-#include "auth/key_pair.h"
 
 namespace candela::host {
 
 const ConfigSchema& host_schema() {
     static const ConfigSchema schema({
-        config_int("instances_max", "200", "How many instances run here at most.").range("0", "4096"),
+        config_int("instances_max", "200", "How many instances run here at most.")
+            .range("0", "4096"),
         config_int("ports_first", "21000", "The first port given to instances, on loopback.")
             .range("1024", "65535"),
         config_int("ports_last", "28999", "The last one.").range("1024", "65535"),
         config_string("bus_url", "nats://127.0.0.1:4222", "What services find as CANDELA_BUS_URL."),
         config_size("bundle_size_max", "4GiB", "The largest bundle taken.").range("1KiB", ""),
-        config_size("bundles_size_max", "20GiB", "What all bundles, unpacked, may take on the disk.")
+        config_size("bundles_size_max", "20GiB",
+                    "What all bundles, unpacked, may take on the disk.")
             .range("1MiB", ""),
         config_duration("bundle_keep", "10m", "How long a bundle stays that nothing uses.")
             .range("0s", "365d"),
-        config_strings("signers", {}, "Public keys whose bundles run here. Default: whoever the "
-                                      "lighthouse let deploy."),
+        config_strings("signers", {},
+                       "Public keys whose bundles run here. Default: whoever the "
+                       "lighthouse let deploy."),
         config_size("log_buffer", "16MiB", "Log lines kept while the bus is away.")
             .range("64KiB", "1GiB"),
-        config_duration("leftover_grace", "2s", "How long instances of a host that died may take to "
-                                                "end before this one starts.").range("0s", "5m"),
+        config_duration("leftover_grace", "2s",
+                        "How long instances of a host that died may take to "
+                        "end before this one starts.")
+            .range("0s", "5m"),
     });
     return schema;
 }
@@ -40,13 +45,17 @@ void check_host(const Config& config, ConfigProblems& problems) {
     const std::string_view url = config.string("bus_url");
     const bool is_url = url.starts_with("nats://") && url.size() > 7;
     if (!is_url) {
-        problems.add(config.position("bus_url"), "bus_url \"{}\" is not of the form "
-                     "\"nats://HOST:PORT\"", printable(url));
+        problems.add(config.position("bus_url"),
+                     "bus_url \"{}\" is not of the form "
+                     "\"nats://HOST:PORT\"",
+                     printable(url));
     }
     for (const ConfigItem& item : config.items("signers")) {
         if (auth::parse_public_key(item.value)) continue;
-        problems.add(item.at, "\"{}\" is not a public key; write for example \"UA…\", which `candela "
-                     "ctl keys list` shows", printable(item.value));
+        problems.add(item.at,
+                     "\"{}\" is not a public key; write for example \"UA…\", which `candela "
+                     "ctl keys list` shows",
+                     printable(item.value));
     }
 }
 

@@ -14,7 +14,10 @@ bool is_instance_name(std::string_view name) {
 
 Supervisor::Supervisor(InstanceContext& context, JobRecords& jobs, size_t instances_max,
                        std::function<void()> on_change)
-    : context_(context), jobs_(jobs), instances_max_(instances_max), on_change_(std::move(on_change)),
+    : context_(context),
+      jobs_(jobs),
+      instances_max_(instances_max),
+      on_change_(std::move(on_change)),
       sweep_timer_(context.loop.timers(), [this] { sweep(); }) {}
 
 Supervisor::~Supervisor() = default;
@@ -29,8 +32,10 @@ void Supervisor::apply(const proto::Assignments& assignments) {
         }
         assigned_.insert(spec.instance);
         const auto found = instances_.find(spec.instance);
-        if (found != instances_.end()) found->second->update(spec);
-        else if (spec.desired == proto::Desired::kRun) add(spec);
+        if (found != instances_.end())
+            found->second->update(spec);
+        else if (spec.desired == proto::Desired::kRun)
+            add(spec);
     }
     for (const auto& [name, instance] : instances_) {
         if (!assigned_.contains(name)) instance->stop();
@@ -41,12 +46,13 @@ void Supervisor::apply(const proto::Assignments& assignments) {
 
 void Supervisor::add(const proto::InstanceSpec& spec) {
     const bool is_full = running_count() >= instances_max_;
-    auto instance = std::make_unique<Instance>(context_, spec,
-                                               [this](Instance& changed) { on_instance_change(changed); });
+    auto instance = std::make_unique<Instance>(
+        context_, spec, [this](Instance& changed) { on_instance_change(changed); });
     Instance& added = *instance;
     instances_[spec.instance] = std::move(instance);
     const auto ended = spec.kind == "job" ? jobs_.exit_code(spec.instance) : std::nullopt;
-    if (ended) added.resume_ended(*ended);
+    if (ended)
+        added.resume_ended(*ended);
     else if (is_full) {
         added.refuse(fmt::format("this host runs at most {} instances ([host] instances_max)",
                                  instances_max_));

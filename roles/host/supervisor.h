@@ -1,7 +1,8 @@
 #pragma once
 
-// The instances of this host, made to follow the assignments: level-triggered, so that any order and any
-// number of repetitions of the same assignments leads to the same instances. Lives on the control loop.
+// The instances of this host, made to follow the assignments: level-triggered, so that any order
+// and any number of repetitions of the same assignments leads to the same instances. Lives on the
+// control loop.
 
 #include <functional>
 #include <map>
@@ -33,8 +34,8 @@ public:
     std::set<std::string> bundles() const;
     size_t running_count() const;
 
-    // Stops everything, each with its own grace time; returns when all are over, or at the deadline.
-    // Nothing is started any more.
+    // Stops everything, each with its own grace time; returns when all are over, or at the
+    // deadline. Nothing is started any more.
     Task<void> drain(MonoTime deadline);
 
     // Of a heartbeat: what all log tails together may take.

@@ -15,15 +15,17 @@ public:
         sides_[1].emplace(*this, 1);
         sides_[0]->stream = std::move(from_gateway);
         timer_.start(kConnectTimeout);
-        attempt_ = tunnels.loop_.connect(Address::tcp("127.0.0.1", port), [this](Result<StreamPtr> stream) {
-            timer_.stop();
-            if (!stream) return end();
-            sides_[1]->stream = std::move(*stream);
-            // Starting one may end both.
-            const std::weak_ptr<bool> alive = alive_;
-            sides_[0]->stream->start(*sides_[0]);
-            if (!alive.expired()) sides_[1]->stream->start(*sides_[1]);
-        });
+        attempt_ = tunnels.loop_.connect(Address::tcp("127.0.0.1", port),
+                                         [this](Result<StreamPtr> stream) {
+                                             timer_.stop();
+                                             if (!stream) return end();
+                                             sides_[1]->stream = std::move(*stream);
+                                             // Starting one may end both.
+                                             const std::weak_ptr<bool> alive = alive_;
+                                             sides_[0]->stream->start(*sides_[0]);
+                                             if (!alive.expired())
+                                                 sides_[1]->stream->start(*sides_[1]);
+                                         });
     }
 
 private:
@@ -53,7 +55,8 @@ private:
 
     // Both directions are over; what is queued still goes out.
     void end_when_sent() {
-        const bool is_sent = sides_[0]->stream->queued_bytes() + sides_[1]->stream->queued_bytes() == 0;
+        const bool is_sent =
+            sides_[0]->stream->queued_bytes() + sides_[1]->stream->queued_bytes() == 0;
         if (is_sent) return end();
         lingering_ = std::make_unique<Timer>(tunnels_.loop_.timers(), [this] { end_when_sent(); });
         lingering_->start(50ms);
@@ -63,7 +66,8 @@ private:
         if (std::exchange(is_over_, true)) return;
         tunnels_.loop_.defer([&tunnels = tunnels_, alive = std::weak_ptr<bool>(alive_), this] {
             if (alive.expired()) return;
-            std::erase_if(tunnels.relays_, [this](const auto& relay) { return relay.get() == this; });
+            std::erase_if(tunnels.relays_,
+                          [this](const auto& relay) { return relay.get() == this; });
         });
     }
 
@@ -83,8 +87,11 @@ Tunnels::~Tunnels() = default;
 
 Result<> Tunnels::start(bus::Client& client, std::string_view node) {
     CANDELA_TRY_ASSIGN(listener_, bus::TunnelListener::create(
-        client, fmt::format("candela.tunnel.{}", node),
-        [this](StreamPtr stream, std::string target) { accept(std::move(stream), target); }, log_));
+                                      client, fmt::format("candela.tunnel.{}", node),
+                                      [this](StreamPtr stream, std::string target) {
+                                          accept(std::move(stream), target);
+                                      },
+                                      log_));
     return {};
 }
 

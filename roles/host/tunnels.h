@@ -1,7 +1,8 @@
 #pragma once
 
 // Byte streams from gateways that can't reach this host straight: each comes over the bus
-// (bus/tunnel.h), names an instance, and is joined with a connection to its port. Lives on the control loop.
+// (bus/tunnel.h), names an instance, and is joined with a connection to its port. Lives on the
+// control loop.
 
 #include <functional>
 #include <list>

@@ -1,8 +1,9 @@
 #pragma once
 
 // The cloud's accounts: one a space, and the platform's own. Keeps their JWTs and signing keys (in
-// DIR/identity), mints users' JWTs from them, and says when an account has changed so that the bus can be
-// told. What changes something runs in the state's flow, one at a time. Lives on the control loop.
+// DIR/identity), mints users' JWTs from them, and says when an account has changed so that the bus
+// can be told. What changes something runs in the state's flow, one at a time. Lives on the control
+// loop.
 
 #include <filesystem>
 #include <functional>
@@ -34,7 +35,8 @@ public:
     Task<Result<>> remove(std::string space);
     // Revokes what was issued to these keys up to now.
     Task<Result<>> revoke(std::string name, std::vector<std::string> user_keys);
-    // Takes revocations back of keys that have expired anyway, so that the list does not grow for ever.
+    // Takes revocations back of keys that have expired anyway, so that the list does not grow for
+    // ever.
     Task<Result<>> forget_revocations(std::string name, std::vector<std::string> user_keys);
 
     Result<std::string> mint(std::string_view name, const auth::UserRequest& request) const;

@@ -67,9 +67,15 @@ Json error_json(const Error& error, std::string_view hint) {
 }
 
 Api::Api(ApiParts parts, uint32_t own_uid, Logger log)
-    : state_(parts.state), accounts_(parts.accounts), credentials_(parts.credentials),
-      bundles_(parts.bundles), logs_(parts.logs), bus_(parts.bus), version_(parts.version),
-      own_uid_(own_uid), log_(std::move(log)),
+    : state_(parts.state),
+      accounts_(parts.accounts),
+      credentials_(parts.credentials),
+      bundles_(parts.bundles),
+      logs_(parts.logs),
+      bus_(parts.bus),
+      version_(parts.version),
+      own_uid_(own_uid),
+      log_(std::move(log)),
       sessions_([&accounts = parts.accounts](std::string_view key) {
           return accounts.find_claims(key);
       }) {}
@@ -84,8 +90,8 @@ Task<void> Api::handle(http::ServerRequest& request) {
     const bool is_anonymous = !request.header("authorization") && !request.peer().uid;
     if (error.code() == Code::kDenied && is_anonymous) status = 401;
     if (status >= 500) {
-        log_.error("request_failed", {{"method", request.method()}, {"path", request.path()},
-                                      {"error", error}});
+        log_.error("request_failed",
+                   {{"method", request.method()}, {"path", request.path()}, {"error", error}});
     }
     const std::string body = dump_json(error_json(error, hint_for(error)));
     http::Headers headers = {{"Content-Type", "application/json"}};
@@ -131,9 +137,11 @@ Result<auth::Principal> Api::principal_of(const http::ServerRequest& request) co
         return sessions_.verify(header->substr(kBearer.size()), state_.loop().wall());
     }
     const auto uid = request.peer().uid;
-    if (!uid) return fail(Code::kDenied, "no token: log in by /v1/auth/challenge and /v1/auth/token");
+    if (!uid)
+        return fail(Code::kDenied, "no token: log in by /v1/auth/challenge and /v1/auth/token");
     if (*uid != own_uid_ && *uid != 0) {
-        return fail(Code::kDenied, "the socket admits uid {} and root; you are uid {}", own_uid_, *uid);
+        return fail(Code::kDenied, "the socket admits uid {} and root; you are uid {}", own_uid_,
+                    *uid);
     }
     auth::Principal local;
     local.name = fmt::format("uid {}", *uid);
@@ -146,14 +154,16 @@ Result<> Api::check_still_valid(const auth::Principal& who) const {
     const auth::AccountClaims* account = accounts_.find_claims(who.account_key);
     const bool is_expired =
         who.expires_at != 0 && who.expires_at <= unix_seconds(state_.loop().wall());
-    if (account != nullptr && !is_expired && !account->is_revoked(who.user_key, who.issued_at)) return {};
+    if (account != nullptr && !is_expired && !account->is_revoked(who.user_key, who.issued_at))
+        return {};
     return fail(Code::kDenied, "the credential has been revoked or has expired");
 }
 
 Result<> Api::check_access(const Endpoint& endpoint, const Call& call) const {
-    const auth::AccessRole needed = endpoint.access == Access::kOperator  ? auth::AccessRole::kOperator
-                                    : endpoint.access == Access::kDeveloper ? auth::AccessRole::kDeveloper
-                                                                            : auth::AccessRole::kViewer;
+    const auth::AccessRole needed =
+        endpoint.access == Access::kOperator    ? auth::AccessRole::kOperator
+        : endpoint.access == Access::kDeveloper ? auth::AccessRole::kDeveloper
+                                                : auth::AccessRole::kViewer;
     const auto space = call.params.find("space");
     if (space == call.params.end()) {
         if (call.who.role >= needed) return {};
@@ -161,8 +171,8 @@ Result<> Api::check_access(const Endpoint& endpoint, const Call& call) const {
                     call.who.name, auth::to_string(call.who.role));
     }
     if (!call.who.may(needed, space->second)) {
-        return fail(Code::kDenied, "this needs the role {} in the space {}; {} has not", auth::to_string(needed),
-                    space->second, call.who.name);
+        return fail(Code::kDenied, "this needs the role {} in the space {}; {} has not",
+                    auth::to_string(needed), space->second, call.who.name);
     }
     const bool makes_it = endpoint.path == "/v1/spaces/{space}";
     if (!makes_it && !state_.spaces().contains(space->second)) {
@@ -201,17 +211,20 @@ bool Api::may_see(const auth::Principal& who, std::string_view space) const {
 std::span<const Api::Endpoint> Api::endpoints() {
     using enum Access;
     static constexpr Endpoint kEndpoints[] = {
-        {"GET", "/v1/version", kAnyone, &Api::get_version, "The version of the lighthouse.", "", ""},
+        {"GET", "/v1/version", kAnyone, &Api::get_version, "The version of the lighthouse.", "",
+         ""},
         {"GET", "/openapi.json", kAnyone, &Api::get_openapi, "This document.", "", ""},
         {"POST", "/v1/auth/challenge", kAnyone, &Api::post_challenge,
          "A nonce to sign with a credential's key.", "", ""},
         {"POST", "/v1/auth/token", kAnyone, &Api::post_token,
          "A short-lived token for a credential's JWT and the signature over a nonce.",
          "jwt: string, nonce: string, signature: string", ""},
-        {"GET", "/v1/status", kViewer, &Api::get_status, "Counts of everything, and what is wrong.", "", ""},
+        {"GET", "/v1/status", kViewer, &Api::get_status, "Counts of everything, and what is wrong.",
+         "", ""},
         {"GET", "/v1/nodes", kViewer, &Api::list_nodes, "The nodes of the cloud.", "", ""},
         {"GET", "/v1/nodes/{node}", kViewer, &Api::get_node, "One node.", "", ""},
-        {"GET", "/v1/spaces", kViewer, &Api::list_spaces, "The spaces that the caller may see.", "", ""},
+        {"GET", "/v1/spaces", kViewer, &Api::list_spaces, "The spaces that the caller may see.", "",
+         ""},
         {"POST", "/v1/spaces", kOperator, &Api::create_space, "Makes a space.", "name: string", ""},
         {"DELETE", "/v1/spaces/{space}", kOperator, &Api::delete_space,
          "Deletes a space that has no services, with its account and credentials.", "", ""},
@@ -219,9 +232,10 @@ std::span<const Api::Endpoint> Api::endpoints() {
          "Whether the bundle with this SHA-256 is there.", "", ""},
         {"PUT", "/v1/bundles/{digest}", kDeveloper, &Api::put_bundle,
          "Stores a bundle; headers Candela-Signature and Candela-Signer.", "bytes", ""},
-        {"GET", "/v1/spaces/{space}/services", kViewer, &Api::list_services, "The services of a space.",
+        {"GET", "/v1/spaces/{space}/services", kViewer, &Api::list_services,
+         "The services of a space.", "", ""},
+        {"GET", "/v1/spaces/{space}/services/{service}", kViewer, &Api::get_service, "One service.",
          "", ""},
-        {"GET", "/v1/spaces/{space}/services/{service}", kViewer, &Api::get_service, "One service.", "", ""},
         {"DELETE", "/v1/spaces/{space}/services/{service}", kDeveloper, &Api::remove_service,
          "Drains and stops a service's instances and deletes it.", "", ""},
         {"GET", "/v1/spaces/{space}/services/{service}/releases", kViewer, &Api::list_releases,
@@ -229,10 +243,11 @@ std::span<const Api::Endpoint> Api::endpoints() {
         {"POST", "/v1/spaces/{space}/services/{service}/releases", kDeveloper, &Api::create_release,
          "Deploys: makes a release and rolls it out.",
          "manifest: object, bundle: string, signature: string, signer: string", ""},
-        {"GET", "/v1/spaces/{space}/services/{service}/releases/{number}", kViewer, &Api::get_release,
-         "One release: its rollout, and why it failed.", "", ""},
+        {"GET", "/v1/spaces/{space}/services/{service}/releases/{number}", kViewer,
+         &Api::get_release, "One release: its rollout, and why it failed.", "", ""},
         {"POST", "/v1/spaces/{space}/services/{service}/rollback", kDeveloper, &Api::rollback,
-         "Makes a new release of an old one; 0: the last that served before this one.", "to: integer", ""},
+         "Makes a new release of an old one; 0: the last that served before this one.",
+         "to: integer", ""},
         {"POST", "/v1/spaces/{space}/services/{service}/scale", kDeveloper, &Api::scale_service,
          "Sets how many instances a service has.", "instances: integer", ""},
         {"GET", "/v1/spaces/{space}/instances", kViewer, &Api::list_instances,
@@ -242,9 +257,10 @@ std::span<const Api::Endpoint> Api::endpoints() {
         {"GET", "/v1/keys", kViewer, &Api::list_keys, "Credentials that were issued.", "", "space"},
         {"POST", "/v1/keys", kOperator, &Api::create_key, "Issues a credential for a public key.",
          "name: string, space: string, role: string, expires: string, public_key: string", ""},
-        {"DELETE", "/v1/keys/{public}", kOperator, &Api::revoke_key, "Revokes a credential.", "", ""},
-        {"GET", "/v1/events", kViewer, &Api::stream_events, "What happens, as server-sent events.", "",
-         "after"},
+        {"DELETE", "/v1/keys/{public}", kOperator, &Api::revoke_key, "Revokes a credential.", "",
+         ""},
+        {"GET", "/v1/events", kViewer, &Api::stream_events, "What happens, as server-sent events.",
+         "", "after"},
     };
     return kEndpoints;
 }

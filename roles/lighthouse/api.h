@@ -1,9 +1,9 @@
 #pragma once
 
-// The lighthouse's REST API (docs/architecture.md "API"), the same over the unix socket and TLS. One table
-// of routes says for each what it is, who may, and what it takes and gives; /openapi.json is made from
-// it. Handlers look at the state, and change it only through State and Credentials. Lives on the
-// control loop.
+// The lighthouse's REST API (docs/architecture.md "API"), the same over the unix socket and TLS.
+// One table of routes says for each what it is, who may, and what it takes and gives; /openapi.json
+// is made from it. Handlers look at the state, and change it only through State and Credentials.
+// Lives on the control loop.
 
 #include <map>
 #include <optional>
@@ -48,8 +48,8 @@ struct ApiParts {
 
 class Api final : public http::Handler {
 public:
-    static constexpr size_t kBodyBytesMax = 1 << 20;     // of what is JSON
-    static constexpr size_t kFollowersMax = 200;         // logs and events that go on
+    static constexpr size_t kBodyBytesMax = 1 << 20;  // of what is JSON
+    static constexpr size_t kFollowersMax = 200;      // logs and events that go on
     static constexpr size_t kLogTailDefault = 100;
 
     Api(ApiParts parts, uint32_t own_uid, Logger log);
@@ -64,8 +64,8 @@ public:
         Access access;          // in the space of the path, where it names one
         Answer answer;
         std::string_view summary;
-        std::string_view takes;   // the JSON body's members, "name: string, …"; empty: none
-        std::string_view query;   // the parameters' names, separated by blanks
+        std::string_view takes;  // the JSON body's members, "name: string, …"; empty: none
+        std::string_view query;  // the parameters' names, separated by blanks
     };
     static std::span<const Endpoint> endpoints();
 

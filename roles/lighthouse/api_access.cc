@@ -16,10 +16,8 @@ constexpr size_t kKeyNameMax = 128;
 constexpr Duration kPushWait = 3s;
 
 Json parameter(std::string_view name, std::string_view in) {
-    return Json{{"name", name},
-                {"in", in},
-                {"required", in == "path"},
-                {"schema", {{"type", "string"}}}};
+    return Json{
+        {"name", name}, {"in", in}, {"required", in == "path"}, {"schema", {{"type", "string"}}}};
 }
 
 // "name: string, to: integer" as a JSON schema.
@@ -43,9 +41,10 @@ Json operation_of(const Api::Endpoint& endpoint) {
     for (const std::string_view name : split(endpoint.query, ' ')) {
         if (!name.empty()) parameters.push_back(parameter(name, "query"));
     }
-    Json operation = {{"summary", endpoint.summary},
-                      {"parameters", parameters},
-                      {"responses", {{"default", {{"description", "The answer, or an error object."}}}}}};
+    Json operation = {
+        {"summary", endpoint.summary},
+        {"parameters", parameters},
+        {"responses", {{"default", {{"description", "The answer, or an error object."}}}}}};
     if (endpoint.takes == "bytes") {
         operation["requestBody"] = {{"content", {{"application/octet-stream", Json::object()}}}};
     } else if (!endpoint.takes.empty()) {
@@ -133,7 +132,8 @@ Task<Result<>> Api::create_key(Call& call) {
     }
     if (const std::string expires = json_string_or(*json, "expires"); !expires.empty()) {
         CO_TRY_ASSIGN(wanted.lifetime, parse_duration(expires));
-        if (wanted.lifetime <= Duration::zero()) co_return fail(Code::kInvalid, "expires must be above 0");
+        if (wanted.lifetime <= Duration::zero())
+            co_return fail(Code::kInvalid, "expires must be above 0");
     }
     auto issued = co_await credentials_.issue(std::move(wanted));
     if (!issued) co_return fail(issued.error());
@@ -171,7 +171,8 @@ Task<Result<>> Api::create_space(Call& call) {
     if (!json) co_return fail(json.error());
     CO_TRY_ASSIGN(const std::string name, json_string(*json, "name"));
     if (!service::is_valid_name(name)) {
-        co_return fail(Code::kInvalid, "'{}' is not a name: [a-z][a-z0-9-]*, at most 63 characters", name);
+        co_return fail(Code::kInvalid, "'{}' is not a name: [a-z][a-z0-9-]*, at most 63 characters",
+                       name);
     }
     auto created = co_await credentials_.create_space(name);
     if (!created) co_return fail(created.error());

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "api.h"
-#include "views.h"
 #include "service/bundle.h"
+#include "views.h"
 
 namespace candela::lighthouse {
 
@@ -16,7 +16,8 @@ constexpr size_t kServicesMax = 5000;
 constexpr uint64_t kInstancesTotalMax = 20'000;
 
 // A route can lead to one service only.
-Result<> check_routes(const Wanted& wanted, const ServiceKey& key, const service::Manifest& manifest) {
+Result<> check_routes(const Wanted& wanted, const ServiceKey& key,
+                      const service::Manifest& manifest) {
     for (const auto& [other, service] : wanted.services) {
         if (other == key) continue;
         for (const service::Route& taken : routes_of(service)) {
@@ -52,7 +53,8 @@ Result<Change> make_release(const State& state, const ServiceKey& key, Release r
     }
     const auto service = wanted.services.find(key);
     if (service != wanted.services.end() && service->second.deleting) {
-        return fail(Code::kConflict, "{} is being deleted; deploy it again when it is gone", key.second);
+        return fail(Code::kConflict, "{} is being deleted; deploy it again when it is gone",
+                    key.second);
     }
     CANDELA_TRY(check_routes(wanted, key, release.manifest));
     CANDELA_TRY(check_quotas(wanted, key, release));
@@ -61,8 +63,8 @@ Result<Change> make_release(const State& state, const ServiceKey& key, Release r
 
 }  // namespace
 
-// The key that must have signed: an nkey, or the one that a JWT is for. It must be a credential of this
-// cloud; on the unix socket, where the node's own user speaks, any key will do.
+// The key that must have signed: an nkey, or the one that a JWT is for. It must be a credential of
+// this cloud; on the unix socket, where the node's own user speaks, any key will do.
 Result<std::string> Api::signer_key(const Call& call, std::string_view signer) const {
     if (signer.empty()) return fail(Code::kInvalid, "the signer is missing: a JWT or a user's key");
     std::string key(signer);
@@ -147,7 +149,8 @@ Task<Result<>> Api::create_release(Call& call) {
 Task<Result<>> Api::rollback(Call& call) {
     auto json = co_await read_json(call);
     if (!json) co_return fail(json.error());
-    const uint64_t wanted = static_cast<uint64_t>(std::max<int64_t>(0, json_int_or(*json, "to", 0)));
+    const uint64_t wanted =
+        static_cast<uint64_t>(std::max<int64_t>(0, json_int_or(*json, "to", 0)));
     auto service = find_service(call);
     if (!service) co_return fail(service.error());
     const Release* back = (*service)->find(wanted);

@@ -11,7 +11,8 @@ namespace candela::lighthouse {
 Task<Result<>> Api::get_status(Call& call) {
     size_t ready_nodes = 0;
     for (const auto& [name, node] : state_.seen().nodes) {
-        if (node.heard_at && !is_silent(node, state_.seen(), state_.loop().now(), state_.limits())) {
+        if (node.heard_at &&
+            !is_silent(node, state_.seen(), state_.loop().now(), state_.limits())) {
             ++ready_nodes;
         }
     }
@@ -80,7 +81,8 @@ Task<Result<>> Api::remove_service(Call& call) {
     State::MakeChange make = [this, key]() -> Result<Change> {
         const auto service = state_.wanted().services.find(key);
         if (service == state_.wanted().services.end()) {
-            return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second, key.first);
+            return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
+                        key.first);
         }
         return lighthouse::delete_service(service->second);
     };
@@ -143,7 +145,8 @@ Task<Result<>> Api::scale_service(Call& call) {
     State::MakeChange make = [this, key, instances]() -> Result<Change> {
         const auto found = state_.wanted().services.find(key);
         if (found == state_.wanted().services.end()) {
-            return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second, key.first);
+            return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
+                        key.first);
         }
         const Service& service = found->second;
         if (service.deleting) return fail(Code::kConflict, "{} is being deleted", key.second);

@@ -47,8 +47,8 @@ Task<Result<>> Api::stream_logs(Call& call) {
         co_return fail(Code::kInvalid, "the parameter 'service' is missing");
     }
     if (!state_.wanted().services.contains(filter.service)) {
-        co_return fail(Code::kNotFound, "there is no service '{}' in the space {}", filter.service.second,
-                       filter.service.first);
+        co_return fail(Code::kNotFound, "there is no service '{}' in the space {}",
+                       filter.service.second, filter.service.first);
     }
     size_t count = kLogTailDefault;
     if (const std::string text = call.query("tail"); !text.empty()) {

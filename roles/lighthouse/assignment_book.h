@@ -1,6 +1,7 @@
 #pragma once
 
-// What each host should run, as hosts pull it, with a version for each host. Pure but for its arguments.
+// What each host should run, as hosts pull it, with a version for each host. Pure but for its
+// arguments.
 
 #include <map>
 #include <string>
@@ -12,7 +13,10 @@ namespace candela::lighthouse {
 class AssignmentBook {
 public:
     // Versions begin above epoch << 32, so that they grow over restarts.
-    explicit AssignmentBook(uint64_t epoch) : epoch_(epoch), last_(epoch << 32) { ++last_; first_ = last_; }
+    explicit AssignmentBook(uint64_t epoch) : epoch_(epoch), last_(epoch << 32) {
+        ++last_;
+        first_ = last_;
+    }
 
     // What this node should run has changed. Returns the new version.
     uint64_t mark(const std::string& node) { return versions_[node] = ++last_; }

@@ -48,7 +48,8 @@ Result<std::string> read_part(const std::filesystem::path& path, uint64_t offset
     return bytes;
 }
 
-Result<size_t> collect_unused(const std::filesystem::path& folder, const std::set<std::string>& used,
+Result<size_t> collect_unused(const std::filesystem::path& folder,
+                              const std::set<std::string>& used,
                               std::filesystem::file_time_type before) {
     size_t removed = 0;
     std::error_code error;
@@ -141,7 +142,9 @@ Task<Result<uint64_t>> BundleStore::size_of(std::string digest) {
 }
 
 Task<Result<std::string>> BundleStore::read(std::string digest, uint64_t offset, uint32_t length) {
-    auto work = [path = path_of(digest), offset, length] { return read_part(path, offset, length); };
+    auto work = [path = path_of(digest), offset, length] {
+        return read_part(path, offset, length);
+    };
     auto result = co_await offload(loop_, std::move(work));
     co_return result;
 }
@@ -161,9 +164,9 @@ BundleStore::Upload::~Upload() { --store_.uploads_; }
 
 Task<Result<>> BundleStore::Upload::write(std::string bytes) {
     if (file_->size_bytes + bytes.size() > store_.size_bytes_max_) {
-        co_return fail(Error(Code::kExhausted,
-                             fmt::format("a bundle may have {} bytes at most", store_.size_bytes_max_),
-                             EMSGSIZE));
+        co_return fail(Error(
+            Code::kExhausted,
+            fmt::format("a bundle may have {} bytes at most", store_.size_bytes_max_), EMSGSIZE));
     }
     auto work = [file = file_, bytes = std::move(bytes)] { return file->append(bytes); };
     auto result = co_await offload(store_.loop_, std::move(work));

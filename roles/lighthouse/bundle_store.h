@@ -1,8 +1,8 @@
 #pragma once
 
-// Bundles as files named by their digest, in DIR/lighthouse/bundles. An upload goes to a file of its own and
-// appears under its digest only when it is whole, verified and on disk. Everything that touches the disk
-// runs on the pool. Lives on the control loop.
+// Bundles as files named by their digest, in DIR/lighthouse/bundles. An upload goes to a file of
+// its own and appears under its digest only when it is whole, verified and on disk. Everything that
+// touches the disk runs on the pool. Lives on the control loop.
 
 #include <filesystem>
 #include <memory>
@@ -16,8 +16,8 @@ namespace candela::lighthouse {
 
 class BundleStore {
 public:
-    static constexpr size_t kUploadsMax = 16;        // at a time; one more is kExhausted
-    static constexpr Duration kKeptAtLeast = 1h;     // unused, before the collection takes it
+    static constexpr size_t kUploadsMax = 16;     // at a time; one more is kExhausted
+    static constexpr Duration kKeptAtLeast = 1h;  // unused, before the collection takes it
 
     BundleStore(Loop& loop, std::filesystem::path folder, uint64_t size_bytes_max);
 
@@ -40,7 +40,8 @@ public:
     private:
         friend class BundleStore;
         struct File;
-        Upload(BundleStore& store, std::shared_ptr<File> file) : store_(store), file_(std::move(file)) {}
+        Upload(BundleStore& store, std::shared_ptr<File> file)
+            : store_(store), file_(std::move(file)) {}
         BundleStore& store_;
         std::shared_ptr<File> file_;
     };

@@ -24,8 +24,14 @@ std::string_view token(std::string_view subject, size_t index) {
 BusSide::BusSide(State& state, Accounts& accounts, Credentials& credentials, BundleStore& bundles,
                  LogStore& logs, std::unique_ptr<bus::Client> client,
                  std::unique_ptr<bus::Client> system, Logger log)
-    : state_(state), accounts_(accounts), credentials_(credentials), bundles_(bundles), logs_(logs),
-      log_(std::move(log)), client_(std::move(client)), system_(std::move(system)) {}
+    : state_(state),
+      accounts_(accounts),
+      credentials_(credentials),
+      bundles_(bundles),
+      logs_(logs),
+      log_(std::move(log)),
+      client_(std::move(client)),
+      system_(std::move(system)) {}
 
 Result<> BusSide::start() {
     using Take = void (BusSide::*)(const bus::MessageView&);
@@ -38,10 +44,11 @@ Result<> BusSide::start() {
         {"candela.logs.>", &BusSide::on_logs},
     };
     for (const auto& [subject, take] : table) {
-        CANDELA_TRY_ASSIGN(auto subscription,
-                           client_->subscribe(subject, [this, take](const bus::MessageView& message) {
-                               (this->*take)(message);
-                           }));
+        CANDELA_TRY_ASSIGN(
+            auto subscription,
+            client_->subscribe(subject, [this, take](const bus::MessageView& message) {
+                (this->*take)(message);
+            }));
         subscriptions_.push_back(std::move(subscription));
     }
     client_->on_state([this](bus::ClientState state) {
@@ -122,8 +129,8 @@ void BusSide::on_bundle(const bus::MessageView& message) {
     auto read = proto::decode_bundle_read(message.payload);
     if (!read || requests_.size() >= kRequestsMax) {
         proto::BundleChunk refused;
-        refused.failure = proto::Failure(read ? Error(Code::kExhausted, "too many requests; ask again")
-                                              : read.error());
+        refused.failure = proto::Failure(
+            read ? Error(Code::kExhausted, "too many requests; ask again") : read.error());
         return publish(message.reply, proto::encode(refused));
     }
     requests_.spawn(answer_bundle(std::move(*read), std::string(message.reply)));
@@ -172,7 +179,8 @@ void BusSide::on_logs(const bus::MessageView& message) {
     const auto batch = proto::decode_log_batch(message.payload);
     if (!batch) return log_.warn("logs_refused", {{"error", batch.error()}});
     const auto instance = state_.wanted().instances.find(batch->instance);
-    // Lines may come after their instance is forgotten; their service must be one, for its files' sake.
+    // Lines may come after their instance is forgotten; their service must be one, for its files'
+    // sake.
     if (!state_.wanted().services.contains(ServiceKey(batch->space, batch->service))) return;
     if (instance != state_.wanted().instances.end() && instance->second.node != batch->node) return;
     logs_.append(*batch);
@@ -210,12 +218,14 @@ Task<void> BusSide::push_forever() {
 }
 
 Task<Result<>> BusSide::push(std::string jwt) {
-    auto reply = co_await system_->request(std::string(kClaimsUpdate), std::move(jwt), kPushTimeout);
+    auto reply =
+        co_await system_->request(std::string(kClaimsUpdate), std::move(jwt), kPushTimeout);
     if (!reply) co_return fail(reply.error());
     const auto json = parse_json(reply->payload);
     if (!json) co_return fail(json.error().in("the bus's answer"));
     if (json->contains("error")) {
-        co_return fail(Code::kDenied, "{}", json_string_or((*json)["error"], "description", "refused"));
+        co_return fail(Code::kDenied, "{}",
+                       json_string_or((*json)["error"], "description", "refused"));
     }
     co_return Result<>();
 }

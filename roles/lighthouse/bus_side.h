@@ -1,8 +1,8 @@
 #pragma once
 
-// The lighthouse on the bus (docs/architecture.md "Between nodes"): takes heartbeats and logs, answers pulls,
-// publishes nudges, and tells the bus of accounts by $SYS.REQ.CLAIMS.UPDATE, until it has them.
-// Lives on the control loop.
+// The lighthouse on the bus (docs/architecture.md "Between nodes"): takes heartbeats and logs,
+// answers pulls, publishes nudges, and tells the bus of accounts by $SYS.REQ.CLAIMS.UPDATE, until
+// it has them. Lives on the control loop.
 
 #include <map>
 #include <memory>
@@ -21,11 +21,12 @@ namespace candela::lighthouse {
 
 class BusSide {
 public:
-    static constexpr size_t kRequestsMax = 256;  // that wait for disk or SQL; then nodes must ask again
+    static constexpr size_t kRequestsMax =
+        256;  // that wait for disk or SQL; then nodes must ask again
 
     BusSide(State& state, Accounts& accounts, Credentials& credentials, BundleStore& bundles,
-            LogStore& logs, std::unique_ptr<bus::Client> client, std::unique_ptr<bus::Client> system,
-            Logger log);
+            LogStore& logs, std::unique_ptr<bus::Client> client,
+            std::unique_ptr<bus::Client> system, Logger log);
 
     Result<> start();
     bool is_connected() const { return client_->is_connected(); }

@@ -102,7 +102,8 @@ private:
         release.failing.node = instance->second.node;
         release.failing.last_exit = status.last_exit;
         release.failing.probe_answer = status.probe_answer;
-        const size_t skip = status.log_tail.size() > kTailLines ? status.log_tail.size() - kTailLines : 0;
+        const size_t skip =
+            status.log_tail.size() > kTailLines ? status.log_tail.size() - kTailLines : 0;
         release.failing.log_tail.assign(status.log_tail.begin() + static_cast<ptrdiff_t>(skip),
                                         status.log_tail.end());
     }
@@ -191,7 +192,8 @@ Change delete_service(const Service& service) {
     Change change;
     Service head = head_of(service);
     head.deleting = true;
-    change.events.push_back(EventRecord("service_deleting", service.key.first, service.key.second, "", ""));
+    change.events.push_back(
+        EventRecord("service_deleting", service.key.first, service.key.second, "", ""));
     change.services.push_back(std::move(head));
     return change;
 }
@@ -207,7 +209,8 @@ std::set<std::string> apply(const Change& change, Wanted& wanted, Seen& seen) {
     for (const auto& [key, release] : change.releases) {
         wanted.services[key].releases[release.number] = release;
     }
-    for (const auto& [key, number] : change.gone_releases) wanted.services[key].releases.erase(number);
+    for (const auto& [key, number] : change.gone_releases)
+        wanted.services[key].releases.erase(number);
     for (const Instance& instance : change.instances) {
         nodes.insert(instance.node);
         wanted.instances[instance.id] = instance;

@@ -1,7 +1,7 @@
 #pragma once
 
-// A Change is what is about to become true: whole records, so that the same thing is first written to SQL
-// and then applied to the model. Both the planner's actions and the API's wishes become one.
+// A Change is what is about to become true: whole records, so that the same thing is first written
+// to SQL and then applied to the model. Both the planner's actions and the API's wishes become one.
 
 #include <functional>
 #include <set>
@@ -33,8 +33,8 @@ struct Change {
     std::vector<EventRecord> events;
 
     bool empty() const {
-        return instances.empty() && gone_instances.empty() && services.empty() && releases.empty() &&
-               gone_releases.empty() && gone_services.empty() && events.empty();
+        return instances.empty() && gone_instances.empty() && services.empty() &&
+               releases.empty() && gone_releases.empty() && gone_services.empty() && events.empty();
     }
 };
 
@@ -46,8 +46,8 @@ using MakeInstanceId = std::function<std::string(const ServiceKey& service)>;
 Change changes_of(const Plan& plan, const Wanted& wanted, const Seen& seen,
                   const MakeInstanceId& make_id, MonoTime now, WallTime wall);
 
-// Makes `release` the target of its service (a new one, where there is none): number, state and time are
-// set here. The change is of the model as it is; apply it before making another.
+// Makes `release` the target of its service (a new one, where there is none): number, state and
+// time are set here. The change is of the model as it is; apply it before making another.
 Change start_release(const Wanted& wanted, const ServiceKey& key, Release release, MonoTime now,
                      WallTime wall);
 Change scale(const Service& service, uint32_t instances, MonoTime now);

@@ -144,7 +144,8 @@ Result<std::string> Credentials::mint(const KeyRecord& record) const {
             request.permissions = auth::space_permissions(record.role);
         }
     } else {
-        request.tags = {(record.kind == KeyKind::kInstance ? "instance:" : "gateway:") + record.owner};
+        request.tags = {(record.kind == KeyKind::kInstance ? "instance:" : "gateway:") +
+                        record.owner};
         request.permissions = auth::space_permissions("developer");
     }
     return accounts_.mint(account_of(record), request);
@@ -197,7 +198,8 @@ Task<Result<>> Credentials::do_revoke_of(std::vector<std::string> instances) {
     std::vector<KeyRecord> records;
     for (const auto& [key, record] : state_.keys()) {
         if (record.kind != KeyKind::kInstance || record.revoked_at != 0) continue;
-        if (std::ranges::find(instances, record.owner) != instances.end()) records.push_back(record);
+        if (std::ranges::find(instances, record.owner) != instances.end())
+            records.push_back(record);
     }
     std::map<std::string, std::vector<std::string>> by_account;
     for (KeyRecord& record : records) {
@@ -228,7 +230,8 @@ Task<Result<>> Credentials::do_prune() {
 }
 
 Task<Result<>> Credentials::do_create_space(std::string name) {
-    if (state_.spaces().contains(name)) co_return fail(Code::kConflict, "the space {} exists", name);
+    if (state_.spaces().contains(name))
+        co_return fail(Code::kConflict, "the space {} exists", name);
     // The account first: a space that SQL knows always has one (reconcile() sees to the rest).
     CO_TRY(co_await accounts_.create(name));
     SpaceRecord space(name, state_.loop().wall());
@@ -242,8 +245,8 @@ Task<Result<>> Credentials::do_delete_space(std::string name) {
     }
     for (const auto& [key, service] : state_.wanted().services) {
         if (key.first == name) {
-            co_return fail(Code::kConflict, "the space {} has the service {}; delete it first", name,
-                           key.second);
+            co_return fail(Code::kConflict, "the space {} has the service {}; delete it first",
+                           name, key.second);
         }
     }
     CO_TRY(co_await state_.drop_space(name));
@@ -259,7 +262,8 @@ Result<KeyRecord> Credentials::record_for(const proto::CredentialRequest& reques
     if (!request.instance.empty()) {
         const auto instance = state_.wanted().instances.find(request.instance);
         if (instance == state_.wanted().instances.end() || instance->second.node != request.node) {
-            return fail(Code::kDenied, "{} is not an instance of {}", request.instance, request.node);
+            return fail(Code::kDenied, "{} is not an instance of {}", request.instance,
+                        request.node);
         }
         record.kind = KeyKind::kInstance;
         record.space = instance->second.service.first;

@@ -1,8 +1,9 @@
 #pragma once
 
 // Issues credentials, and takes them back: those of people and programs through the API, those of
-// instances and gateways over the bus. Each is a row in SQL first. All of it runs in the state's flow;
-// revocation follows from SQL, so that one that was cut short by a crash is done at the next start.
+// instances and gateways over the bus. Each is a row in SQL first. All of it runs in the state's
+// flow; revocation follows from SQL, so that one that was cut short by a crash is done at the next
+// start.
 
 #include <string>
 #include <vector>
@@ -30,7 +31,8 @@ class Credentials {
 public:
     Credentials(State& state, Accounts& accounts, Logger log);
 
-    // At start: an account for each space and a space for each account; revocations that are missing.
+    // At start: an account for each space and a space for each account; revocations that are
+    // missing.
     Task<Result<>> reconcile();
 
     struct Issued {

@@ -9,8 +9,10 @@ Fleet::Fleet(const Wanted& wanted, const Seen& seen, MonoTime now, const PlanLim
     : seen_(seen), now_(now), limits_(limits) {
     find_hosts(wanted);
     for (const auto& [name, node] : seen.nodes) {
-        // One that we have not heard since we started is known from before: it serves who knows what.
-        if (!is_silent(node, seen, now, limits) && node.has_role("gateway")) gateways_.push_back(&node);
+        // One that we have not heard since we started is known from before: it serves who knows
+        // what.
+        if (!is_silent(node, seen, now, limits) && node.has_role("gateway"))
+            gateways_.push_back(&node);
     }
 }
 
@@ -24,13 +26,14 @@ void Fleet::find_hosts(const Wanted& wanted) {
         host.instances_max = node.instances_max != 0 ? node.instances_max : limits_.instances_max;
         const bool silent = is_silent(node, seen_, now_, limits_);
         host.presence = silent ? Presence::kLost : Presence::kHere;
-        // A node that was not heard since we started may be long gone: it keeps what it has and gets
-        // nothing new.
+        // A node that was not heard since we started may be long gone: it keeps what it has and
+        // gets nothing new.
         host.is_candidate = !silent && node.heard_at && !node.draining;
         // A host that is away for longer than the guard waits no longer counts as one of the cloud.
         if (silence(node, seen_, now_) > limits_.hold_for) continue;
         ++known;
-        // Those that vanish together are not noticed together: whoever has missed a few beats counts.
+        // Those that vanish together are not noticed together: whoever has missed a few beats
+        // counts.
         if (silence(node, seen_, now_) > limits_.silent_after * 6 / 10) ++vanished;
     }
     const bool is_storm = known >= 3 && vanished * 2 > known;
@@ -57,8 +60,9 @@ Fleet::Presence Fleet::presence(std::string_view node) const {
     const auto host = hosts_.find(node);
     if (host != hosts_.end()) return host->second.presence;
     // A node that nobody knows is gone, unless we can't hear anyone.
-    return seen_.listening_since && elapsed(MonoTime::min()) > limits_.silent_after ? Presence::kLost
-                                                                                    : Presence::kHere;
+    return seen_.listening_since && elapsed(MonoTime::min()) > limits_.silent_after
+               ? Presence::kLost
+               : Presence::kHere;
 }
 
 bool Fleet::fits(const Host& host, const Release& release) const {
@@ -92,7 +96,8 @@ std::string Fleet::place(const ServiceKey& service, const Release& release) {
 
 bool Fleet::gateways_serve(uint64_t version) const {
     return std::all_of(gateways_.begin(), gateways_.end(), [&](const Node* gateway) {
-        return gateway->routes_version >= version && gateway->routes_version <= seen_.routes_version;
+        return gateway->routes_version >= version &&
+               gateway->routes_version <= seen_.routes_version;
     });
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// The planner's view of the nodes at one moment: which hosts may take an instance, which are gone or
-// waited for, and what gateways serve. Made anew for each plan; borrows Wanted and Seen.
+// The planner's view of the nodes at one moment: which hosts may take an instance, which are gone
+// or waited for, and what gateways serve. Made anew for each plan; borrows Wanted and Seen.
 
 #include <string>
 #include <string_view>
@@ -20,8 +20,8 @@ public:
     Presence presence(std::string_view node) const;
     const std::vector<std::string>& holding() const { return holding_; }
 
-    // The host with most room for it, spreading a service over hosts; empty where there is none. The
-    // instance counts from then on.
+    // The host with most room for it, spreading a service over hosts; empty where there is none.
+    // The instance counts from then on.
     std::string place(const ServiceKey& service, const Release& release);
     bool has_room(const Release& release) const;
 

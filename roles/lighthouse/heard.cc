@@ -35,8 +35,8 @@ void hear_host(const proto::NodeHeartbeat& beat, uint64_t assignments_version, c
     std::set<std::string_view> listed;
     for (const proto::InstanceStatus& status : beat.instances) {
         const auto instance = wanted.instances.find(status.instance);
-        // What is not known, or runs where it should not, is not in the host's assignments either: the
-        // host stops it by itself.
+        // What is not known, or runs where it should not, is not in the host's assignments either:
+        // the host stops it by itself.
         if (instance == wanted.instances.end() || instance->second.node != beat.node) continue;
         listed.insert(instance->first);
         Sighting& sighting = seen.instances[status.instance];
@@ -51,7 +51,8 @@ void hear_host(const proto::NodeHeartbeat& beat, uint64_t assignments_version, c
         proto::InstanceStatus status;
         status.instance = id;
         // One that should stop has stopped; one that should run will be started (again).
-        status.state = instance.stage == Stage::kRun ? InstanceState::kPending : InstanceState::kExited;
+        status.state =
+            instance.stage == Stage::kRun ? InstanceState::kPending : InstanceState::kExited;
         if (sight(seen.instances[id], status, now)) heard.changed.push_back(id);
     }
 }

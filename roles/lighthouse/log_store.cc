@@ -35,7 +35,8 @@ Result<> append_to(const std::filesystem::path& path, std::string_view text) {
     ::fstat(fd, &info);
     // A crash or a full disk may have cut the last line: the next begins on a line of its own.
     char last = '\n';
-    const bool is_cut = info.st_size > 0 && ::pread(fd, &last, 1, info.st_size - 1) == 1 && last != '\n';
+    const bool is_cut =
+        info.st_size > 0 && ::pread(fd, &last, 1, info.st_size - 1) == 1 && last != '\n';
     if (is_cut && ::write(fd, "\n", 1) == 1) ++info.st_size;
     while (!text.empty()) {
         const ssize_t written = ::write(fd, text.data(), text.size());
@@ -59,8 +60,8 @@ struct Read {
     uint64_t newest = 0;  // the id of the last line, whether it matches or not
 };
 
-// The last `count` lines of a file pair that match; a line that was cut by a crash does not parse and
-// is left out.
+// The last `count` lines of a file pair that match; a line that was cut by a crash does not parse
+// and is left out.
 Read read_tail(const std::filesystem::path& path, const std::string& instance, size_t count) {
     Read read;
     std::vector<std::string>& found = read.lines;  // the newest first
@@ -70,7 +71,8 @@ Read read_tail(const std::filesystem::path& path, const std::string& instance, s
         const auto lines = split(*text, '\n');
         for (auto line = lines.rbegin(); line != lines.rend() && found.size() < count; ++line) {
             if (line->empty()) continue;
-            const bool may_match = instance.empty() || line->find(instance) != std::string_view::npos;
+            const bool may_match =
+                instance.empty() || line->find(instance) != std::string_view::npos;
             if (!may_match && read.newest != 0) continue;
             const auto json = parse_json(*line);
             if (!json) continue;
@@ -98,8 +100,11 @@ std::string to_json_line(const LogLine& line) {
 }
 
 LogStore::LogStore(Loop& loop, std::filesystem::path folder, Logger log)
-    : loop_(loop), folder_(std::move(folder)), log_(std::move(log)),
-      first_id_(static_cast<uint64_t>(unix_millis(loop.wall())) * 1000), last_id_(first_id_) {
+    : loop_(loop),
+      folder_(std::move(folder)),
+      log_(std::move(log)),
+      first_id_(static_cast<uint64_t>(unix_millis(loop.wall())) * 1000),
+      last_id_(first_id_) {
     is_idle_.set();
     tasks_.spawn(write_forever());
 }
@@ -221,7 +226,8 @@ Task<void> LogStore::write_forever() {
                 return remove_file(older(next.file));
             };
             auto written = co_await offload(loop_, std::move(work));
-            if (!written && !is_failing_) log_.error("logs_not_written", {{"error", written.error()}});
+            if (!written && !is_failing_)
+                log_.error("logs_not_written", {{"error", written.error()}});
             is_failing_ = !written;
         }
         is_idle_.set();

@@ -1,9 +1,9 @@
 #pragma once
 
-// What services say: bounded files per service in DIR/lighthouse/logs/<space>/<service>.log (one JSON
-// object a line, an older file beside it), and the last lines in memory for those who follow. Writing goes
-// through the pool, one piece at a time; what can't be kept up with is dropped and counted. Lives
-// on the control loop.
+// What services say: bounded files per service in DIR/lighthouse/logs/<space>/<service>.log (one
+// JSON object a line, an older file beside it), and the last lines in memory for those who follow.
+// Writing goes through the pool, one piece at a time; what can't be kept up with is dropped and
+// counted. Lives on the control loop.
 
 #include <deque>
 #include <filesystem>
@@ -32,9 +32,9 @@ std::string to_json_line(const LogLine& line);  // without the newline
 
 class LogStore {
 public:
-    static constexpr size_t kLinesInMemory = 1000;             // a service
-    static constexpr size_t kBytesInMemory = 256 * 1024;       // a service
-    static constexpr size_t kFileBytesMax = 8 * 1024 * 1024;   // two of them a service
+    static constexpr size_t kLinesInMemory = 1000;               // a service
+    static constexpr size_t kBytesInMemory = 256 * 1024;         // a service
+    static constexpr size_t kFileBytesMax = 8 * 1024 * 1024;     // two of them a service
     static constexpr size_t kWaitingBytesMax = 8 * 1024 * 1024;  // not yet written, of all
     static constexpr size_t kTailMax = 10'000;
 
@@ -48,7 +48,8 @@ public:
         ServiceKey service;
         std::string instance;  // empty: all
     };
-    // The last lines that match, the oldest first, from files; whoever follows goes on after `up_to`.
+    // The last lines that match, the oldest first, from files; whoever follows goes on after
+    // `up_to`.
     struct Tail {
         std::vector<std::string> lines;
         uint64_t up_to = 0;

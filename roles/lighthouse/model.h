@@ -1,9 +1,10 @@
 #pragma once
 
-// What the lighthouse knows. Wanted is the desired state: it is in SQL, and changes only after SQL has
-// it (state.h). Seen is what nodes last said; it is kept in memory, and lost at a restart but for the
-// instances' last state. The planner compares the two. Plain values, without behaviour of their own but
-// look-ups; times are monotonic and begin anew at a restart, so that no clock jump ends a rollout.
+// What the lighthouse knows. Wanted is the desired state: it is in SQL, and changes only after SQL
+// has it (state.h). Seen is what nodes last said; it is kept in memory, and lost at a restart but
+// for the instances' last state. The planner compares the two. Plain values, without behaviour of
+// their own but look-ups; times are monotonic and begin anew at a restart, so that no clock jump
+// ends a rollout.
 
 #include <cstdint>
 #include <map>
@@ -28,9 +29,9 @@ inline std::string to_string(const ServiceKey& key) { return key.first + "/" + k
 enum class Rollout : uint8_t {
     kRolling,
     kDone,
-    kRolledBack,   // it failed, and the service went back to the release that served before
-    kFailed,       // it failed, and there was nothing to go back to
-    kSuperseded,   // a newer release came before it was done
+    kRolledBack,  // it failed, and the service went back to the release that served before
+    kFailed,      // it failed, and there was nothing to go back to
+    kSuperseded,  // a newer release came before it was done
 };
 std::string_view to_string(Rollout rollout);
 Result<Rollout> parse_rollout(std::string_view text);
@@ -48,13 +49,13 @@ struct Failing {
 struct Release {
     uint64_t number = 0;
     service::Manifest manifest;
-    uint32_t instances = 0;   // the manifest's number, or what scale made of it
-    std::string bundle;       // digest
+    uint32_t instances = 0;  // the manifest's number, or what scale made of it
+    std::string bundle;      // digest
     uint64_t bundle_bytes = 0;
     std::string signature;
     std::string signer;
     std::string author;
-    uint64_t copy_of = 0;     // the release that a rollback by hand went back to
+    uint64_t copy_of = 0;  // the release that a rollback by hand went back to
     WallTime created_at{};
     WallTime ended_at{};
     Rollout rollout = Rollout::kRolling;
@@ -72,8 +73,8 @@ struct Service {
     std::map<uint64_t, Release> releases;
 
     // How far the rollout of `target` is; not in SQL.
-    MonoTime progress_at{};    // when it last came closer to its end
-    uint32_t best_new = 0;     // the most new instances that were available at once
+    MonoTime progress_at{};  // when it last came closer to its end
+    uint32_t best_new = 0;   // the most new instances that were available at once
     uint32_t least_old = UINT32_MAX;
     // Self-healing of instances whose host has given up on them, with a growing pause.
     uint32_t replacements = 0;
@@ -113,11 +114,11 @@ struct Wanted {
 // What was last heard of an instance.
 struct Sighting {
     proto::InstanceStatus status;
-    MonoTime state_at{};                     // when this state began, as far as we know
-    std::optional<MonoTime> started_at;      // first seen past `pending`
-    std::optional<MonoTime> ready_at;        // first seen ready
-    uint64_t entered = 0;  // the first route table that has it; 0: none
-    uint64_t left = 0;     // the first route table without it again; 0: still in, or never was
+    MonoTime state_at{};                 // when this state began, as far as we know
+    std::optional<MonoTime> started_at;  // first seen past `pending`
+    std::optional<MonoTime> ready_at;    // first seen ready
+    uint64_t entered = 0;                // the first route table that has it; 0: none
+    uint64_t left = 0;  // the first route table without it again; 0: still in, or never was
 };
 
 struct Node {
@@ -156,7 +157,8 @@ struct Seen {
     }
 };
 
-// How long a node has been silent, counted from when it could have been heard; zero while nothing can.
+// How long a node has been silent, counted from when it could have been heard; zero while nothing
+// can.
 Duration silence(const Node& node, const Seen& seen, MonoTime now);
 
 }  // namespace candela::lighthouse

@@ -40,7 +40,8 @@ Duration grace_of(const Release* release) {
     return release == nullptr ? Duration(10s) : release->manifest.stop.grace;
 }
 
-bool is_serving(const Member& member, bool is_routed, const Fleet& fleet, const PlanLimits& limits) {
+bool is_serving(const Member& member, bool is_routed, const Fleet& fleet,
+                const PlanLimits& limits) {
     if (member.is_finished) return member.runs();
     if (!member.runs() || member.presence != Presence::kHere) return false;
     if (member.state() != InstanceState::kReady) return false;
@@ -61,8 +62,9 @@ bool is_stuck(const Member& member, const Fleet& fleet, const PlanLimits& limits
     return fleet.elapsed(since) > limits.pending_max;
 }
 
-std::vector<Member> members_of(const Service& service, const std::vector<const Instance*>& instances,
-                               const Seen& seen, const Fleet& fleet, const PlanLimits& limits) {
+std::vector<Member> members_of(const Service& service,
+                               const std::vector<const Instance*>& instances, const Seen& seen,
+                               const Fleet& fleet, const PlanLimits& limits) {
     const bool is_routed = !routes_of(service).empty();
     std::vector<Member> members;
     members.reserve(instances.size());
@@ -77,9 +79,9 @@ std::vector<Member> members_of(const Service& service, const std::vector<const I
             member.is_finished = is_finished(*member.release, member.sighting);
         }
         const InstanceState state = member.state();
-        member.is_failed =
-            !member.is_finished && (state == InstanceState::kFailed ||
-                                    state == InstanceState::kExited || is_stuck(member, fleet, limits));
+        member.is_failed = !member.is_finished &&
+                           (state == InstanceState::kFailed || state == InstanceState::kExited ||
+                            is_stuck(member, fleet, limits));
         member.is_available = is_serving(member, is_routed, fleet, limits);
         members.push_back(member);
     }
@@ -91,8 +93,13 @@ class ServicePlanner {
 public:
     ServicePlanner(const Service& service, std::vector<Member> members, Fleet& fleet, MonoTime now,
                    const PlanLimits& limits, Plan& plan)
-        : service_(service), members_(std::move(members)), fleet_(fleet), now_(now), limits_(limits),
-          plan_(plan), target_(service.deleting ? nullptr : service.find(service.target)) {
+        : service_(service),
+          members_(std::move(members)),
+          fleet_(fleet),
+          now_(now),
+          limits_(limits),
+          plan_(plan),
+          target_(service.deleting ? nullptr : service.find(service.target)) {
         if (target_ == nullptr) return;
         wanted_ = target_->instances;
         const uint32_t missing = target_->manifest.update.max_unavailable;
@@ -161,12 +168,12 @@ private:
     int64_t available_min_ = 0;  // an update must leave so many
     int64_t surge_ = 0;          // and have no more beyond the number wanted
     int64_t available_ = 0;
-    int64_t waiting_failed_ = 0;  // failed ones whose replacement pauses
+    int64_t waiting_failed_ = 0;       // failed ones whose replacement pauses
     std::set<const Member*> drained_;  // by this plan
 };
 
-// A release that wants fewer instances takes none away before the first of its own serves: it may be one
-// that never will.
+// A release that wants fewer instances takes none away before the first of its own serves: it may
+// be one that never will.
 void ServicePlanner::keep_until_proven() {
     const Release* stable = service_.find(service_.stable);
     if (stable == nullptr || stable == target_ || wanted_ == 0) return;
@@ -252,7 +259,8 @@ std::optional<std::string> ServicePlanner::stuck() const {
     const bool is_coming = std::any_of(members_.begin(), members_.end(), [](const Member& member) {
         return member.is_target && member.is_live() && !member.is_available;
     });
-    if (!is_coming && since > start_max && count_live(true) < wanted_ && !fleet_.has_room(*target_)) {
+    if (!is_coming && since > start_max && count_live(true) < wanted_ &&
+        !fleet_.has_room(*target_)) {
         return fmt::format("no host is ready to take another instance; {} of {} serve",
                            count_live(true), wanted_);
     }
@@ -280,13 +288,12 @@ void ServicePlanner::finish_leaving() {
         if (member.is_lost() || member.presence != Presence::kHere) continue;
         if (instance.stage == Stage::kDraining) {
             const bool has_ended = member.is_failed || member.is_finished;
-            const bool is_left = member.sighting == nullptr || member.sighting->entered == 0 ||
-                                 (member.sighting->left != 0 &&
-                                  fleet_.gateways_serve(member.sighting->left) &&
-                                  !fleet_.is_busy(instance.id));
+            const bool is_left =
+                member.sighting == nullptr || member.sighting->entered == 0 ||
+                (member.sighting->left != 0 && fleet_.gateways_serve(member.sighting->left) &&
+                 !fleet_.is_busy(instance.id));
             const Duration drain_max = grace_of(member.release) + limits_.drain_max;
-            if (has_ended || is_left ||
-                fleet_.elapsed(instance.stage_at) >= drain_max) {
+            if (has_ended || is_left || fleet_.elapsed(instance.stage_at) >= drain_max) {
                 act(TellStop{instance.id});
             }
         } else if (instance.stage == Stage::kStopping) {
@@ -369,9 +376,9 @@ void ServicePlanner::drain_surplus() {
     // Those that do not serve go first, then where most of the service is, then the youngest.
     std::stable_sort(live.begin(), live.end(), [&](const Member* a, const Member* b) {
         return std::tuple(a->is_available, -on_node[a->instance->node], b->instance->placed_at,
-                          b->instance->id) <
-               std::tuple(b->is_available, -on_node[b->instance->node], a->instance->placed_at,
-                          a->instance->id);
+                          b->instance->id) < std::tuple(b->is_available,
+                                                        -on_node[b->instance->node],
+                                                        a->instance->placed_at, a->instance->id);
     });
     for (Member* member : live) {
         if (surplus <= 0) break;
@@ -404,7 +411,8 @@ using Grouped = std::map<ServiceKey, std::vector<const Instance*>>;
 
 Grouped group(const Wanted& wanted) {
     Grouped grouped;
-    for (const auto& [id, instance] : wanted.instances) grouped[instance.service].push_back(&instance);
+    for (const auto& [id, instance] : wanted.instances)
+        grouped[instance.service].push_back(&instance);
     return grouped;
 }
 
@@ -477,7 +485,8 @@ void note_progress(Service& service, const Progress& progress, MonoTime now) {
 std::string to_string(const Action& action) {
     struct Format {
         std::string operator()(const CreateInstance& a) const {
-            return fmt::format("create {} release {} on {}", to_string(a.service), a.release, a.node);
+            return fmt::format("create {} release {} on {}", to_string(a.service), a.release,
+                               a.node);
         }
         std::string operator()(const MarkDraining& a) const { return "drain " + a.instance; }
         std::string operator()(const TellStop& a) const { return "stop " + a.instance; }

@@ -35,15 +35,22 @@ PlanLimits limits_of(const Config& config) {
 const ConfigSchema& settings_schema() {
     static const ConfigSchema schema({
         config_address("listen", "127.0.0.1:7400", "Where the API is served over TLS."),
-        config_address("socket", "", "The API's unix socket. Default: unix:DATA_DIR/lighthouse.sock."),
-        config_strings("names", {}, "Further names and addresses of this lighthouse, for its certificate."),
-        config_string("database", "", "Where the desired state is kept. Default: "
-                                      "sqlite:DATA_DIR/lighthouse/state.db."),
+        config_address("socket", "",
+                       "The API's unix socket. Default: unix:DATA_DIR/lighthouse.sock."),
+        config_strings("names", {},
+                       "Further names and addresses of this lighthouse, for its certificate."),
+        config_string("database", "",
+                      "Where the desired state is kept. Default: "
+                      "sqlite:DATA_DIR/lighthouse/state.db."),
         config_size("bundle_max", "1GiB", "The largest bundle.").range("1KiB", "4GiB"),
-        config_duration("silent_after", "5s", "A host that is not heard for so long has its instances "
-                                              "placed elsewhere.").range("2s", "10m"),
-        config_duration("drain_timeout", "10s", "How long requests in flight may take, beyond the "
-                                                "service's stop.grace.").range("0s", "10m"),
+        config_duration("silent_after", "5s",
+                        "A host that is not heard for so long has its instances "
+                        "placed elsewhere.")
+            .range("2s", "10m"),
+        config_duration("drain_timeout", "10s",
+                        "How long requests in flight may take, beyond the "
+                        "service's stop.grace.")
+            .range("0s", "10m"),
         config_duration("hold_timeout", "30s", "How long a request waits for a service to come up.")
             .range("0s", "10m"),
         config_int("hold_requests", "1000", "How many requests of a service wait, at each gateway.")
@@ -64,8 +71,10 @@ const RoleSpec kRole{
 
 Settings::Settings(const Config& config, const NodeInfo& node)
     : socket(Address::unix_socket((node.data_dir / "lighthouse.sock").string())),
-      database(config.string("database")), bundle_bytes_max(config.size_bytes("bundle_max")),
-      limits(limits_of(config)), folder(node.data_dir / "lighthouse") {
+      database(config.string("database")),
+      bundle_bytes_max(config.size_bytes("bundle_max")),
+      limits(limits_of(config)),
+      folder(node.data_dir / "lighthouse") {
     if (const auto address = Address::parse(config.string("listen"))) listen = *address;
     if (const auto address = Address::parse(config.string("socket"))) socket = *address;
     if (database.empty()) database = "sqlite:" + (folder / "state.db").string();
@@ -81,9 +90,12 @@ Settings::Settings(const Config& config, const NodeInfo& node)
 }
 
 Lighthouse::Lighthouse(NodeContext& context, const Config& config)
-    : context_(context), settings_(config, context.node), log_(context.log),
+    : context_(context),
+      settings_(config, context.node),
+      log_(context.log),
       state_(context.loop, log_, settings_.limits, settings_.holds),
-      accounts_(context.loop, context.node.data_dir), credentials_(state_, accounts_, log_),
+      accounts_(context.loop, context.node.data_dir),
+      credentials_(state_, accounts_, log_),
       bundles_(context.loop, settings_.folder / "bundles", settings_.bundle_bytes_max),
       logs_(context.loop, settings_.folder / "logs", log_),
       bus_(state_, accounts_, credentials_, bundles_, logs_,
@@ -123,16 +135,17 @@ Result<> Lighthouse::listen() {
     tls_acceptor_ = std::make_unique<tls::Acceptor>(
         certificate_.context(), kHandshakeTimeout, log_,
         [this](StreamPtr stream) { server_.accept(std::move(stream)); });
-    CANDELA_TRY_ASSIGN(tls_listener_,
-                       context_.loop.listen(settings_.listen, ListenOptions(), [this](StreamPtr stream) {
-                           tls_acceptor_->accept(std::move(stream));
-                       }));
+    CANDELA_TRY_ASSIGN(
+        tls_listener_,
+        context_.loop.listen(settings_.listen, ListenOptions(), [this](StreamPtr stream) {
+            tls_acceptor_->accept(std::move(stream));
+        }));
     ListenOptions socket_options;
     socket_options.unix_mode = 0600;
-    CANDELA_TRY_ASSIGN(socket_listener_,
-                       context_.loop.listen(settings_.socket, socket_options, [this](StreamPtr stream) {
-                           server_.accept(std::move(stream));
-                       }));
+    CANDELA_TRY_ASSIGN(socket_listener_, context_.loop.listen(settings_.socket, socket_options,
+                                                              [this](StreamPtr stream) {
+                                                                  server_.accept(std::move(stream));
+                                                              }));
     log_.info("api_listens", {{"tls", tls_listener_->address().to_string()},
                               {"socket", settings_.socket.to_string()}});
     return {};
@@ -146,7 +159,8 @@ Task<Result<>> Lighthouse::reload(const Config& config) {
     const Settings next(config, context_.node);
     if (!(next.listen == settings_.listen) || !(next.socket == settings_.socket) ||
         next.database != settings_.database) {
-        co_return fail(Code::kUnsupported, "[lighthouse] listen, socket and database take a restart");
+        co_return fail(Code::kUnsupported,
+                       "[lighthouse] listen, socket and database take a restart");
     }
     co_return Result<>();
 }
@@ -200,7 +214,8 @@ Task<void> Lighthouse::maintain() {
 }
 
 void Lighthouse::add_metrics() {
-    auto gauge = [this](std::string_view name, std::string_view help, std::function<double()> sample) {
+    auto gauge = [this](std::string_view name, std::string_view help,
+                        std::function<double()> sample) {
         metrics_.push_back(context_.metrics.sampled_gauge(name, help, {}, std::move(sample)));
     };
     gauge("candela_lighthouse_services", "Services wanted.",

@@ -1,7 +1,7 @@
 #pragma once
 
-// The lighthouse role: the cloud's desired state, its planner, its API. It lives on the control loop. Its
-// folder is DIR/lighthouse (state.db, bundles/, logs/, ca/); it mints from DIR/identity.
+// The lighthouse role: the cloud's desired state, its planner, its API. It lives on the control
+// loop. Its folder is DIR/lighthouse (state.db, bundles/, logs/, ca/); it mints from DIR/identity.
 
 #include <memory>
 #include <vector>

@@ -7,7 +7,8 @@ using proto::InstanceState;
 namespace {
 
 std::optional<proto::Endpoint> endpoint_of(const Instance& instance, const Service& service,
-                                           const Seen& seen, MonoTime now, const PlanLimits& limits) {
+                                           const Seen& seen, MonoTime now,
+                                           const PlanLimits& limits) {
     if (instance.stage != Stage::kRun) return std::nullopt;
     const Sighting* sighting = seen.find(instance.id);
     if (sighting == nullptr || sighting->status.state != InstanceState::kReady) return std::nullopt;
@@ -24,7 +25,8 @@ std::optional<proto::Endpoint> endpoint_of(const Instance& instance, const Servi
     if (node != seen.nodes.end()) {
         endpoint.machine_id = node->second.machine_id;
         endpoint.address = node->second.address;
-        if (!is_silent(node->second, seen, now, limits)) endpoint.state = proto::EndpointState::kReady;
+        if (!is_silent(node->second, seen, now, limits))
+            endpoint.state = proto::EndpointState::kReady;
     }
     return endpoint;
 }
@@ -42,8 +44,8 @@ bool RouteBook::update(const Wanted& wanted, Seen& seen, MonoTime now, const Pla
         entry.service = key.second;
         entry.kind = service::to_string(target->manifest.kind);
         entry.hold_requests_max = holds_.requests_max;
-        entry.hold_ms_max =
-            static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(holds_.time_max).count());
+        entry.hold_ms_max = static_cast<uint64_t>(
+            std::chrono::duration_cast<std::chrono::milliseconds>(holds_.time_max).count());
         for (const service::Route& route : routes) {
             entry.routes.push_back(proto::Route(route.host, route.path));
         }

@@ -1,8 +1,8 @@
 #pragma once
 
-// The route table that gateways pull, made from what is wanted and seen, with a version that grows whenever
-// its content changes. It also notes in each Sighting from which version on an instance is in or
-// out of the table, which is what the planner waits for. Pure but for its arguments.
+// The route table that gateways pull, made from what is wanted and seen, with a version that grows
+// whenever its content changes. It also notes in each Sighting from which version on an instance is
+// in or out of the table, which is what the planner waits for. Pure but for its arguments.
 
 #include "model.h"
 #include "planner.h"

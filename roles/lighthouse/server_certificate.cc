@@ -16,8 +16,9 @@ Result<tls::Authority> load_or_make(const std::filesystem::path& folder, WallTim
         return tls::Authority::load(text, Secret(std::move(*key_text))).in(folder.string());
     }
     if (key_text.error().code() != Code::kNotFound) return fail(key_text.error());
-    CANDELA_TRY_ASSIGN(tls::Authority made, tls::Authority::create("candela", now,
-                                                                   ServerCertificate::kAuthorityLifetime));
+    CANDELA_TRY_ASSIGN(
+        tls::Authority made,
+        tls::Authority::create("candela", now, ServerCertificate::kAuthorityLifetime));
     // The key last: with it there, the pair is whole.
     CANDELA_TRY(write_file(certificate, made.ca_pem(), 0644));
     CANDELA_TRY(write_file(key, made.key_pem().reveal(), 0600));
@@ -31,7 +32,8 @@ ServerCertificate::ServerCertificate(Loop& loop, std::filesystem::path folder,
     : loop_(loop), folder_(std::move(folder)), names_(std::move(names)) {}
 
 Task<Result<>> ServerCertificate::open() {
-    auto work = [folder = folder_, now = loop_.wall()]() -> Result<std::shared_ptr<tls::Authority>> {
+    auto work = [folder = folder_,
+                 now = loop_.wall()]() -> Result<std::shared_ptr<tls::Authority>> {
         CANDELA_TRY_ASSIGN(tls::Authority authority, load_or_make(folder, now));
         return std::make_shared<tls::Authority>(std::move(authority));
     };

@@ -1,8 +1,8 @@
 #pragma once
 
-// The cloud's certificate authority, in DIR/lighthouse/ca (ca.crt for whoever shall trust it, ca.key, 0600),
-// and the certificate of this lighthouse's API, which is renewed live, well before it ends. Lives on the
-// control loop.
+// The cloud's certificate authority, in DIR/lighthouse/ca (ca.crt for whoever shall trust it,
+// ca.key, 0600), and the certificate of this lighthouse's API, which is renewed live, well before
+// it ends. Lives on the control loop.
 
 #include <filesystem>
 #include <memory>

@@ -1,8 +1,8 @@
 #pragma once
 
-// Tells flows that something has happened, once: whoever waits at that moment goes on, and one that waits again
-// while others are being told waits for the next time. (An Event is a level: a flow that waits in a
-// loop would never come to rest while it is set.) On one loop.
+// Tells flows that something has happened, once: whoever waits at that moment goes on, and one that
+// waits again while others are being told waits for the next time. (An Event is a level: a flow
+// that waits in a loop would never come to rest while it is set.) On one loop.
 
 #include <list>
 
@@ -17,8 +17,8 @@ public:
     Signal& operator=(const Signal&) = delete;
 
     void notify() {
-        // A waiter that is told may end others; then some who came meanwhile are told too early, which
-        // those who wait for a condition do not mind.
+        // A waiter that is told may end others; then some who came meanwhile are told too early,
+        // which those who wait for a condition do not mind.
         for (size_t left = waiters_.size(); left > 0 && !waiters_.empty(); --left) {
             Waiter* waiter = waiters_.front();
             waiters_.pop_front();

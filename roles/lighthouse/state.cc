@@ -21,7 +21,10 @@ struct State::Pending {
 };
 
 State::State(Loop& loop, Logger log, PlanLimits limits, HoldLimits holds)
-    : loop_(loop), log_(std::move(log)), limits_(limits), holds_(holds),
+    : loop_(loop),
+      log_(std::move(log)),
+      limits_(limits),
+      holds_(holds),
       timer_(loop.timers(), [this] { wake_.set(); }) {}
 
 State::~State() = default;
@@ -42,7 +45,8 @@ Task<Result<>> State::open(std::string dsn) {
     assignments_ = AssignmentBook(epoch_);
     routes_ = RouteBook(epoch_, holds_);
     update_routes();
-    log_.info("state_loaded", {{"epoch", epoch_}, {"services", wanted_.services.size()},
+    log_.info("state_loaded", {{"epoch", epoch_},
+                               {"services", wanted_.services.size()},
                                {"instances", wanted_.instances.size()}});
     tasks_.spawn(serve());
     touch();
@@ -56,7 +60,8 @@ void State::hear(const proto::NodeHeartbeat& beat) {
                                          loop_.now(), loop_.wall());
     if (heard.is_ignored) return;
     if (heard.node_is_new) {
-        say(EventRecord("node_joined", "", "", beat.node, fmt::format("{}", fmt::join(beat.roles, ", "))));
+        say(EventRecord("node_joined", "", "", beat.node,
+                        fmt::format("{}", fmt::join(beat.roles, ", "))));
     }
     if (heard.node_changed) changed_nodes_.insert(beat.node);
     changed_instances_.insert(heard.changed.begin(), heard.changed.end());
@@ -181,7 +186,8 @@ Task<Result<>> State::commit(Change change) {
         hooks.assignments_changed(node, assignments_.mark(node));
     }
     for (const ServiceKey& service : written->change.gone_services) hooks.service_gone(service);
-    if (!written->change.gone_instances.empty()) hooks.instances_gone(written->change.gone_instances);
+    if (!written->change.gone_instances.empty())
+        hooks.instances_gone(written->change.gone_instances);
     co_return Result<>();
 }
 

@@ -1,9 +1,9 @@
 #pragma once
 
-// The lighthouse's state: what is wanted (in SQL first, then in memory), what is seen, and the one flow that
-// changes it. Every mutation, the planner's and people's alike, runs in that flow, one at a time: SQL is
-// written, then the model, then who must know is told. A request whose client goes away therefore never
-// leaves the two apart. Lives on the control loop.
+// The lighthouse's state: what is wanted (in SQL first, then in memory), what is seen, and the one
+// flow that changes it. Every mutation, the planner's and people's alike, runs in that flow, one at
+// a time: SQL is written, then the model, then who must know is told. A request whose client goes
+// away therefore never leaves the two apart. Lives on the control loop.
 
 #include <deque>
 #include <functional>
@@ -22,7 +22,8 @@
 
 namespace candela::lighthouse {
 
-// Who is told of changes; set once, before open(). Called from within the state's flow: must not block.
+// Who is told of changes; set once, before open(). Called from within the state's flow: must not
+// block.
 struct StateHooks {
     std::function<void(uint64_t version)> routes_changed = [](uint64_t) {};
     std::function<void(const std::string& node, uint64_t version)> assignments_changed =
@@ -31,8 +32,9 @@ struct StateHooks {
         [](const std::vector<std::string>&) {};
     std::function<void(const ServiceKey& service)> service_gone = [](const ServiceKey&) {};
     // What an instance last said, where its host did not send it along.
-    std::function<std::vector<std::string>(const Instance&)> last_lines =
-        [](const Instance&) { return std::vector<std::string>(); };
+    std::function<std::vector<std::string>(const Instance&)> last_lines = [](const Instance&) {
+        return std::vector<std::string>();
+    };
 };
 
 class State {
@@ -70,7 +72,8 @@ public:
 
     // ---- what people want: each returns once it is committed, or refused
     using MakeChange = std::move_only_function<Result<Change>()>;
-    // `make` is called in the flow, when nothing else is changing, and sees the model as it then is.
+    // `make` is called in the flow, when nothing else is changing, and sees the model as it then
+    // is.
     Task<Result<>> change(MakeChange make);
     // The same for what is not a Change; `work` must take what it needs by value.
     using Work = std::move_only_function<Task<Result<>>()>;

@@ -83,17 +83,20 @@ Result<Failing> failing_from_text(const std::string& text) {
 }
 
 Result<uint64_t> next_epoch(Connection& db) {
-    CANDELA_TRY(db.execute("INSERT INTO settings (name, value) VALUES ('epoch', 1) "
-                           "ON CONFLICT (name) DO UPDATE SET value = settings.value + 1"));
-    CANDELA_TRY_ASSIGN(const auto rows, db.query("SELECT value FROM settings WHERE name = 'epoch'"));
+    CANDELA_TRY(
+        db.execute("INSERT INTO settings (name, value) VALUES ('epoch', 1) "
+                   "ON CONFLICT (name) DO UPDATE SET value = settings.value + 1"));
+    CANDELA_TRY_ASSIGN(const auto rows,
+                       db.query("SELECT value FROM settings WHERE name = 'epoch'"));
     return u64(rows.at(0), 0);
 }
 
 Result<> load_releases(Connection& db, Wanted& wanted) {
     CANDELA_TRY_ASSIGN(
         const auto rows,
-        db.query("SELECT space, service, number, manifest, instances, bundle, bundle_bytes, signature, "
-                 "signer, author, copy_of, created_at, ended_at, rollout, cause, failing FROM releases"));
+        db.query(
+            "SELECT space, service, number, manifest, instances, bundle, bundle_bytes, signature, "
+            "signer, author, copy_of, created_at, ended_at, rollout, cause, failing FROM releases"));
     for (const Row& row : rows) {
         const auto service = wanted.services.find(ServiceKey(row.text(0), row.text(1)));
         if (service == wanted.services.end()) continue;
@@ -102,8 +105,8 @@ Result<> load_releases(Connection& db, Wanted& wanted) {
         CANDELA_TRY_ASSIGN(const Json manifest, parse_json(row.text(3)));
         auto parsed = service::manifest_from_json(manifest);
         if (!parsed) {
-            return fail(parsed.error().in(fmt::format("release {} of {}", release.number,
-                                                      to_string(service->first))));
+            return fail(parsed.error().in(
+                fmt::format("release {} of {}", release.number, to_string(service->first))));
         }
         release.manifest = std::move(*parsed);
         release.instances = static_cast<uint32_t>(row.integer(4));
@@ -143,9 +146,10 @@ Result<> load_wanted(Connection& db, Loaded& loaded) {
         loaded.wanted.services.emplace(service.key, std::move(service));
     }
     CANDELA_TRY(load_releases(db, loaded.wanted));
-    CANDELA_TRY_ASSIGN(const auto instances,
-                       db.query("SELECT id, space, service, number, node, stage, created_at, state, "
-                                "port FROM instances"));
+    CANDELA_TRY_ASSIGN(
+        const auto instances,
+        db.query("SELECT id, space, service, number, node, stage, created_at, state, "
+                 "port FROM instances"));
     for (const Row& row : instances) {
         Instance instance;
         instance.id = row.text(0);
@@ -165,9 +169,10 @@ Result<> load_wanted(Connection& db, Loaded& loaded) {
 }
 
 Result<> load_rest(Connection& db, Loaded& loaded) {
-    CANDELA_TRY_ASSIGN(const auto nodes,
-                       db.query("SELECT name, boot_id, version, roles, machine_id, address, heard_at "
-                                "FROM nodes"));
+    CANDELA_TRY_ASSIGN(
+        const auto nodes,
+        db.query("SELECT name, boot_id, version, roles, machine_id, address, heard_at "
+                 "FROM nodes"));
     for (const Row& row : nodes) {
         Node node;
         node.name = row.text(0);
@@ -197,7 +202,8 @@ Result<> load_rest(Connection& db, Loaded& loaded) {
     }
     CANDELA_TRY_ASSIGN(const auto events,
                        db.query("SELECT id, time, kind, space, service, subject, text FROM events "
-                                "ORDER BY id DESC LIMIT $1", {i64(kEventsLoaded)}));
+                                "ORDER BY id DESC LIMIT $1",
+                                {i64(kEventsLoaded)}));
     for (auto row = events.rbegin(); row != events.rend(); ++row) {
         EventRecord event(row->text(2), row->text(3), row->text(4), row->text(5), row->text(6));
         loaded.events.push_back(StoredEvent(u64(*row, 0), to_time(*row, 1), std::move(event)));
@@ -266,9 +272,9 @@ Result<> write(Connection& db, const Change& change, std::span<const StoredEvent
         }
         for (const Instance& instance : change.instances) CANDELA_TRY(write_instance(db, instance));
         for (const auto& [key, number] : change.gone_releases) {
-            CANDELA_TRY(db.execute(
-                "DELETE FROM releases WHERE space = $1 AND service = $2 AND number = $3",
-                {key.first, key.second, i64(number)}));
+            CANDELA_TRY(
+                db.execute("DELETE FROM releases WHERE space = $1 AND service = $2 AND number = $3",
+                           {key.first, key.second, i64(number)}));
         }
         for (const ServiceKey& key : change.gone_services) {
             CANDELA_TRY(db.execute("DELETE FROM services WHERE space = $1 AND service = $2",
@@ -317,14 +323,15 @@ Result<> remove_keys(Connection& db, std::span<const std::string> public_keys) {
 Result<> write_events(Connection& db, std::span<const StoredEvent> events) {
     for (const StoredEvent& stored : events) {
         const EventRecord& event = stored.event;
-        CANDELA_TRY(db.execute("INSERT INTO events (id, time, kind, space, service, subject, text) "
-                               "VALUES ($1, $2, $3, $4, $5, $6, $7)",
-                               {i64(stored.id), to_millis(stored.time), event.kind, event.space,
-                                event.service, event.subject, event.text}));
+        CANDELA_TRY(
+            db.execute("INSERT INTO events (id, time, kind, space, service, subject, text) "
+                       "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                       {i64(stored.id), to_millis(stored.time), event.kind, event.space,
+                        event.service, event.subject, event.text}));
     }
     if (events.empty()) return {};
-    CANDELA_TRY(db.execute("DELETE FROM events WHERE id <= $1",
-                           {i64(events.back().id) - kEventsMax}));
+    CANDELA_TRY(
+        db.execute("DELETE FROM events WHERE id <= $1", {i64(events.back().id) - kEventsMax}));
     return {};
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// The desired state in SQL: the schema, loading it whole at start, and writing one Change. Everything here
-// runs on the database's thread.
+// The desired state in SQL: the schema, loading it whole at start, and writing one Change.
+// Everything here runs on the database's thread.
 
 #include <map>
 #include <set>
@@ -25,12 +25,12 @@ struct KeyRecord {
     std::string public_key;
     KeyKind kind = KeyKind::kPerson;
     std::string name;
-    std::string space;    // the space it acts in; empty: the platform's account
+    std::string space;  // the space it acts in; empty: the platform's account
     std::string role;
-    std::string owner;    // the instance or node that it is for
-    int64_t created_at = 0;   // unix seconds, as in JWTs
-    int64_t expires_at = 0;   // 0: never
-    int64_t revoked_at = 0;   // 0: it is valid
+    std::string owner;       // the instance or node that it is for
+    int64_t created_at = 0;  // unix seconds, as in JWTs
+    int64_t expires_at = 0;  // 0: never
+    int64_t revoked_at = 0;  // 0: it is valid
 };
 
 struct SpaceRecord {

@@ -17,7 +17,8 @@ std::string seconds_text(int64_t seconds) {
 }
 
 std::string_view state_of(const Instance& instance, const Sighting* sighting) {
-    const InstanceState seen = sighting == nullptr ? InstanceState::kPending : sighting->status.state;
+    const InstanceState seen =
+        sighting == nullptr ? InstanceState::kPending : sighting->status.state;
     const bool has_ended = seen == InstanceState::kExited || seen == InstanceState::kFailed;
     if (has_ended || instance.stage == Stage::kRun) {
         return proto::to_string(seen == InstanceState::kUnknown ? InstanceState::kPending : seen);
@@ -56,10 +57,12 @@ Json view_of(const Node& node, const State& state) {
     for (const auto& [id, instance] : state.wanted().instances) {
         if (instance.node == node.name) ++instances;
     }
-    const bool silent = !node.heard_at ||
-                        is_silent(node, state.seen(), state.loop().now(), state.limits());
+    const bool silent =
+        !node.heard_at || is_silent(node, state.seen(), state.loop().now(), state.limits());
     return Json{{"name", node.name},
-                {"state", silent ? "silent" : node.draining ? "draining" : "ready"},
+                {"state", silent          ? "silent"
+                          : node.draining ? "draining"
+                                          : "ready"},
                 {"roles", node.roles},
                 {"version", node.version},
                 {"address", node.address},
@@ -125,21 +128,22 @@ Json view_of(const Instance& instance, const State& state) {
     const Sighting* sighting = state.seen().find(instance.id);
     const proto::InstanceStatus none;
     const proto::InstanceStatus& status = sighting == nullptr ? none : sighting->status;
-    return Json{{"id", instance.id},
-                {"space", instance.service.first},
-                {"service", instance.service.second},
-                {"release", instance.release},
-                {"node", instance.node},
-                {"state", state_of(instance, sighting)},
-                {"port", status.port},
-                {"pid", status.pid},
-                {"restarts", status.restarts},
-                {"memory_bytes", status.memory_bytes},
-                {"cause", status.cause},
-                {"probe_answer", status.probe_answer},
-                {"last_exit", status.last_exit},
-                {"started_at", time_text(from_unix_millis(static_cast<int64_t>(status.started_at)))},
-                {"created_at", time_text(instance.created_at)}};
+    return Json{
+        {"id", instance.id},
+        {"space", instance.service.first},
+        {"service", instance.service.second},
+        {"release", instance.release},
+        {"node", instance.node},
+        {"state", state_of(instance, sighting)},
+        {"port", status.port},
+        {"pid", status.pid},
+        {"restarts", status.restarts},
+        {"memory_bytes", status.memory_bytes},
+        {"cause", status.cause},
+        {"probe_answer", status.probe_answer},
+        {"last_exit", status.last_exit},
+        {"started_at", time_text(from_unix_millis(static_cast<int64_t>(status.started_at)))},
+        {"created_at", time_text(instance.created_at)}};
 }
 
 Json view_of(const KeyRecord& key) {
@@ -158,7 +162,8 @@ Json view_of(const SpaceRecord& space, const State& state) {
     for (const auto& [key, service] : state.wanted().services) {
         if (key.first == space.name) ++services;
     }
-    return Json{{"name", space.name}, {"services", services}, {"created_at", time_text(space.created_at)}};
+    return Json{
+        {"name", space.name}, {"services", services}, {"created_at", time_text(space.created_at)}};
 }
 
 Json view_of(const StoredEvent& stored) {

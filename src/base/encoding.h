@@ -24,12 +24,12 @@ inline std::string_view as_text(ByteView bytes) {
 std::string hex_encode(ByteView bytes);
 Result<std::string> hex_decode(std::string_view text);
 
-std::string base64_encode(ByteView bytes);        // with padding
-std::string base64url_encode(ByteView bytes);     // without padding
+std::string base64_encode(ByteView bytes);                    // with padding
+std::string base64url_encode(ByteView bytes);                 // without padding
 Result<std::string> base64_decode(std::string_view text);     // padding required
 Result<std::string> base64url_decode(std::string_view text);  // padding refused
 
-std::string base32_encode(ByteView bytes);        // upper case, without padding
+std::string base32_encode(ByteView bytes);  // upper case, without padding
 Result<std::string> base32_decode(std::string_view text);
 
 // CRC-16/XMODEM: polynomial 0x1021, initial value 0.

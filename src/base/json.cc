@@ -22,8 +22,10 @@ bool is_too_deep(std::string_view text, size_t depth_max) {
     for (size_t i = 0; i < text.size(); ++i) {
         const char c = text[i];
         if (in_string) {
-            if (c == '\\') ++i;
-            else if (c == '"') in_string = false;
+            if (c == '\\')
+                ++i;
+            else if (c == '"')
+                in_string = false;
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
@@ -46,8 +48,8 @@ Result<Json> parse_json(std::string_view text, size_t depth_max) {
         const std::string_view before = text.substr(0, std::min(error.byte, text.size()));
         const auto line = 1 + std::count(before.begin(), before.end(), '\n');
         const size_t newline = before.rfind('\n');
-        const size_t column = newline == std::string_view::npos ? before.size()
-                                                                : before.size() - newline - 1;
+        const size_t column =
+            newline == std::string_view::npos ? before.size() : before.size() - newline - 1;
         return fail(Code::kInvalid, "not JSON: line {}, column {}", line, column);
     } catch (const std::exception&) {
         return fail(Code::kInvalid, "not JSON");

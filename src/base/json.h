@@ -29,7 +29,8 @@ std::string dump_json_pretty(const Json& value);
 Result<std::string> json_string(const Json& object, std::string_view key);
 Result<int64_t> json_int(const Json& object, std::string_view key);
 // The fallback stands in for an absent or null member; a wrong type gives the fallback too.
-std::string json_string_or(const Json& object, std::string_view key, std::string_view fallback = "");
+std::string json_string_or(const Json& object, std::string_view key,
+                           std::string_view fallback = "");
 int64_t json_int_or(const Json& object, std::string_view key, int64_t fallback);
 bool json_bool_or(const Json& object, std::string_view key, bool fallback);
 

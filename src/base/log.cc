@@ -30,10 +30,10 @@ static void append_field(std::string& line, const LogField& field) {
     line += ' ';
     line += field.key;
     line += '=';
-    const bool plain = !field.value.empty() &&
-                       std::all_of(field.value.begin(), field.value.end(), [](char c) {
-                           return c > ' ' && c != '"' && c != '=' && c != '\\' && c != 0x7F;
-                       });
+    const bool plain =
+        !field.value.empty() && std::all_of(field.value.begin(), field.value.end(), [](char c) {
+            return c > ' ' && c != '"' && c != '=' && c != '\\' && c != 0x7F;
+        });
     if (plain) {
         line += field.value;
         return;

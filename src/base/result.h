@@ -1,9 +1,9 @@
 #pragma once
 
 // Errors as values. Every fallible function of candela returns Result<T>; nothing of ours throws.
-// An Error says what happened in one sentence, of which kind it is (so that callers can decide), and,
-// where the kernel or a library said something, its number. Context is added once, at a boundary.
-// All types here are values: copy, move and send them between threads freely.
+// An Error says what happened in one sentence, of which kind it is (so that callers can decide),
+// and, where the kernel or a library said something, its number. Context is added once, at a
+// boundary. All types here are values: copy, move and send them between threads freely.
 
 #include <expected>
 #include <string>
@@ -74,9 +74,7 @@ template <class... Args>
 std::unexpected<Error> fail(Code code, fmt::format_string<Args...> format, Args&&... args) {
     return std::unexpected<Error>(Error(code, fmt::format(format, std::forward<Args>(args)...)));
 }
-inline std::unexpected<Error> fail(Error error) {
-    return std::unexpected<Error>(std::move(error));
-}
+inline std::unexpected<Error> fail(Error error) { return std::unexpected<Error>(std::move(error)); }
 inline std::unexpected<Error> fail_errno(std::string_view what, int errno_value) {
     return std::unexpected<Error>(Error::system(what, errno_value));
 }
@@ -89,14 +87,14 @@ inline std::unexpected<Error> fail_errno(std::string_view what, int errno_value)
 // CANDELA_TRY(read_file(path));                   returns from this function on failure
 // CANDELA_TRY_ASSIGN(auto text, read_file(path)); and otherwise names the value
 // CO_TRY and CO_TRY_ASSIGN are the same in a coroutine; the expression may contain co_await.
-#define CANDELA_TRY_IMPL(name, expr, ret)                              \
-    do {                                                               \
-        auto name = (expr);                                            \
-        if (!name) ret ::candela::fail(std::move(name).error());       \
+#define CANDELA_TRY_IMPL(name, expr, ret)                        \
+    do {                                                         \
+        auto name = (expr);                                      \
+        if (!name) ret ::candela::fail(std::move(name).error()); \
     } while (false)
-#define CANDELA_TRY_ASSIGN_IMPL(name, decl, expr, ret)                 \
-    auto name = (expr);                                                \
-    if (!name) ret ::candela::fail(std::move(name).error());           \
+#define CANDELA_TRY_ASSIGN_IMPL(name, decl, expr, ret)       \
+    auto name = (expr);                                      \
+    if (!name) ret ::candela::fail(std::move(name).error()); \
     decl = std::move(*name)
 
 #define CANDELA_TRY(expr) CANDELA_TRY_IMPL(CANDELA_CONCAT(try_, __LINE__), expr, return)
@@ -107,8 +105,8 @@ inline std::unexpected<Error> fail_errno(std::string_view what, int errno_value)
     CANDELA_TRY_ASSIGN_IMPL(CANDELA_CONCAT(try_, __LINE__), decl, expr, co_return)
 
 #if __GNUC__ >= 13
-// std::expected's own == takes an expected on either side, which newer libstdc++ finds ambiguous for what
-// derives from it; with g++ 12 this one would be what makes it ambiguous.
+// std::expected's own == takes an expected on either side, which newer libstdc++ finds ambiguous
+// for what derives from it; with g++ 12 this one would be what makes it ambiguous.
 namespace candela {
 template <class T, class U>
     requires(!std::is_base_of_v<std::expected<T, Error>, U> &&

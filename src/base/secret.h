@@ -1,7 +1,8 @@
 #pragma once
 
 // A Secret holds bytes that must not be seen: it has no formatter, does not print, copies only by
-// clone(), and wipes its memory when it ends. reveal() is the one way in, so that uses can be found.
+// clone(), and wipes its memory when it ends. reveal() is the one way in, so that uses can be
+// found.
 
 #include <string>
 #include <string_view>

@@ -93,8 +93,10 @@ Result<uint64_t> parse_size(std::string_view text) {
             return count * unit.bytes;
         }
     }
-    return fail(Code::kInvalid, "\"{}\" is not a size; write for example \"512KiB\", \"64MiB\" or "
-                "\"2GB\"", printable(text));
+    return fail(Code::kInvalid,
+                "\"{}\" is not a size; write for example \"512KiB\", \"64MiB\" or "
+                "\"2GB\"",
+                printable(text));
 }
 
 std::string format_size(uint64_t size_bytes) {
@@ -105,7 +107,8 @@ std::string format_size(uint64_t size_bytes) {
         value /= 1024;
         ++unit;
     }
-    return unit == 0 ? fmt::format("{} B", size_bytes) : fmt::format("{:.1f} {}", value, kNames[unit]);
+    return unit == 0 ? fmt::format("{} B", size_bytes)
+                     : fmt::format("{:.1f} {}", value, kNames[unit]);
 }
 
 // Edit distance with adjacent transpositions counted once ("prot" is one step from "port").
@@ -152,9 +155,12 @@ size_t utf8_sequence_length(std::string_view text) {
     if (first < 0x80) return 1;
     size_t length = 0;
     unsigned low = 0x80, high = 0xBF;
-    if (first >= 0xC2 && first <= 0xDF) length = 2;
-    else if (first >= 0xE0 && first <= 0xEF) length = 3;
-    else if (first >= 0xF0 && first <= 0xF4) length = 4;
+    if (first >= 0xC2 && first <= 0xDF)
+        length = 2;
+    else if (first >= 0xE0 && first <= 0xEF)
+        length = 3;
+    else if (first >= 0xF0 && first <= 0xF4)
+        length = 4;
     if (length == 0 || text.size() < length) return 0;
     if (first == 0xE0) low = 0xA0;
     if (first == 0xED) high = 0x9F;

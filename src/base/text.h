@@ -13,7 +13,7 @@
 
 namespace candela {
 
-std::string_view trim(std::string_view text);                         // spaces and tabs at both ends
+std::string_view trim(std::string_view text);  // spaces and tabs at both ends
 std::vector<std::string_view> split(std::string_view text, char separator);
 // ("a=b=c", '=') -> {"a", "b=c"}; absent where the separator is.
 std::optional<std::pair<std::string_view, std::string_view>> split_once(std::string_view text,

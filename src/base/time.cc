@@ -13,13 +13,8 @@ struct Unit {
     Duration length;
 };
 
-constexpr std::array<Unit, 7> kUnits{{{"d", 24h},
-                                      {"h", 1h},
-                                      {"m", 1min},
-                                      {"s", 1s},
-                                      {"ms", 1ms},
-                                      {"us", 1us},
-                                      {"ns", 1ns}}};
+constexpr std::array<Unit, 7> kUnits{
+    {{"d", 24h}, {"h", 1h}, {"m", 1min}, {"s", 1s}, {"ms", 1ms}, {"us", 1us}, {"ns", 1ns}}};
 
 const Unit* find_unit(std::string_view name) {
     for (const Unit& unit : kUnits) {
@@ -34,8 +29,10 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 Result<Duration> parse_duration(std::string_view text) {
     const auto bad = [&](std::string_view why) {
-        return fail(Code::kInvalid, "\"{}\" is not a duration ({}); write for example \"500ms\", "
-                    "\"10s\" or \"1m30s\"", text, why);
+        return fail(Code::kInvalid,
+                    "\"{}\" is not a duration ({}); write for example \"500ms\", "
+                    "\"10s\" or \"1m30s\"",
+                    text, why);
     };
     if (text.empty()) return bad("it is empty");
     if (text == "0") return Duration(0);
@@ -106,8 +103,8 @@ Result<WallTime> parse_rfc3339(std::string_view text) {
     int64_t offset_minutes = 0;
     if (rest.size() == 6 && (rest[0] == '+' || rest[0] == '-') && rest[3] == ':' &&
         is_digit(rest[1]) && is_digit(rest[2]) && is_digit(rest[4]) && is_digit(rest[5])) {
-        offset_minutes = ((rest[1] - '0') * 10 + (rest[2] - '0')) * 60 + (rest[4] - '0') * 10 +
-                         (rest[5] - '0');
+        offset_minutes =
+            ((rest[1] - '0') * 10 + (rest[2] - '0')) * 60 + (rest[4] - '0') * 10 + (rest[5] - '0');
         if (rest[0] == '-') offset_minutes = -offset_minutes;
     } else if (rest != "Z" && rest != "z") {
         return fail(Code::kInvalid, "\"{}\" is not an RFC 3339 time: its zone is missing", text);

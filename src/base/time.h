@@ -23,7 +23,8 @@ using std::chrono_literals::operator""s;
 using std::chrono_literals::operator""min;
 using std::chrono_literals::operator""h;
 
-// "500ms", "1s", "1m30s", "2h", "7d"; a number without a unit is an error, and so is a negative one.
+// "500ms", "1s", "1m30s", "2h", "7d"; a number without a unit is an error, and so is a negative
+// one.
 Result<Duration> parse_duration(std::string_view text);
 // The shortest exact form that parse_duration reads: "1m30s".
 std::string format_duration(Duration duration);

@@ -228,7 +228,8 @@ void TunnelCore::on_timer() {
     tell_drained();
 }
 
-// A queue that has emptied is told of, and so is, once, that everything before an end() is with the peer.
+// A queue that has emptied is told of, and so is, once, that everything before an end() is with the
+// peer.
 void TunnelCore::tell_drained() {
     if (queued_bytes() != 0 || handler_ == nullptr || is_closed_) return;
     const bool is_news = was_queued_ || (is_ending_ && !told_sent_);

@@ -78,7 +78,7 @@ private:
     bool is_reading_ = false;
     bool got_end_ = false;
     bool told_end_ = false;
-    bool told_sent_ = false;   // on_drained after end()
+    bool told_sent_ = false;  // on_drained after end()
 
     bool is_closed_ = false;
     std::optional<Error> error_;

@@ -1,7 +1,7 @@
 #pragma once
 
-// An HTTP/1.1 client for ctl, probes and tests, as flows. Keeps a few connections for reuse. Lives on one
-// loop. Destroying a task cancels its request and closes the connection.
+// An HTTP/1.1 client for ctl, probes and tests, as flows. Keeps a few connections for reuse. Lives
+// on one loop. Destroying a task cancels its request and closes the connection.
 
 #include <cstdint>
 #include <functional>
@@ -40,17 +40,17 @@ struct ClientRequest {
     std::function<void(uint64_t sent_bytes)> on_progress;
 
     std::shared_ptr<tls::ClientContext> tls;  // absent: no encryption
-    std::string server_name;                  // that the certificate must name; empty: the address's host
+    std::string server_name;  // that the certificate must name; empty: the address's host
 
     Duration connect_timeout = 10s;     // with the TLS handshake
     Duration first_byte_timeout = 30s;  // from the request's last byte to the response's head
-    Duration idle_timeout = 60s;        // without a byte in either direction while a body is on its way
+    Duration idle_timeout = 60s;  // without a byte in either direction while a body is on its way
 };
 
 struct ClientOptions {
     size_t pooled_connections_max = 8;
-    Duration pooled_idle_timeout = 15s;          // below the server's
-    size_t body_buffer_bytes_max = 256 * 1024;   // read ahead of the reader
+    Duration pooled_idle_timeout = 15s;         // below the server's
+    size_t body_buffer_bytes_max = 256 * 1024;  // read ahead of the reader
     size_t write_buffer_bytes_max = 256 * 1024;
     ParserLimits limits;
 };
@@ -58,7 +58,7 @@ struct ClientOptions {
 namespace detail {
 class ClientConnection;
 class ClientPool;
-}
+}  // namespace detail
 
 // An answer whose body is still to be read. Dropping it unread closes its connection.
 class ClientResponse final {
@@ -92,9 +92,9 @@ public:
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
 
-    // Sends the request and returns when the response's head is there (interim ones are skipped). An
-    // idempotent request with a string body is sent once more where a pooled connection turns out closed. An
-    // answer that comes before the body is sent ends the sending.
+    // Sends the request and returns when the response's head is there (interim ones are skipped).
+    // An idempotent request with a string body is sent once more where a pooled connection turns
+    // out closed. An answer that comes before the body is sent ends the sending.
     Task<Result<ClientResponse>> send(ClientRequest request);
 
 private:

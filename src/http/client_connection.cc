@@ -52,7 +52,8 @@ void ClientConnection::fail_with(Error error) {
 }
 
 Error ClientConnection::timeout_error(std::string_view what, Duration timeout) const {
-    return Error(Code::kTimeout, fmt::format("{}: {} for {}", peer_, what, format_duration(timeout)));
+    return Error(Code::kTimeout,
+                 fmt::format("{}: {} for {}", peer_, what, format_duration(timeout)));
 }
 
 void ClientConnection::on_data(std::string_view bytes) {
@@ -71,8 +72,9 @@ void ClientConnection::on_data(std::string_view bytes) {
             case ParseEvent::kBody: body_.append(parser_.body()); break;
             case ParseEvent::kComplete: complete_ = head_ready_; break;
             case ParseEvent::kError:
-                return fail_with(Error(Code::kCorrupt, fmt::format("{}: the answer is not valid HTTP: {}",
-                                                                   peer_, parser_.error().reason)));
+                return fail_with(
+                    Error(Code::kCorrupt, fmt::format("{}: the answer is not valid HTTP: {}", peer_,
+                                                      parser_.error().reason)));
             case ParseEvent::kNeedMore: break;
         }
     }
@@ -112,7 +114,8 @@ Result<> ClientConnection::write_head(const ClientRequest& request) {
     head.target = request.target;
     std::string host = request.host;
     if (host.empty()) {
-        host = request.address.kind == Address::Kind::kTcp ? request.address.to_string() : "localhost";
+        host =
+            request.address.kind == Address::Kind::kTcp ? request.address.to_string() : "localhost";
     }
     head.headers.add("Host", host);
     is_chunked_ = false;
@@ -142,7 +145,8 @@ Result<> ClientConnection::write_head(const ClientRequest& request) {
     }
     std::string text;
     CANDELA_TRY(serialize(head, text));
-    const std::string_view parts[] = {text, request.body_source ? std::string_view() : request.body};
+    const std::string_view parts[] = {text,
+                                      request.body_source ? std::string_view() : request.body};
     stream_->write(parts);
     return {};
 }
@@ -177,14 +181,16 @@ Task<Result<>> ClientConnection::send_body(ClientRequest& request) {
         if (!piece) co_return fail(std::move(piece).error());
         if (!*piece) {
             if (is_chunked_) stream_->write(kLastChunk);
-            if (request.body_length_bytes.value_or(sent_bytes_) == sent_bytes_) co_return Result<>();
+            if (request.body_length_bytes.value_or(sent_bytes_) == sent_bytes_)
+                co_return Result<>();
             co_return fail(Code::kInvalid, "the request's body ended after {} of {} bytes",
                            sent_bytes_, *request.body_length_bytes);
         }
         if ((*piece)->empty()) continue;
         sent_bytes_ += (*piece)->size();
         if (request.body_length_bytes && sent_bytes_ > *request.body_length_bytes) {
-            co_return fail(Code::kInvalid, "the request's body is longer than the {} bytes announced",
+            co_return fail(Code::kInvalid,
+                           "the request's body is longer than the {} bytes announced",
                            *request.body_length_bytes);
         }
         Result<> written = co_await write_piece(request, **piece);
@@ -216,7 +222,8 @@ Task<Result<>> ClientConnection::write_piece(ClientRequest& request, std::string
 
 void ClientConnection::report_progress(const ClientRequest& request) {
     if (!request.on_progress) return;
-    // The queue holds chunk lines too, so that this is a little low at times; never does it go back.
+    // The queue holds chunk lines too, so that this is a little low at times; never does it go
+    // back.
     const uint64_t total = request.body_source ? sent_bytes_ : request.body.size();
     const uint64_t arrived = total - std::min<uint64_t>(stream_->queued_bytes(), total);
     if (arrived <= progress_bytes_) return;

@@ -1,9 +1,9 @@
 #pragma once
 
-// One connection of a Client: at most one request at a time; between requests it waits in the pool. Private
-// to client.cc and client_connection.cc. It is owned by the flow that uses it, by a ClientResponse,
-// or by the pool, and may be destroyed from within its own callbacks: waking a flow is the last thing that
-// each of them does.
+// One connection of a Client: at most one request at a time; between requests it waits in the pool.
+// Private to client.cc and client_connection.cc. It is owned by the flow that uses it, by a
+// ClientResponse, or by the pool, and may be destroyed from within its own callbacks: waking a flow
+// is the last thing that each of them does.
 
 #include <list>
 #include <memory>
@@ -26,7 +26,8 @@ public:
     // Sends the request and waits for the head of its answer.
     Task<Result<ResponseHead>> exchange(ClientRequest& request);
     Task<Result<std::optional<std::string>>> read_chunk();
-    // True where the connection broke before a byte of the answer: the server had closed it meanwhile.
+    // True where the connection broke before a byte of the answer: the server had closed it
+    // meanwhile.
     bool broke_before_answer() const { return error_.has_value() && !answer_begun_; }
     // True once the answer is over; the connection can go back to the pool if is_reusable().
     bool is_over() const { return complete_ && body_.empty(); }
@@ -34,7 +35,10 @@ public:
 
     const std::string& key() const { return key_; }
     void enter_pool(Duration timeout);
-    void leave_pool() { idle_timer_.stop(); is_idle_ = false; }
+    void leave_pool() {
+        idle_timer_.stop();
+        is_idle_ = false;
+    }
 
 private:
     struct Waiting;
@@ -63,7 +67,7 @@ private:
     Timer idle_timer_;
     Waiting* waiting_ = nullptr;
     bool is_idle_ = false;
-    bool is_chunked_ = false;      // the request
+    bool is_chunked_ = false;  // the request
     bool answer_begun_ = false;
     bool head_ready_ = false;
     bool complete_ = false;
@@ -72,7 +76,7 @@ private:
     uint64_t sent_bytes_ = 0;
     uint64_t progress_bytes_ = 0;  // last reported
     Duration idle_timeout_{0};
-    std::string peer_;             // for error texts
+    std::string peer_;  // for error texts
     ResponseHead head_;
     std::string body_;
     std::optional<Error> error_;

@@ -17,8 +17,12 @@ constexpr size_t kLingerBytesMax = 1024 * 1024;
 std::string_view error_code(int status) {
     switch (status) {
         case 408: return "timeout";
-        case 413: case 414: case 429: case 431: return "exhausted";
-        case 501: case 505: return "unsupported";
+        case 413:
+        case 414:
+        case 429:
+        case 431: return "exhausted";
+        case 501:
+        case 505: return "unsupported";
         case 503: return "unreachable";
         default: return status >= 500 ? "internal" : "invalid";
     }
@@ -140,8 +144,8 @@ bool FlowServer::Connection::on_head() {
     request_->peer_.encrypted = stream_->is_encrypted();
 
     const TargetParts target = split_target(head().target);
-    Result<std::string> path = head().target == "*" ? Result<std::string>("*")
-                                                    : normalize_path(target.path);
+    Result<std::string> path =
+        head().target == "*" ? Result<std::string>("*") : normalize_path(target.path);
     Result<QueryParams> query = parse_query(target.query);
     if (!path || !query) {
         answer_error(400, !path ? path.error().message() : query.error().message());
@@ -161,7 +165,8 @@ void FlowServer::Connection::on_body_error(const ParseError& error) {
 }
 
 void FlowServer::Connection::answer_error(int status, std::string_view message) {
-    const Json body = {{"error", {{"code", error_code(status)}, {"message", std::string(message)}}}};
+    const Json body = {
+        {"error", {{"code", error_code(status)}, {"message", std::string(message)}}}};
     keep_alive_ = false;
     const Headers headers{{"Content-Type", "application/json"}};
     respond(status, headers, dump_json(body));
@@ -238,8 +243,8 @@ void FlowServer::Connection::on_end() {
         case Phase::kIdle:
         case Phase::kHead: return remove_soon();
         case Phase::kHandling:
-            // Whoever waits for an answer may half-close; whoever has a stream running, or sent half a
-            // request, is gone.
+            // Whoever waits for an answer may half-close; whoever has a stream running, or sent
+            // half a request, is gone.
             if (request_->response_ended_) return;
             if (!body_complete_ || request_->response_begun_) remove_soon();
             return;

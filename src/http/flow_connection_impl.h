@@ -1,8 +1,8 @@
 #pragma once
 
-// One connection of a FlowServer: parses requests, runs one handler's flow at a time, and writes its answer.
-// Private to flow_server.cc and flow_connection.cc. Everything that ends it is deferred, so that it
-// is never destroyed below one of its own calls.
+// One connection of a FlowServer: parses requests, runs one handler's flow at a time, and writes
+// its answer. Private to flow_server.cc and flow_connection.cc. Everything that ends it is
+// deferred, so that it is never destroyed below one of its own calls.
 
 #include <memory>
 #include <optional>
@@ -79,25 +79,25 @@ private:
     StreamPtr stream_;
     RequestParser parser_;
     Phase phase_ = Phase::kIdle;
-    bool gone_ = false;            // will be removed; nothing is read or written any more
+    bool gone_ = false;  // will be removed; nothing is read or written any more
     bool peer_ended_ = false;
     bool paused_ = false;
-    bool all_sent_ = false;        // after our direction has ended
+    bool all_sent_ = false;  // after our direction has ended
     bool keep_alive_ = true;
-    bool continue_owed_ = false;   // the client waits for 100 Continue
+    bool continue_owed_ = false;  // the client waits for 100 Continue
     bool body_complete_ = false;
-    bool is_chunked_ = false;      // the answer
+    bool is_chunked_ = false;                // the answer
     std::optional<uint64_t> response_left_;  // of an answer with Content-Length
-    std::string body_;             // received, not yet read
+    std::string body_;                       // received, not yet read
     std::optional<Error> body_error_;
-    std::string held_;             // what came behind the request being handled
-    uint64_t window_bytes_ = 0;    // of the body, in window_waited_
+    std::string held_;           // what came behind the request being handled
+    uint64_t window_bytes_ = 0;  // of the body, in window_waited_
     Duration window_waited_{0};
-    size_t queued_before_ = 0;     // when the write timer was started
+    size_t queued_before_ = 0;  // when the write timer was started
     size_t lingered_bytes_ = 0;
-    Timer timer_;                  // what it stands for follows from the phase and waiting_body_
+    Timer timer_;  // what it stands for follows from the phase and waiting_body_
     bool waiting_body_ = false;
-    Event changed_;                // body, drained or error: whoever waits looks again
+    Event changed_;                      // body, drained or error: whoever waits looks again
     std::shared_ptr<Connection*> self_;  // for deferred calls
     std::unique_ptr<ServerRequest> request_;
     std::optional<Task<void>> task_;  // last: it is destroyed before what it uses

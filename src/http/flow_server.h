@@ -1,8 +1,8 @@
 #pragma once
 
-// An HTTP/1.1 server for APIs: each request runs one coroutine. It takes streams of any kind (TCP, unix
-// socket, TLS, in process), keeps connections alive, bounds everything, and cancels a request's flow when its
-// client goes away. Lives on one loop; not for the gateway's hot path.
+// An HTTP/1.1 server for APIs: each request runs one coroutine. It takes streams of any kind (TCP,
+// unix socket, TLS, in process), keeps connections alive, bounds everything, and cancels a
+// request's flow when its client goes away. Lives on one loop; not for the gateway's hot path.
 //
 //     class Api final : public http::Handler {
 //         Task<void> handle(http::ServerRequest& request) override {
@@ -31,20 +31,21 @@ class ServerRequest;
 class Handler {
 public:
     virtual ~Handler() = default;
-    // Answers the request. Returning without an answer sends 500; returning in the middle of a streamed
-    // response cuts the connection, so that the client sees that it is not whole. The flow is destroyed when the
-    // client goes away, which shows to it as any cancellation.
+    // Answers the request. Returning without an answer sends 500; returning in the middle of a
+    // streamed response cuts the connection, so that the client sees that it is not whole. The flow
+    // is destroyed when the client goes away, which shows to it as any cancellation.
     virtual Task<void> handle(ServerRequest& request) = 0;
 };
 
 struct ServerOptions {
-    size_t connections_max = 1024;             // one more is answered 503 and closed
-    Duration head_timeout = 10s;               // from a request's first byte to its empty line; 408
-    Duration idle_timeout = 60s;               // between requests; closed without a word
-    // While a handler waits for the body it must come at least this fast, measured over windows; 408.
-    uint64_t body_rate_bytes_min = 512;        // per second
+    size_t connections_max = 1024;  // one more is answered 503 and closed
+    Duration head_timeout = 10s;    // from a request's first byte to its empty line; 408
+    Duration idle_timeout = 60s;    // between requests; closed without a word
+    // While a handler waits for the body it must come at least this fast, measured over windows;
+    // 408.
+    uint64_t body_rate_bytes_min = 512;  // per second
     Duration body_rate_window = 10s;
-    Duration write_timeout = 30s;              // a client that takes nothing for this long is cut off
+    Duration write_timeout = 30s;  // a client that takes nothing for this long is cut off
     size_t body_buffer_bytes_max = 256 * 1024;   // read ahead of the handler; then the client waits
     size_t write_buffer_bytes_max = 256 * 1024;  // queued behind a slow client; then write() waits
     ParserLimits limits;
@@ -68,8 +69,8 @@ public:
 
     // Serves the stream; made to be called from a Listener's accept handler.
     void accept(StreamPtr stream);
-    // Takes no new requests, closes idle connections, and returns when those in flight have ended; what
-    // is left at the deadline is cut off. Open-ended responses are cut at once.
+    // Takes no new requests, closes idle connections, and returns when those in flight have ended;
+    // what is left at the deadline is cut off. Open-ended responses are cut at once.
     Task<void> drain(MonoTime deadline);
 
     size_t connection_count() const;
@@ -89,7 +90,8 @@ public:
 
     const RequestHead& head() const;
     const std::string& method() const { return head().method; }
-    // The normalised path, still percent-encoded (target.h); a bad one was answered with 400 already.
+    // The normalised path, still percent-encoded (target.h); a bad one was answered with 400
+    // already.
     const std::string& path() const { return path_; }
     const QueryParams& query() const { return query_; }
     // The first parameter of that name.
@@ -105,8 +107,8 @@ public:
     // 100 Continue. A body that is not read makes the client wait.
     Task<Result<std::optional<std::string>>> read_chunk();
 
-    // The whole answer; Content-Length, Date and Connection are added. Once per request: a second answer is
-    // logged and dropped.
+    // The whole answer; Content-Length, Date and Connection are added. Once per request: a second
+    // answer is logged and dropped.
     void respond(int status, std::string_view content_type, std::string_view body);
     void respond(int status, const Headers& headers, std::string_view body);
 

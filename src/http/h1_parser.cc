@@ -23,7 +23,8 @@ llhttp_t* raw(unsigned char* storage) { return reinterpret_cast<llhttp_t*>(stora
 
 }  // namespace
 
-// llhttp's callbacks. They note what was seen in the parser and stop llhttp where there is an event.
+// llhttp's callbacks. They note what was seen in the parser and stop llhttp where there is an
+// event.
 struct H1Callbacks {
     static H1Parser& of(llhttp_t* llhttp) { return *static_cast<H1Parser*>(llhttp->data); }
     static int verdict(bool ok) { return ok ? HPE_OK : HPE_USER; }
@@ -336,7 +337,8 @@ bool H1Parser::note_field(const Headers::Field& field) {
         case FieldId::kOther: break;
         default: return true;
     }
-    // CGI and WSGI turn both '-' and '_' into '_': "Content_Length" would be taken for the real one.
+    // CGI and WSGI turn both '-' and '_' into '_': "Content_Length" would be taken for the real
+    // one.
     if (!is_request_ || field.name.find('_') == std::string_view::npos) return true;
     char dashed[kNameBytesMax];
     for (size_t at = 0; at < field.name.size(); ++at) {

@@ -1,19 +1,20 @@
 #pragma once
 
-// HTTP/1.1 parsers for one connection, request and response side: llhttp, and every check of RFC 9112
-// and 9110 that llhttp leaves out. They are pulled, so there are no callbacks to re-enter:
+// HTTP/1.1 parsers for one connection, request and response side: llhttp, and every check of RFC
+// 9112 and 9110 that llhttp leaves out. They are pulled, so there are no callbacks to re-enter:
 //
 //     while (true) switch (parser.parse(bytes)) {     // `bytes` loses what was used
 //         case ParseEvent::kNeedMore: return;         // all used; come back with more
 //         case ParseEvent::kHead:     ...             // parser.head(), parser.framing()
 //         case ParseEvent::kBody:     ...             // parser.body(): a view into `bytes`
-//         case ParseEvent::kComplete: ...             // what is left in `bytes` is the next message
-//         case ParseEvent::kError:    ...             // parser.error(): answer it, then close
+//         case ParseEvent::kComplete: ...             // what is left in `bytes` is the next
+//         message case ParseEvent::kError:    ...             // parser.error(): answer it, then
+//         close
 //     }
 //
-// The caller may stop after any event and go on later with the rest. The head is good until parse() is
-// called after kComplete. After warm-up a message costs no allocation. Bodies are not copied and not
-// limited here; trailers are checked, bounded and dropped.
+// The caller may stop after any event and go on later with the rest. The head is good until parse()
+// is called after kComplete. After warm-up a message costs no allocation. Bodies are not copied and
+// not limited here; trailers are checked, bounded and dropped.
 
 #include <cstddef>
 #include <cstdint>
@@ -24,10 +25,10 @@
 namespace candela::http {
 
 struct ParserLimits {
-    size_t target_bytes_max = 8 * 1024;         // 414
-    size_t head_bytes_max = 32 * 1024;          // request line and fields, as received; 431
-    size_t field_count_max = 100;               // 431
-    size_t chunk_extension_bytes_max = 1024;    // per message; 400
+    size_t target_bytes_max = 8 * 1024;           // 414
+    size_t head_bytes_max = 32 * 1024;            // request line and fields, as received; 431
+    size_t field_count_max = 100;                 // 431
+    size_t chunk_extension_bytes_max = 1024;      // per message; 400
     size_t chunk_overhead_bytes_max = 16 * 1024;  // between two pieces of body, and trailers; 400
 };
 
@@ -43,16 +44,17 @@ enum class BodyKind : uint8_t { kNone, kLength, kChunked, kUntilClose };
 // What the head means for the connection.
 struct Framing {
     BodyKind body = BodyKind::kNone;
-    uint64_t content_length = 0;     // with kLength
-    bool keep_alive = true;          // another message may follow
-    bool expects_continue = false;   // requests: Expect: 100-continue on HTTP/1.1
+    uint64_t content_length = 0;    // with kLength
+    bool keep_alive = true;         // another message may follow
+    bool expects_continue = false;  // requests: Expect: 100-continue on HTTP/1.1
     // Requests: Connection: upgrade, an Upgrade field and no body, HTTP/1.1, and not h2c. After
-    // kComplete the caller either forwards the rest of the bytes as another protocol or goes on parsing.
-    // Upgrade on any other request is to be ignored: do not forward it (RFC 9110 §7.8).
-    // Responses: the 101 that was allowed by expect(); after kComplete the rest is another protocol.
+    // kComplete the caller either forwards the rest of the bytes as another protocol or goes on
+    // parsing. Upgrade on any other request is to be ignored: do not forward it (RFC 9110 §7.8).
+    // Responses: the 101 that was allowed by expect(); after kComplete the rest is another
+    // protocol.
     bool upgrade = false;
-    // Requests: the Host field's host without its port, as sent; empty only in HTTP/1.0 without one.
-    // A view into the head's fields, good until they are changed.
+    // Requests: the Host field's host without its port, as sent; empty only in HTTP/1.0 without
+    // one. A view into the head's fields, good until they are changed.
     std::string_view host;
 };
 
@@ -60,18 +62,20 @@ namespace detail {
 
 struct H1Callbacks;
 
-// What both parsers share. llhttp parses heads and chunked bodies; the other bodies are only counted.
+// What both parsers share. llhttp parses heads and chunked bodies; the other bodies are only
+// counted.
 class H1Parser {
 public:
     H1Parser(const H1Parser&) = delete;
     H1Parser& operator=(const H1Parser&) = delete;
     virtual ~H1Parser() = default;
 
-    // Uses the front of `bytes`, up to and with the next event, and cuts it off. Call it again after
-    // every event but kNeedMore and kError, even where no bytes are left: kComplete needs none.
+    // Uses the front of `bytes`, up to and with the next event, and cuts it off. Call it again
+    // after every event but kNeedMore and kError, even where no bytes are left: kComplete needs
+    // none.
     ParseEvent parse(std::string_view& bytes);
-    // The peer ended its direction. kNeedMore: between messages, all is well. kComplete: a body that
-    // ends with the connection has ended. kError: the message is cut off.
+    // The peer ended its direction. kNeedMore: between messages, all is well. kComplete: a body
+    // that ends with the connection has ended. kError: the message is cut off.
     ParseEvent finish();
 
     const Framing& framing() const { return framing_; }
@@ -90,7 +94,7 @@ protected:
     struct Seen {
         uint8_t hosts = 0;
         uint8_t transfer_encodings = 0;
-        bool is_chunked = false;       // the only coding is exactly "chunked"
+        bool is_chunked = false;  // the only coding is exactly "chunked"
         bool has_other_coding = false;
         bool has_length = false;
         bool has_close = false;
@@ -143,17 +147,17 @@ private:
     bool field_open_ = false;                     // a field's name has begun
     bool target_begun_ = false;
     bool version_begun_ = false;
-    uint8_t blank_bytes_ = 0;      // CR and LF before the request line
+    uint8_t blank_bytes_ = 0;  // CR and LF before the request line
     // llhttp_t; its header stays in the .cc file.
     alignas(8) unsigned char llhttp_[96];
     std::string_view body_;
     ParseError error_;
-    uint64_t body_left_ = 0;       // kLength
-    size_t head_bytes_ = 0;        // of this message, as received
-    size_t name_bytes_ = 0;        // of the field that is open
+    uint64_t body_left_ = 0;  // kLength
+    size_t head_bytes_ = 0;   // of this message, as received
+    size_t name_bytes_ = 0;   // of the field that is open
     size_t trailer_count_ = 0;
-    size_t overhead_bytes_ = 0;    // of a chunked body, since the last piece of body
-    size_t extension_bytes_ = 0;   // chunk extensions of this message
+    size_t overhead_bytes_ = 0;   // of a chunked body, since the last piece of body
+    size_t extension_bytes_ = 0;  // chunk extensions of this message
     // The bytes before the piece being parsed, for checks that look back over a split.
     char tail_[8] = {};
     const char* piece_ = nullptr;
@@ -161,7 +165,8 @@ private:
 
 }  // namespace detail
 
-// Requests. Refuses what could mean two things to two parsers: see tests/unit/http/hostile_requests.cc.
+// Requests. Refuses what could mean two things to two parsers: see
+// tests/unit/http/hostile_requests.cc.
 class RequestParser final : public detail::H1Parser {
 public:
     explicit RequestParser(const ParserLimits& limits = ParserLimits());
@@ -182,8 +187,8 @@ private:
     RequestHead head_;
 };
 
-// Responses. Interim ones (1xx but 101) come as kHead and kComplete too; is_interim() tells them from
-// the answer, and the parser goes on with the same request.
+// Responses. Interim ones (1xx but 101) come as kHead and kComplete too; is_interim() tells them
+// from the answer, and the parser goes on with the same request.
 class ResponseParser final : public detail::H1Parser {
 public:
     explicit ResponseParser(const ParserLimits& limits = ParserLimits());

@@ -16,8 +16,8 @@ bool RequestParser::check_head() {
     if (head_.method == "CONNECT") return fail(501, "CONNECT is not served here");
     if (!check_transfer_encoding() || !check_host() || !check_target()) return false;
     framing_.body = seen_.is_chunked ? BodyKind::kChunked : length_body();
-    framing_.expects_continue = seen_.has_continue && version_ == Version::kHttp11 &&
-                                framing_.body != BodyKind::kNone;
+    framing_.expects_continue =
+        seen_.has_continue && version_ == Version::kHttp11 && framing_.body != BodyKind::kNone;
     framing_.upgrade = seen_.has_upgrade && seen_.has_upgrade_option && !seen_.has_h2c &&
                        version_ == Version::kHttp11 && framing_.body == BodyKind::kNone;
     return true;
@@ -45,8 +45,8 @@ bool RequestParser::check_target() {
     return check_absolute_target();
 }
 
-// RFC 9112 §3.2.2: http://host/path, reduced to /path. Its host must be the Host field's, so that nobody
-// behind us can take it for another site's.
+// RFC 9112 §3.2.2: http://host/path, reduced to /path. Its host must be the Host field's, so that
+// nobody behind us can take it for another site's.
 bool RequestParser::check_absolute_target() {
     const std::string_view target = head_.target;
     const size_t colon = target.find("://");

@@ -114,8 +114,7 @@ bool is_field_value(std::string_view text) {
     });
 }
 
-Headers::Headers(
-    std::initializer_list<std::pair<std::string_view, std::string_view>> fields) {
+Headers::Headers(std::initializer_list<std::pair<std::string_view, std::string_view>> fields) {
     for (const auto& [name, value] : fields) add(name, value);
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// Header fields of one message: an ordered multi-map whose names compare without case. All bytes live
-// in one buffer, so that a Headers which is cleared and filled again does not allocate. A value type; views
-// handed out are good until the next change.
+// Header fields of one message: an ordered multi-map whose names compare without case. All bytes
+// live in one buffer, so that a Headers which is cleared and filled again does not allocate. A
+// value type; views handed out are good until the next change.
 
 #include <cstdint>
 #include <initializer_list>
@@ -14,7 +14,8 @@
 
 namespace candela::http {
 
-// Names that the framing rules, the proxy and the servers look for; found once, when a field is added.
+// Names that the framing rules, the proxy and the servers look for; found once, when a field is
+// added.
 enum class FieldId : uint8_t {
     kOther,
     kHost,
@@ -52,7 +53,8 @@ FieldId field_id(std::string_view name);
 bool is_token(std::string_view text);
 // RFC 9110 §5.5: no control bytes but tab, so neither CR, LF nor NUL.
 bool is_field_value(std::string_view text);
-// Calls `visit(token)` for each element of a comma-separated list, blanks trimmed, empty ones left out.
+// Calls `visit(token)` for each element of a comma-separated list, blanks trimmed, empty ones left
+// out.
 template <class Visit>
 void for_each_list_element(std::string_view list, Visit visit);
 

@@ -18,8 +18,10 @@ bool is_sendable_target(std::string_view target) {
 
 Result<> check_fields(const Headers& headers) {
     if (headers.first_invalid().empty()) return {};
-    return fail(Code::kInvalid, "header field \"{}\" can't be sent: its name is not a token, or its "
-                "value has control bytes", headers.first_invalid());
+    return fail(Code::kInvalid,
+                "header field \"{}\" can't be sent: its name is not a token, or its "
+                "value has control bytes",
+                headers.first_invalid());
 }
 
 void append_fields(const Headers& headers, std::string& out) {

@@ -1,7 +1,7 @@
 #pragma once
 
-// The heads of HTTP/1.1 messages as values, and how they are written. A message that came in is always
-// written anew from these, never forwarded byte by byte (RFC 9112 §11.2).
+// The heads of HTTP/1.1 messages as values, and how they are written. A message that came in is
+// always written anew from these, never forwarded byte by byte (RFC 9112 §11.2).
 
 #include <cstdint>
 #include <string>
@@ -16,7 +16,8 @@ enum class Version : uint8_t { kHttp10, kHttp11 };
 
 struct RequestHead {
     std::string method = "GET";
-    std::string target = "/";  // origin-form, or "*" for OPTIONS; parsers reduce absolute-form to it
+    std::string target =
+        "/";  // origin-form, or "*" for OPTIONS; parsers reduce absolute-form to it
     Version version = Version::kHttp11;
     Headers headers;
 
@@ -44,20 +45,21 @@ inline bool status_has_no_body(int status) {
     return status < 200 || status == 204 || status == 304;
 }
 
-// Appends the whole head with its empty line. What can't be sent safely (a field that Headers left out,
-// a target with blanks or control bytes) is Code::kInvalid, and nothing is appended.
+// Appends the whole head with its empty line. What can't be sent safely (a field that Headers left
+// out, a target with blanks or control bytes) is Code::kInvalid, and nothing is appended.
 Result<> serialize(const RequestHead& head, std::string& out);
 Result<> serialize(const ResponseHead& head, std::string& out);
 
-// The pieces of it, for hot paths that write fields of their own in between. They trust their input.
+// The pieces of it, for hot paths that write fields of their own in between. They trust their
+// input.
 void append_request_line(std::string_view method, std::string_view target, std::string& out);
 void append_status_line(int status, std::string_view reason, std::string& out);
 inline void append_field(std::string_view name, std::string_view value, std::string& out) {
     out.append(name).append(": ", 2).append(value).append("\r\n", 2);
 }
 
-// The line before a chunk of that size ("1a\r\n"), written into `space`; after the chunk comes "\r\n",
-// and the last chunk is kLastChunk.
+// The line before a chunk of that size ("1a\r\n"), written into `space`; after the chunk comes
+// "\r\n", and the last chunk is kLastChunk.
 struct ChunkLine {
     char space[20];
 };

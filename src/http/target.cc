@@ -23,8 +23,8 @@ constexpr std::array<uint8_t, 256> make_path_table() {
 constexpr std::array<uint8_t, 256> kPathTable = make_path_table();
 
 bool is_unreserved(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '.' || c == '_' || c == '~';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 int hex_value(char c) {
@@ -87,7 +87,8 @@ bool is_normal_path(std::string_view path) {
     if (path.empty() || path.front() != '/') return false;
     for (size_t at = 0; at < path.size(); ++at) {
         const uint8_t kind = kPathTable[static_cast<uint8_t>(path[at])];
-        if (kind == kPlain) [[likely]] continue;
+        if (kind == kPlain) [[likely]]
+            continue;
         if (kind == kForbidden) return false;
         if (path[at] == '%') {
             const int byte = decode_at(path.substr(at));
@@ -175,8 +176,8 @@ Result<QueryParams> parse_query(std::string_view query) {
     while (!query.empty()) {
         const size_t ampersand = query.find('&');
         const std::string_view part = query.substr(0, ampersand);
-        query = ampersand == std::string_view::npos ? std::string_view()
-                                                    : query.substr(ampersand + 1);
+        query =
+            ampersand == std::string_view::npos ? std::string_view() : query.substr(ampersand + 1);
         if (part.empty()) continue;
         const size_t equals = part.find('=');
         const std::string_view value =

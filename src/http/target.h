@@ -1,7 +1,7 @@
 #pragma once
 
-// Request targets: path and query, percent-encoding, and the one normal form of a path that routing,
-// authorisation and the upstream all see (RFC 3986 §6.2.2).
+// Request targets: path and query, percent-encoding, and the one normal form of a path that
+// routing, authorisation and the upstream all see (RFC 3986 §6.2.2).
 
 #include <optional>
 #include <string>
@@ -23,9 +23,10 @@ TargetParts split_target(std::string_view target);
 // True for a path that normalize_path() would return unchanged; one scan, no allocation.
 bool is_normal_path(std::string_view path);
 
-// The normal form, still percent-encoded: "." and ".." resolved (also written %2e), unreserved characters
-// decoded, other encodings in upper case. Encoded slashes stay encoded. Refused with kInvalid: bad encodings,
-// an encoded NUL, a raw backslash, quote, angle bracket or control byte, and ".." beyond the root.
+// The normal form, still percent-encoded: "." and ".." resolved (also written %2e), unreserved
+// characters decoded, other encodings in upper case. Encoded slashes stay encoded. Refused with
+// kInvalid: bad encodings, an encoded NUL, a raw backslash, quote, angle bracket or control byte,
+// and ".." beyond the root.
 Result<std::string> normalize_path(std::string_view path);
 
 // Decodes %XX; kInvalid for a bad encoding. With plus_is_space, '+' becomes a blank (queries).
@@ -37,7 +38,8 @@ std::string percent_encode(std::string_view text);
 using QueryParams = std::vector<std::pair<std::string, std::string>>;
 Result<QueryParams> parse_query(std::string_view query);
 
-// RFC 3986 §3.2.2 and §3.2.3: name or IP literal, optional port; no user information. Views into `text`.
+// RFC 3986 §3.2.2 and §3.2.3: name or IP literal, optional port; no user information. Views into
+// `text`.
 struct Authority {
     std::string_view host;  // IPv6 literals keep their brackets
     std::string_view port;  // digits, maybe none

@@ -1,7 +1,7 @@
 #pragma once
 
-// Where time enters. On a Loop now() is the time at which the current round of events began, so that
-// everything done in one round agrees; a simulated loop's clock is virtual.
+// Where time enters. On a Loop now() is the time at which the current round of events began, so
+// that everything done in one round agrees; a simulated loop's clock is virtual.
 
 #include "base/time.h"
 

@@ -100,8 +100,10 @@ private:
     }
 
     void got_bytes(std::string bytes) {
-        if (waiting_.empty()) waiting_ = std::move(bytes);
-        else waiting_ += bytes;
+        if (waiting_.empty())
+            waiting_ = std::move(bytes);
+        else
+            waiting_ += bytes;
         read_waiting();
     }
     void got_end() {

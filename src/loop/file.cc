@@ -117,7 +117,8 @@ Result<FileLock> FileLock::acquire(const std::filesystem::path& path) {
     if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
         const int error = errno;
         ::close(fd);
-        if (error != EWOULDBLOCK) return fail_errno(fmt::format("locking {}", path.string()), error);
+        if (error != EWOULDBLOCK)
+            return fail_errno(fmt::format("locking {}", path.string()), error);
         return fail(Code::kConflict, "{} is locked: another process is using this folder",
                     path.string());
     }

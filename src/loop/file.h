@@ -1,7 +1,7 @@
 #pragma once
 
-// Files, whole. Every call blocks: use them at start, in ctl, or inside offload(), never on a running loop.
-// Errors name the path.
+// Files, whole. Every call blocks: use them at start, in ctl, or inside offload(), never on a
+// running loop. Errors name the path.
 
 #include <filesystem>
 #include <string>
@@ -14,8 +14,8 @@ namespace candela {
 
 Result<std::string> read_file(const std::filesystem::path& path, size_t size_max = 64 << 20);
 
-// Writes to a temporary file in the same folder, syncs, renames over `path` and syncs the folder: after a
-// crash there is the old content or the new, never a part.
+// Writes to a temporary file in the same folder, syncs, renames over `path` and syncs the folder:
+// after a crash there is the old content or the new, never a part.
 Result<> write_file(const std::filesystem::path& path, std::string_view content,
                     unsigned mode = 0644);
 

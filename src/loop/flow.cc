@@ -4,8 +4,8 @@ namespace candela {
 
 void Event::set() {
     is_set_ = true;
-    // Each waiter that is woken may destroy others: take them one by one. One that waits again joins at
-    // the back and is not this call's concern, or two conditions on one event would spin.
+    // Each waiter that is woken may destroy others: take them one by one. One that waits again
+    // joins at the back and is not this call's concern, or two conditions on one event would spin.
     for (size_t count = waiters_.size(); count > 0 && !waiters_.empty(); --count) {
         Waiter* waiter = waiters_.front();
         waiters_.pop_front();

@@ -16,8 +16,9 @@
 
 namespace candela {
 
-// The bridge from a callback to a coroutine: one side awaits it, the other calls complete(), in either
-// order. Neither copies nor moves; whoever completes it must be cancelled before it is destroyed.
+// The bridge from a callback to a coroutine: one side awaits it, the other calls complete(), in
+// either order. Neither copies nor moves; whoever completes it must be cancelled before it is
+// destroyed.
 template <class T>
 class Completion {
 public:
@@ -44,7 +45,8 @@ private:
 
 struct Done {};  // the value of a Completion that only says "now"
 
-// Wakes every flow that waits. A level, not an edge: after set() waits return at once until reset().
+// Wakes every flow that waits. A level, not an edge: after set() waits return at once until
+// reset().
 class Event {
 public:
     Event() = default;
@@ -101,7 +103,8 @@ private:
     Event empty_;
 };
 
-// The task's result, or Code::kTimeout with "<what>: no answer within <timeout>"; the task is then gone.
+// The task's result, or Code::kTimeout with "<what>: no answer within <timeout>"; the task is then
+// gone.
 template <class T>
 Task<Result<T>> with_timeout(Loop& loop, Duration timeout, std::string_view what,
                              Task<Result<T>> task) {
@@ -143,9 +146,9 @@ private:
     std::list<Waiter*> waiters_;
 };
 
-// Runs `work` on a pool thread and returns its result on this loop. What it captures must be its own
-// (values, shared pointers): when the flow is cancelled, the work still runs to its end. Name the
-// callable first: `auto work = [..] {..}; auto r = co_await offload(loop, std::move(work));`
+// Runs `work` on a pool thread and returns its result on this loop. What it captures must be its
+// own (values, shared pointers): when the flow is cancelled, the work still runs to its end. Name
+// the callable first: `auto work = [..] {..}; auto r = co_await offload(loop, std::move(work));`
 template <class Work, class R = std::invoke_result_t<Work&>>
 Task<R> offload(Loop& loop, Work work) {
     struct State {

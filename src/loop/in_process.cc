@@ -79,8 +79,8 @@ std::unique_ptr<ConnectAttempt> InProcessHub::connect(Loop& loop, const std::str
     }
     if (server == nullptr) {
         loop.defer([pending, name] {
-            finish(*pending, fail(Code::kUnreachable, "connecting to inproc:{}: nobody listens",
-                                  name));
+            finish(*pending,
+                   fail(Code::kUnreachable, "connecting to inproc:{}: nobody listens", name));
         });
         return attempt;
     }
@@ -89,9 +89,8 @@ std::unique_ptr<ConnectAttempt> InProcessHub::connect(Loop& loop, const std::str
     server->post([on_accept, far = std::move(far_end)]() mutable {
         if (const auto handler = on_accept.lock()) (*handler)(std::move(far));
     });
-    loop.defer([pending, near = std::move(near_end)]() mutable {
-        finish(*pending, std::move(near));
-    });
+    loop.defer(
+        [pending, near = std::move(near_end)]() mutable { finish(*pending, std::move(near)); });
     return attempt;
 }
 

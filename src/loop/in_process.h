@@ -1,8 +1,9 @@
 #pragma once
 
-// Streams between loops of one process, without a socket. A hub maps names ("bus") to whoever listens;
-// connecting makes a pair of streams, one on each loop, that behave as a socket pair does: ordered, with
-// backpressure, half-close and reset. The hub may be used from any thread and outlives the loops.
+// Streams between loops of one process, without a socket. A hub maps names ("bus") to whoever
+// listens; connecting makes a pair of streams, one on each loop, that behave as a socket pair does:
+// ordered, with backpressure, half-close and reset. The hub may be used from any thread and
+// outlives the loops.
 
 #include <map>
 #include <memory>

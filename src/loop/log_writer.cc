@@ -6,7 +6,8 @@
 
 namespace candela {
 
-LogWriter::LogWriter(int fd, Format format) : fd_(fd), format_(format), thread_([this] { run(); }) {}
+LogWriter::LogWriter(int fd, Format format)
+    : fd_(fd), format_(format), thread_([this] { run(); }) {}
 
 LogWriter::~LogWriter() {
     {

@@ -1,8 +1,8 @@
 #pragma once
 
 // The sink behind a node's logs: lines go to a descriptor from a thread of its own, so that a slow
-// terminal or journal never holds a loop. What does not fit in the bounded queue is counted, and the
-// count is written when there is room again. Any thread may write.
+// terminal or journal never holds a loop. What does not fit in the bounded queue is counted, and
+// the count is written when there is room again. Any thread may write.
 
 #include <condition_variable>
 #include <cstdint>
@@ -37,9 +37,9 @@ private:
     const Format format_;
     std::mutex mutex_;
     std::condition_variable changed_;
-    std::string queue_;        // under mutex_
-    uint64_t dropped_ = 0;     // under mutex_
-    bool stopping_ = false;    // under mutex_
+    std::string queue_;      // under mutex_
+    uint64_t dropped_ = 0;   // under mutex_
+    bool stopping_ = false;  // under mutex_
     std::thread thread_;
 };
 

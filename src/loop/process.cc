@@ -47,15 +47,15 @@ struct ProcessBlock {
 class UvProcess final : public Process {
 public:
     UvProcess(Loop& loop, ProcessHandler& handler)
-        : handler_(handler), output_(*this, OutputKind::kStdout, loop),
+        : handler_(handler),
+          output_(*this, OutputKind::kStdout, loop),
           errors_(*this, OutputKind::kStderr, loop) {}
 
     ~UvProcess() override {
         if (block_ == nullptr) return;
         block_->owner = nullptr;
-        uv_close(reinterpret_cast<uv_handle_t*>(&block_->handle), [](uv_handle_t* closed) {
-            delete static_cast<ProcessBlock*>(closed->data);
-        });
+        uv_close(reinterpret_cast<uv_handle_t*>(&block_->handle),
+                 [](uv_handle_t* closed) { delete static_cast<ProcessBlock*>(closed->data); });
     }
 
     Result<> open(Loop& loop, const SpawnOptions& options);
@@ -82,8 +82,8 @@ private:
     public:
         Pipe(UvProcess& process, OutputKind kind, Loop& loop)
             : process_(process), kind_(kind), loop_(loop) {}
-        // Returns the child's end. A real pipe, as a shell makes it: what libuv itself would make is a
-        // socket, on which a program can't open /dev/stdout or /dev/stderr.
+        // Returns the child's end. A real pipe, as a shell makes it: what libuv itself would make
+        // is a socket, on which a program can't open /dev/stdout or /dev/stderr.
         Result<UniqueFile> prepare() {
             auto& loop = static_cast<UvLoop&>(loop_);
             uv_file ends[2];
@@ -102,14 +102,14 @@ private:
         void read() { stream_->start(*this); }
         void set_paused(bool paused) {
             if (stream_ == nullptr) return;
-            if (paused) stream_->pause();
-            else stream_->resume();
+            if (paused)
+                stream_->pause();
+            else
+                stream_->resume();
         }
 
     private:
-        void on_data(std::string_view bytes) override {
-            process_.handler_.on_output(kind_, bytes);
-        }
+        void on_data(std::string_view bytes) override { process_.handler_.on_output(kind_, bytes); }
         void on_end() override { close(); }
         void on_error(const Error&) override { close(); }
         void close() {
@@ -154,7 +154,7 @@ Result<> UvProcess::open(Loop& loop, const SpawnOptions& options) {
     std::vector<char*> arguments = pointers(options.command);
     std::vector<char*> environment = pointers(options.environment);
     std::array<uv_stdio_container_t, 3> stdio{};
-    stdio[0].flags = UV_IGNORE;  // libuv opens /dev/null for the first three
+    stdio[0].flags = UV_IGNORE;             // libuv opens /dev/null for the first three
     UniqueFile child_output, child_errors;  // ours are closed when it has its own
     if (options.capture_output) {
         CANDELA_TRY_ASSIGN(child_output, output_.prepare());
@@ -188,7 +188,8 @@ Result<> UvProcess::open(Loop& loop, const SpawnOptions& options) {
     block_->owner = this;
     block_->handle.data = block_;
     const int status = uv_spawn(loop.uv(), &block_->handle, &native);
-    if (status != 0) return fail(uv_failure(fmt::format("starting {}", options.command[0]), status));
+    if (status != 0)
+        return fail(uv_failure(fmt::format("starting {}", options.command[0]), status));
     pid_ = block_->handle.pid;
     if (options.capture_output) {
         output_.read();
@@ -203,17 +204,20 @@ public:
     ~UvSignalWatcher() override {
         if (handle_ == nullptr) return;
         handle_->data = nullptr;
-        uv_close(reinterpret_cast<uv_handle_t*>(handle_), [](uv_handle_t* closed) {
-            delete reinterpret_cast<uv_signal_t*>(closed);
-        });
+        uv_close(reinterpret_cast<uv_handle_t*>(handle_),
+                 [](uv_handle_t* closed) { delete reinterpret_cast<uv_signal_t*>(closed); });
     }
     Result<> open(uv_loop_t* loop, int signal_number) {
         handle_ = new uv_signal_t;
         uv_signal_init(loop, handle_);
         handle_->data = this;
-        const int status = uv_signal_start(handle_, [](uv_signal_t* handle, int) {
-            if (handle->data != nullptr) static_cast<UvSignalWatcher*>(handle->data)->callback_();
-        }, signal_number);
+        const int status = uv_signal_start(
+            handle_,
+            [](uv_signal_t* handle, int) {
+                if (handle->data != nullptr)
+                    static_cast<UvSignalWatcher*>(handle->data)->callback_();
+            },
+            signal_number);
         if (status != 0) return fail(uv_failure("watching a signal", status));
         return {};
     }

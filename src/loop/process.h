@@ -1,7 +1,7 @@
 #pragma once
 
-// Child processes. A Process lives on its loop; destroying it stops watching but does not end the child:
-// whoever owns it signals first and waits for on_exit.
+// Child processes. A Process lives on its loop; destroying it stops watching but does not end the
+// child: whoever owns it signals first and waits for on_exit.
 
 #include <memory>
 #include <optional>
@@ -41,8 +41,8 @@ public:
     // Once, when the process has ended. Output may still follow from its children that live on. The
     // handler may destroy the Process here.
     virtual void on_exit(const ExitStatus& status) = 0;
-    // Captured output is at its end: nobody holds the other side any more. Before or after on_exit; the
-    // handler may destroy the Process here.
+    // Captured output is at its end: nobody holds the other side any more. Before or after on_exit;
+    // the handler may destroy the Process here.
     virtual void on_output_end() {}
 
 protected:

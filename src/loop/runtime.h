@@ -1,6 +1,7 @@
 #pragma once
 
-// The loops of a process: one a thread, the first (the control loop) on the thread that calls run().
+// The loops of a process: one a thread, the first (the control loop) on the thread that calls
+// run().
 
 #include <memory>
 #include <span>
@@ -23,8 +24,8 @@ public:
     std::span<Loop* const> loops() const { return views_; }
     InProcessHub& hub() { return hub_; }
 
-    // Runs every loop until stop(); returns when all have stopped. What lives on the other loops must
-    // be destroyed by posting to them before.
+    // Runs every loop until stop(); returns when all have stopped. What lives on the other loops
+    // must be destroyed by posting to them before.
     void run();
     void stop();  // any thread
 

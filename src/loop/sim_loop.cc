@@ -6,8 +6,8 @@
 
 namespace candela {
 
-// Carries a connection's bytes across the simulated network: in order each way, with a delay, held while
-// the machines are cut off from one another.
+// Carries a connection's bytes across the simulated network: in order each way, with a delay, held
+// while the machines are cut off from one another.
 class SimLink final : public DuplexLink {
 public:
     SimLink(SimWorld& world, SimLoop& a, SimLoop& b) : world_(world), a_(a), b_(b) {}
@@ -60,7 +60,8 @@ class SimListener final : public Listener {
 public:
     SimListener(Address address, std::shared_ptr<Loop::AcceptHandler> on_accept,
                 std::function<void()> on_close)
-        : address_(std::move(address)), on_accept_(std::move(on_accept)),
+        : address_(std::move(address)),
+          on_accept_(std::move(on_accept)),
           on_close_(std::move(on_close)) {}
     ~SimListener() override { on_close_(); }
     const Address& address() const override { return address_; }
@@ -178,9 +179,7 @@ void SimLoop::run(Callback callback) {
     world_.schedule_timers(*this);
 }
 
-void SimLoop::post(Callback callback) {
-    world_.schedule(world_.now(), *this, std::move(callback));
-}
+void SimLoop::post(Callback callback) { world_.schedule(world_.now(), *this, std::move(callback)); }
 
 void SimLoop::defer(Callback callback) {
     if (running_) {
@@ -223,8 +222,8 @@ std::unique_ptr<ConnectAttempt> SimLoop::connect(const Address& address,
         if (found != world_.listeners_.end() && world_.is_cut(*this, *found->second.loop)) {
             return;  // no answer, as from a machine that can't be reached
         }
-        const auto accept = found == world_.listeners_.end() ? nullptr
-                                                             : found->second.on_accept.lock();
+        const auto accept =
+            found == world_.listeners_.end() ? nullptr : found->second.on_accept.lock();
         if (accept == nullptr) {
             finish(*pending, fail(Code::kUnreachable, "connecting to {}: connection refused",
                                   address.to_string()));

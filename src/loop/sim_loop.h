@@ -1,8 +1,8 @@
 #pragma once
 
-// A world of simulated loops in one thread: virtual time, a network with seeded delays that can be cut, no
-// threads and no sockets. Whatever runs on Loop& runs here unchanged and, given the same seed,
-// in the same order each time. For tests and simulations.
+// A world of simulated loops in one thread: virtual time, a network with seeded delays that can be
+// cut, no threads and no sockets. Whatever runs on Loop& runs here unchanged and, given the same
+// seed, in the same order each time. For tests and simulations.
 
 #include <functional>
 #include <map>
@@ -25,8 +25,8 @@ public:
     SimWorld(const SimWorld&) = delete;
     SimWorld& operator=(const SimWorld&) = delete;
 
-    // A loop for one simulated machine. Addresses are world-wide: a listener on "10.0.0.1:80" is reached
-    // by that text from every machine.
+    // A loop for one simulated machine. Addresses are world-wide: a listener on "10.0.0.1:80" is
+    // reached by that text from every machine.
     SimLoop& add_loop(std::string name);
 
     // Each delivery takes between these; the default is 100 µs to 1 ms.
@@ -35,8 +35,8 @@ public:
     void cut(const SimLoop& a, const SimLoop& b);
     void join(const SimLoop& a, const SimLoop& b);
 
-    // Runs events in order of their virtual time until the condition holds; false when the limit (virtual)
-    // came first or nothing is left to happen.
+    // Runs events in order of their virtual time until the condition holds; false when the limit
+    // (virtual) came first or nothing is left to happen.
     bool run_until(const std::function<bool()>& condition, Duration limit);
     void run_for(Duration duration);
 

@@ -1,8 +1,9 @@
 #pragma once
 
-// A Stream is a connected, ordered byte channel: TCP, unix socket, in-process, TLS over one of them, or
-// simulated. It lives on one loop and is owned by whoever holds the unique_ptr; destroying it closes
-// at once and drops what is still queued. It may be destroyed inside any of its handler's callbacks.
+// A Stream is a connected, ordered byte channel: TCP, unix socket, in-process, TLS over one of
+// them, or simulated. It lives on one loop and is owned by whoever holds the unique_ptr; destroying
+// it closes at once and drops what is still queued. It may be destroyed inside any of its handler's
+// callbacks.
 
 #include <cstddef>
 #include <cstdint>
@@ -27,8 +28,8 @@ public:
     virtual void on_end() = 0;
     // The stream is broken; nothing more will be called. Never called from within write() or end().
     virtual void on_error(const Error& error) = 0;
-    // A write had to queue, and the queue has become empty again; after end(): all is with the kernel,
-    // and the stream may be destroyed without loss.
+    // A write had to queue, and the queue has become empty again; after end(): all is with the
+    // kernel, and the stream may be destroyed without loss.
     virtual void on_drained() {}
 
 protected:
@@ -48,8 +49,8 @@ public:
     virtual void pause() = 0;
     virtual void resume() = 0;
 
-    // Sends what the kernel takes now and queues a copy of the rest. The caller bounds the queue: it
-    // looks at queued_bytes() and waits for on_drained(). Failure shows as a later on_error.
+    // Sends what the kernel takes now and queues a copy of the rest. The caller bounds the queue:
+    // it looks at queued_bytes() and waits for on_drained(). Failure shows as a later on_error.
     virtual void write(std::span<const std::string_view> parts) = 0;
     void write(std::string_view bytes) { write(std::span<const std::string_view>(&bytes, 1)); }
     virtual size_t queued_bytes() const = 0;

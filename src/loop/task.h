@@ -1,13 +1,13 @@
 #pragma once
 
-// Task<T>: a coroutine that runs a flow (handshake, deploy, drain, ctl). It starts when it is awaited or
-// spawned, lives on one loop, and is owned: destroying the Task destroys the flow where it stands, with
-// everything on its stack, which cancels what it waits for.
+// Task<T>: a coroutine that runs a flow (handshake, deploy, drain, ctl). It starts when it is
+// awaited or spawned, lives on one loop, and is owned: destroying the Task destroys the flow where
+// it stands, with everything on its stack, which cancels what it waits for.
 //
 // g++ 12 miscompiles some statements with co_await: keep braced temporaries, lambdas and ?: out of
-// them (docs/architecture.md; `./dev lint` looks for them, tests/unit/loop/task_canary.cc runs them).
-// await_suspend returns bool rather than a handle: symmetric transfer overflows the stack where the
-// compiler does not make the tail call (-O0, sanitizers).
+// them (docs/architecture.md; `./dev lint` looks for them, tests/unit/loop/task_canary.cc runs
+// them). await_suspend returns bool rather than a handle: symmetric transfer overflows the stack
+// where the compiler does not make the tail call (-O0, sanitizers).
 
 #include <coroutine>
 #include <exception>
@@ -103,8 +103,9 @@ public:
         if (handle_) handle_.destroy();
     }
 
-    // Runs until the first wait. `on_done(context)` is called when the flow has ended, perhaps within
-    // this call; it may destroy the Task. For those who own tasks outside coroutines (TaskGroup).
+    // Runs until the first wait. `on_done(context)` is called when the flow has ended, perhaps
+    // within this call; it may destroy the Task. For those who own tasks outside coroutines
+    // (TaskGroup).
     void start(detail::PromiseBase::OnDone on_done, void* context) {
         handle_.promise().set_continuation(on_done, context);
         handle_.resume();

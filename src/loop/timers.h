@@ -23,7 +23,8 @@ public:
 
     // When run_due() should be called next; nothing while no timer is active.
     std::optional<MonoTime> next_deadline() const;
-    // Fires what is due at clock.now(). A timer started meanwhile with no delay waits for the next call.
+    // Fires what is due at clock.now(). A timer started meanwhile with no delay waits for the next
+    // call.
     void run_due();
 
     const Clock& clock() const { return clock_; }
@@ -49,7 +50,8 @@ public:
     Timer& operator=(const Timer&) = delete;
     ~Timer();
 
-    // Fires once, `delay` from now. A timer that is active is moved. The callback may destroy the timer.
+    // Fires once, `delay` from now. A timer that is active is moved. The callback may destroy the
+    // timer.
     void start(Duration delay);
     void stop();
     bool is_active() const { return active_; }

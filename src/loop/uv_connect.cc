@@ -10,8 +10,8 @@ namespace candela {
 
 namespace {
 
-// Resolves, then tries the addresses one after another. The requests of libuv live in a shared state of
-// their own; the attempt that the caller holds only points to it.
+// Resolves, then tries the addresses one after another. The requests of libuv live in a shared
+// state of their own; the attempt that the caller holds only points to it.
 struct ConnectState {
     UvLoop* loop = nullptr;
     Address address;
@@ -60,8 +60,8 @@ void ConnectState::start() {
         return;
     }
     sockaddr_storage literal{};
-    if (uv_ip4_addr(address.host.c_str(), address.port,
-                    reinterpret_cast<sockaddr_in*>(&literal)) == 0 ||
+    if (uv_ip4_addr(address.host.c_str(), address.port, reinterpret_cast<sockaddr_in*>(&literal)) ==
+            0 ||
         uv_ip6_addr(address.host.c_str(), address.port,
                     reinterpret_cast<sockaddr_in6*>(&literal)) == 0) {
         candidates.push_back(literal);
@@ -95,8 +95,10 @@ void ConnectState::on_resolved(int status, addrinfo* found) {
     }
     uv_freeaddrinfo(found);
     if (on_connect) {
-        if (status != 0) finish(fail(uv_failure(what(), status)));
-        else try_next(UV_EADDRNOTAVAIL);
+        if (status != 0)
+            finish(fail(uv_failure(what(), status)));
+        else
+            try_next(UV_EADDRNOTAVAIL);
     }
     release();
 }

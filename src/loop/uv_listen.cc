@@ -30,7 +30,9 @@ private:
 class UvListener final : public Listener {
 public:
     UvListener(UvLoop& loop, UvStreamBlock* block, Loop::AcceptHandler on_accept, Address address)
-        : loop_(loop), block_(block), on_accept_(std::move(on_accept)),
+        : loop_(loop),
+          block_(block),
+          on_accept_(std::move(on_accept)),
           address_(std::move(address)) {}
 
     ~UvListener() override {
@@ -79,8 +81,8 @@ Result<int> bind_tcp(const Address& address, const ListenOptions& options) {
     const std::string where = fmt::format("listening on {}", address.to_string());
     addrinfo* found = nullptr;
     // Names here come from the operator's profile and are resolved once, at start.
-    const int status = getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints,
-                                   &found);
+    const int status =
+        getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &found);
     if (status != 0) {
         return fail(Code::kInvalid, "{}: {}", where, gai_strerror(status));
     }
@@ -142,8 +144,8 @@ Result<std::unique_ptr<Listener>> uv_listen_on(UvLoop& loop, const Address& addr
                                                const ListenOptions& options,
                                                Loop::AcceptHandler on_accept) {
     const bool tcp = address.kind == Address::Kind::kTcp;
-    CANDELA_TRY_ASSIGN(const int bound, tcp ? bind_tcp(address, options)
-                                            : bind_unix(address, options));
+    CANDELA_TRY_ASSIGN(const int bound,
+                       tcp ? bind_tcp(address, options) : bind_unix(address, options));
     Fd fd(bound);
     UvStreamBlock* block = UvStreamBlock::make(loop.uv(), tcp);
     auto listener = std::make_unique<UvListener>(loop, block, std::move(on_accept),

@@ -34,8 +34,8 @@ struct UvLoop::Impl {
     void arm_timer();
 };
 
-// Deferred work may defer more. A few rounds are run at once; what keeps coming waits for the next turn
-// of the loop, so that two chatting in-process peers can't keep sockets from being served.
+// Deferred work may defer more. A few rounds are run at once; what keeps coming waits for the next
+// turn of the loop, so that two chatting in-process peers can't keep sockets from being served.
 void UvLoop::Impl::run_deferred() {
     constexpr int kRoundsMax = 16;
     // What deferred work changed must be looked at before the loop waits.
@@ -75,9 +75,9 @@ void UvLoop::Impl::arm_timer() {
     const auto due_ms =
         std::chrono::ceil<std::chrono::milliseconds>(deadline->time_since_epoch()).count();
     const auto delay_ms = static_cast<uint64_t>(std::max<int64_t>(0, due_ms - now_ms));
-    uv_timer_start(&timer, [](uv_timer_t* handle) {
-        static_cast<Impl*>(handle->data)->timers.run_due();
-    }, delay_ms, 0);
+    uv_timer_start(
+        &timer, [](uv_timer_t* handle) { static_cast<Impl*>(handle->data)->timers.run_due(); },
+        delay_ms, 0);
 }
 
 UvLoop::UvLoop(InProcessHub& hub) : impl_(std::make_unique<Impl>(*this, hub)) {
@@ -85,8 +85,8 @@ UvLoop::UvLoop(InProcessHub& hub) : impl_(std::make_unique<Impl>(*this, hub)) {
     CANDELA_CHECK(uv_loop_init(&impl.loop) == 0);
     impl.loop.data = this;
     CANDELA_CHECK(uv_async_init(&impl.loop, &impl.wake, [](uv_async_t* handle) {
-        static_cast<Impl*>(handle->data)->run_posted();
-    }) == 0);
+                      static_cast<Impl*>(handle->data)->run_posted();
+                  }) == 0);
     impl.wake.data = &impl;
     uv_timer_init(&impl.loop, &impl.timer);
     impl.timer.data = &impl;
@@ -155,9 +155,7 @@ bool UvLoop::run_until(const std::function<bool()>& condition, Duration limit) {
     return met;
 }
 
-MonoTime UvLoop::now() const {
-    return MonoTime(std::chrono::milliseconds(uv_now(&impl_->loop)));
-}
+MonoTime UvLoop::now() const { return MonoTime(std::chrono::milliseconds(uv_now(&impl_->loop))); }
 
 WallTime UvLoop::wall() const { return std::chrono::system_clock::now(); }
 
@@ -189,7 +187,8 @@ void UvLoop::offload(Callback work, Callback done) {
     job->done = std::move(done);
     job->request.data = job;
     const int status = uv_queue_work(
-        &impl_->loop, &job->request, [](uv_work_t* request) { static_cast<Job*>(request->data)->work(); },
+        &impl_->loop, &job->request,
+        [](uv_work_t* request) { static_cast<Job*>(request->data)->work(); },
         [](uv_work_t* request, int) {
             const std::unique_ptr<Job> owned(static_cast<Job*>(request->data));
             owned->done();
@@ -206,8 +205,7 @@ Result<std::unique_ptr<Listener>> UvLoop::listen(const Address& address,
     return uv_listen_on(*this, address, options, std::move(on_accept));
 }
 
-std::unique_ptr<ConnectAttempt> UvLoop::connect(const Address& address,
-                                                ConnectHandler on_connect) {
+std::unique_ptr<ConnectAttempt> UvLoop::connect(const Address& address, ConnectHandler on_connect) {
     if (address.kind == Address::Kind::kInProcess) {
         return impl_->hub.connect(*this, address.host, std::move(on_connect));
     }

@@ -1,7 +1,7 @@
 #pragma once
 
-// The real event loop, on libuv. One a thread; construct it anywhere, run() it on its thread, destroy it
-// after run() has returned and everything that lived on it is gone.
+// The real event loop, on libuv. One a thread; construct it anywhere, run() it on its thread,
+// destroy it after run() has returned and everything that lived on it is gone.
 
 #include <memory>
 

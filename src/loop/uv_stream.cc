@@ -39,16 +39,15 @@ UvStreamBlock* UvStreamBlock::make(uv_loop_t* loop, bool tcp) {
     auto* block = new UvStreamBlock;
     block->is_tcp = tcp;
     CANDELA_CHECK((tcp ? uv_tcp_init(loop, &block->handle.tcp)
-               : uv_pipe_init(loop, &block->handle.pipe, 0)) == 0);
+                       : uv_pipe_init(loop, &block->handle.pipe, 0)) == 0);
     block->handle.any.data = block;
     return block;
 }
 
 void UvStreamBlock::close() {
     owner = nullptr;
-    uv_close(&handle.any, [](uv_handle_t* closed) {
-        static_cast<UvStreamBlock*>(closed->data)->unpin();
-    });
+    uv_close(&handle.any,
+             [](uv_handle_t* closed) { static_cast<UvStreamBlock*>(closed->data)->unpin(); });
 }
 
 struct UvStream::PendingWrite {
@@ -124,8 +123,8 @@ void UvStream::write(std::span<const std::string_view> parts) {
     for (const std::string_view part : parts) {
         if (part.empty()) continue;
         if (used == kPartsMax) break;
-        buffers[used++] = uv_buf_init(const_cast<char*>(part.data()),
-                                      static_cast<unsigned>(part.size()));
+        buffers[used++] =
+            uv_buf_init(const_cast<char*>(part.data()), static_cast<unsigned>(part.size()));
         total += part.size();
     }
     if (used == 0) return;
@@ -157,7 +156,8 @@ void UvStream::submit() {
     pending->block = block_;
     pending->request.data = pending;
     ++block_->pins;
-    uv_buf_t buffer = uv_buf_init(pending->bytes.data(), static_cast<unsigned>(pending->bytes.size()));
+    uv_buf_t buffer =
+        uv_buf_init(pending->bytes.data(), static_cast<unsigned>(pending->bytes.size()));
     in_flight_ = pending;
     const int status = uv_write(
         &pending->request, &block_->handle.stream, &buffer, 1, [](uv_write_t* request, int result) {
@@ -185,8 +185,10 @@ void UvStream::on_written(int status) {
         submit();
         return;
     }
-    if (ending_) shut_down();
-    else if (handler_ != nullptr) handler_->on_drained();
+    if (ending_)
+        shut_down();
+    else if (handler_ != nullptr)
+        handler_->on_drained();
 }
 
 void UvStream::end() {
@@ -199,8 +201,8 @@ void UvStream::shut_down() {
     if (shut_down_) return;
     shut_down_ = true;
     auto* request = new uv_shutdown_t;
-    const int status = uv_shutdown(request, &block_->handle.stream,
-                                   [](uv_shutdown_t* done, int) { delete done; });
+    const int status =
+        uv_shutdown(request, &block_->handle.stream, [](uv_shutdown_t* done, int) { delete done; });
     // ENOTCONN: the peer has gone already; reading will say so.
     if (status != 0) delete request;
     if (handler_ == nullptr) return;
@@ -209,7 +211,8 @@ void UvStream::shut_down() {
     });
 }
 
-// The caller is in the middle of its own work: it hears of the failure in the next step of the loop.
+// The caller is in the middle of its own work: it hears of the failure in the next step of the
+// loop.
 void UvStream::fail_soon(int uv_status) {
     if (broken_) return;
     broken_ = true;

@@ -1,8 +1,8 @@
 #pragma once
 
-// Streams, listeners and connection attempts on libuv. Internal to src/loop: everyone else goes through
-// Loop. libuv's handles live in blocks of their own that are freed in the close callback, so that the
-// C++ objects may go at any time.
+// Streams, listeners and connection attempts on libuv. Internal to src/loop: everyone else goes
+// through Loop. libuv's handles live in blocks of their own that are freed in the close callback,
+// so that the C++ objects may go at any time.
 
 #include <memory>
 

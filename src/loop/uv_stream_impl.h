@@ -14,7 +14,8 @@ namespace candela {
 
 class UvStream;
 
-// A libuv stream handle on the heap, freed once libuv has let go of it and no deferred call needs it.
+// A libuv stream handle on the heap, freed once libuv has let go of it and no deferred call needs
+// it.
 struct UvStreamBlock {
     union {
         uv_handle_t any;
@@ -84,8 +85,8 @@ private:
     std::string pending_;                // what came after it
     size_t queued_bytes_ = 0;
     bool reading_ = false;
-    bool ended_ = false;     // the peer's direction
-    bool ending_ = false;    // ours: end() was called
+    bool ended_ = false;   // the peer's direction
+    bool ending_ = false;  // ours: end() was called
     bool shut_down_ = false;
     bool broken_ = false;
 };

@@ -10,10 +10,10 @@ namespace candela::proto {
 
 namespace wire {
 
-#define CANDELA_SHAPE(Name)                                                     \
-    template <>                                                                 \
-    struct Shape<Name> {                                                        \
-        using Wire = candela_wire_##Name;                                       \
+#define CANDELA_SHAPE(Name)                                                          \
+    template <>                                                                      \
+    struct Shape<Name> {                                                             \
+        using Wire = candela_wire_##Name;                                            \
         static const pb_msgdesc_t* fields() { return candela_wire_##Name##_fields; } \
     }
 
@@ -258,8 +258,8 @@ std::string encode_value(const Value& value) {
 template <class Value>
 Result<Value> decode_value(std::string_view name, std::string_view bytes) {
     if (bytes.size() > kMessageBytesMax) {
-        return fail(Code::kInvalid, "{}: {} bytes are more than the {} that a message may have", name,
-                    bytes.size(), kMessageBytesMax);
+        return fail(Code::kInvalid, "{}: {} bytes are more than the {} that a message may have",
+                    name, bytes.size(), kMessageBytesMax);
     }
     Value value;
     pb_istream_t stream =
@@ -270,13 +270,14 @@ Result<Value> decode_value(std::string_view name, std::string_view bytes) {
     return value;
 }
 
-constexpr std::array<std::string_view, 9> kStateNames = {
-    "unknown", "pending", "starting", "ready", "unready", "draining", "stopping", "exited", "failed"};
+constexpr std::array<std::string_view, 9> kStateNames = {"unknown",  "pending", "starting",
+                                                         "ready",    "unready", "draining",
+                                                         "stopping", "exited",  "failed"};
 
-constexpr std::array kCodes = {Code::kInvalid,     Code::kNotFound,  Code::kDenied,
+constexpr std::array kCodes = {Code::kInvalid,     Code::kNotFound,    Code::kDenied,
                                Code::kConflict,    Code::kUnreachable, Code::kTimeout,
-                               Code::kCancelled,   Code::kExhausted, Code::kCorrupt,
-                               Code::kUnsupported, Code::kIo,        Code::kInternal};
+                               Code::kCancelled,   Code::kExhausted,   Code::kCorrupt,
+                               Code::kUnsupported, Code::kIo,          Code::kInternal};
 
 }  // namespace
 
@@ -301,9 +302,7 @@ Error Failure::to_error() const {
     return Error(Code::kInternal, message);
 }
 
-std::string_view to_string(InstanceState state) {
-    return kStateNames[static_cast<size_t>(state)];
-}
+std::string_view to_string(InstanceState state) { return kStateNames[static_cast<size_t>(state)]; }
 
 Result<InstanceState> parse_instance_state(std::string_view text) {
     for (size_t i = 0; i < kStateNames.size(); ++i) {

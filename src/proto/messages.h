@@ -1,9 +1,9 @@
 #pragma once
 
-// The C++ face of candela.proto: plain values, and encode/decode between them and protobuf bytes. The
-// meaning of each field is in candela.proto. Decoding checks every count and size below, tolerates what
-// a newer node may add (unknown fields, unknown enum values), and fails with Code::kInvalid otherwise.
-// Everything here is a value or a pure function: usable on any thread.
+// The C++ face of candela.proto: plain values, and encode/decode between them and protobuf bytes.
+// The meaning of each field is in candela.proto. Decoding checks every count and size below,
+// tolerates what a newer node may add (unknown fields, unknown enum values), and fails with
+// Code::kInvalid otherwise. Everything here is a value or a pure function: usable on any thread.
 
 #include <cstdint>
 #include <string>
@@ -16,17 +16,17 @@ namespace candela::proto {
 
 // The bus carries at most 1 MiB in a message; a larger one is refused before it is looked at.
 inline constexpr size_t kMessageBytesMax = 1 << 20;
-inline constexpr size_t kNameBytesMax = 256;        // names, ids, keys' text, addresses
-inline constexpr size_t kTextBytesMax = 16 << 10;   // one log line, one path, one cause
-inline constexpr size_t kArgumentBytesMax = 64 << 10;   // service/manifest.h allows as much
+inline constexpr size_t kNameBytesMax = 256;           // names, ids, keys' text, addresses
+inline constexpr size_t kTextBytesMax = 16 << 10;      // one log line, one path, one cause
+inline constexpr size_t kArgumentBytesMax = 64 << 10;  // service/manifest.h allows as much
 inline constexpr size_t kVariableBytesMax = 128 << 10;
-inline constexpr size_t kInstancesMax = 4096;       // in a heartbeat or an assignment
-inline constexpr size_t kServicesMax = 16384;       // in a route table
-inline constexpr size_t kRoutesMax = 256;           // of one service
-inline constexpr size_t kEndpointsMax = 4096;       // of one service
+inline constexpr size_t kInstancesMax = 4096;  // in a heartbeat or an assignment
+inline constexpr size_t kServicesMax = 16384;  // in a route table
+inline constexpr size_t kRoutesMax = 256;      // of one service
+inline constexpr size_t kEndpointsMax = 4096;  // of one service
 inline constexpr size_t kArgumentsMax = 256;
 inline constexpr size_t kVariablesMax = 512;
-inline constexpr size_t kLogEntriesMax = 4096;      // in one batch
+inline constexpr size_t kLogEntriesMax = 4096;  // in one batch
 inline constexpr size_t kLogTailMax = 32;
 inline constexpr size_t kRolesMax = 8;
 inline constexpr uint32_t kBundleReadBytesMax = 512 << 10;
@@ -39,7 +39,8 @@ inline constexpr std::string_view kCredentialSubject = "candela.lighthouse.crede
 inline constexpr std::string_view kRoutesNudgeSubject = "candela.routes.nudge";
 std::string heartbeat_subject(std::string_view node);
 std::string nudge_subject(std::string_view node);
-std::string logs_subject(std::string_view space, std::string_view service, std::string_view instance);
+std::string logs_subject(std::string_view space, std::string_view service,
+                         std::string_view instance);
 
 // A reply that refuses. `code` is empty where nothing failed.
 struct Failure {
@@ -56,7 +57,15 @@ struct Failure {
 };
 
 enum class InstanceState : uint8_t {
-    kUnknown, kPending, kStarting, kReady, kUnready, kDraining, kStopping, kExited, kFailed
+    kUnknown,
+    kPending,
+    kStarting,
+    kReady,
+    kUnready,
+    kDraining,
+    kStopping,
+    kExited,
+    kFailed
 };
 std::string_view to_string(InstanceState state);
 Result<InstanceState> parse_instance_state(std::string_view text);

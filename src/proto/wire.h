@@ -1,9 +1,9 @@
 #pragma once
 
-// How values become nanopb messages and back. One function per message, `visit(v, value, wire)`, names
-// its fields once; three visitors walk it: Writer fills the wire struct for encoding, Binder points its
-// callbacks at the value for decoding, Taker copies the plain numbers after decoding. Only messages.cc
-// includes this.
+// How values become nanopb messages and back. One function per message, `visit(v, value, wire)`,
+// names its fields once; three visitors walk it: Writer fills the wire struct for encoding, Binder
+// points its callbacks at the value for decoding, Taker copies the plain numbers after decoding.
+// Only messages.cc includes this.
 
 #include <pb_decode.h>
 #include <pb_encode.h>
@@ -20,7 +20,8 @@
 
 namespace candela::proto::wire {
 
-// Joins a value type with its nanopb struct: `using Wire = …; static const pb_msgdesc_t* fields();`.
+// Joins a value type with its nanopb struct: `using Wire = …; static const pb_msgdesc_t*
+// fields();`.
 template <class Value>
 struct Shape;
 
@@ -132,8 +133,8 @@ public:
     void number(const Wire& wire, Value& value) {
         value = static_cast<Value>(wire);
     }
-    // A value that this version does not know becomes the first one. nanopb stores what came off the
-    // wire, whatever it is, so it is read as bytes: as an enum it need not be a valid value.
+    // A value that this version does not know becomes the first one. nanopb stores what came off
+    // the wire, whatever it is, so it is read as bytes: as an enum it need not be a valid value.
     template <class Wire, class Value>
     void choice(const Wire& wire, Value& value, Value last) {
         std::underlying_type_t<Wire> number;
@@ -153,7 +154,8 @@ public:
     void text(pb_callback_t& wire, std::string& value, size_t size_max) {
         bind(wire, &read_text, &value, size_max, 1);
     }
-    void texts(pb_callback_t& wire, std::vector<std::string>& value, size_t count_max, size_t size_max) {
+    void texts(pb_callback_t& wire, std::vector<std::string>& value, size_t count_max,
+               size_t size_max) {
         bind(wire, &read_texts, &value, size_max, count_max);
     }
     template <class Value>

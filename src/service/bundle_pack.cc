@@ -75,14 +75,15 @@ public:
         archive_.reset(archive_write_new());
         archive* a = archive_.get();
         // BINARY: names go in as they are, whatever the locale. The last block is not padded.
-        const bool ok = archive_write_set_format_pax_restricted(a) == ARCHIVE_OK &&
-                        archive_write_set_options(a, "hdrcharset=BINARY") == ARCHIVE_OK &&
-                        archive_write_add_filter_zstd(a) == ARCHIVE_OK &&
-                        archive_write_set_bytes_per_block(a, 64 * 1024) == ARCHIVE_OK &&
-                        archive_write_set_bytes_in_last_block(a, 1) == ARCHIVE_OK &&
-                        archive_write_open(a, &output_, nullptr, write_output, nullptr) == ARCHIVE_OK;
+        const bool ok =
+            archive_write_set_format_pax_restricted(a) == ARCHIVE_OK &&
+            archive_write_set_options(a, "hdrcharset=BINARY") == ARCHIVE_OK &&
+            archive_write_add_filter_zstd(a) == ARCHIVE_OK &&
+            archive_write_set_bytes_per_block(a, 64 * 1024) == ARCHIVE_OK &&
+            archive_write_set_bytes_in_last_block(a, 1) == ARCHIVE_OK &&
+            archive_write_open(a, &output_, nullptr, write_output, nullptr) == ARCHIVE_OK;
         if (!ok) return archive_error();
-        struct stat status {};
+        struct stat status{};
         if (fstat(output_.fd.get(), &status) != 0) return fail_errno("bundle", errno);
         output_device_ = status.st_dev;
         output_inode_ = status.st_ino;
@@ -90,7 +91,8 @@ public:
     }
 
     Result<> read_ignore_file(int folder) {
-        const FileDescriptor fd(openat(folder, ".candelaignore", O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+        const FileDescriptor fd(
+            openat(folder, ".candelaignore", O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
         if (!fd && errno == ENOENT) return {};
         if (!fd) return fail_errno(".candelaignore", errno);
         std::string text(kIgnoreFileMax + 1, '\0');
@@ -126,9 +128,11 @@ public:
         const bool is_bomb = info_.unpacked_bytes > limits_.ratio_free_bytes &&
                              info_.unpacked_bytes / limits_.ratio_max > info_.size_bytes;
         if (is_bomb) {
-            return fail(Code::kExhausted, "{} of files shrink to {}: hosts refuse to unpack more than "
-                        "{} times a bundle's size", format_size(info_.unpacked_bytes),
-                        format_size(info_.size_bytes), limits_.ratio_max);
+            return fail(Code::kExhausted,
+                        "{} of files shrink to {}: hosts refuse to unpack more than "
+                        "{} times a bundle's size",
+                        format_size(info_.unpacked_bytes), format_size(info_.size_bytes),
+                        limits_.ratio_max);
         }
         if (fsync(output_.fd.get()) != 0) return fail_errno("bundle", errno);
         return info_;
@@ -155,7 +159,7 @@ private:
     }
 
     Result<> add(int parent, const std::string& name, const std::string& path) {
-        struct stat status {};
+        struct stat status{};
         if (fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
             return fail_errno(path, errno);
         }
@@ -169,8 +173,10 @@ private:
         if (S_ISREG(status.st_mode)) return add_file(parent, name, path);
         if (S_ISLNK(status.st_mode)) return add_link(parent, name, path);
         if (!S_ISDIR(status.st_mode)) {
-            return fail(Code::kInvalid, "{} is neither a file, a folder nor a link; name it in "
-                        ".candelaignore", printable(path));
+            return fail(Code::kInvalid,
+                        "{} is neither a file, a folder nor a link; name it in "
+                        ".candelaignore",
+                        printable(path));
         }
         FileDescriptor folder(
             openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -191,13 +197,13 @@ private:
     Result<> add_file(int parent, const std::string& name, const std::string& path) {
         const FileDescriptor file(
             openat(parent, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
-        struct stat before {}, after {};
+        struct stat before{}, after{};
         if (!file || fstat(file.get(), &before) != 0) return fail_errno(path, errno);
         if (!S_ISREG(before.st_mode)) return changed(path);
         const auto size = static_cast<uint64_t>(before.st_size);
         if (size > limits_.size_bytes_max - info_.unpacked_bytes) {
-            return fail(Code::kExhausted, "{}: the files have more than {} together", printable(path),
-                        format_size(limits_.size_bytes_max));
+            return fail(Code::kExhausted, "{}: the files have more than {} together",
+                        printable(path), format_size(limits_.size_bytes_max));
         }
         CANDELA_TRY(write_header(path, AE_IFREG, before.st_mode, before.st_size, {}));
         CANDELA_TRY(copy_bytes(file.get(), size, path));
@@ -287,8 +293,9 @@ Result<BundleInfo> pack_into(FileDescriptor out, const std::filesystem::path& fo
 
 }  // namespace
 
-Result<BundleInfo> pack_bundle(const std::filesystem::path& folder, const std::filesystem::path& out,
-                               const BundleLimits& limits, const PackProgress& progress) {
+Result<BundleInfo> pack_bundle(const std::filesystem::path& folder,
+                               const std::filesystem::path& out, const BundleLimits& limits,
+                               const PackProgress& progress) {
     std::string temporary = out.native() + ".XXXXXX";
     FileDescriptor fd(mkostemp(temporary.data(), O_CLOEXEC));
     if (!fd) return fail_errno(temporary, errno);

@@ -35,7 +35,8 @@ Result<std::string> normal_entry_path(std::string_view name, const BundleLimits&
     return normal;
 }
 
-Result<> check_link_target(std::string_view link, std::string_view target, const BundleLimits& limits) {
+Result<> check_link_target(std::string_view link, std::string_view target,
+                           const BundleLimits& limits) {
     if (target.empty() || target.size() > limits.path_length_max ||
         target.find('\0') != std::string_view::npos || !is_valid_utf8(target)) {
         return fail(Code::kInvalid, "\"{}\" is a link with a malformed target", printable(link));
@@ -53,8 +54,10 @@ Result<> check_link_target(std::string_view link, std::string_view target, const
             continue;
         }
         if (has_name) {
-            return fail(Code::kInvalid, "\"{}\" is a link to \"{}\", which has \"..\" after a name; "
-                        "write its target in its shortest form", printable(link), printable(target));
+            return fail(Code::kInvalid,
+                        "\"{}\" is a link to \"{}\", which has \"..\" after a name; "
+                        "write its target in its shortest form",
+                        printable(link), printable(target));
         }
         if (--levels < 0) {
             return fail(Code::kInvalid, "\"{}\" is a link to \"{}\", outside of the bundle",

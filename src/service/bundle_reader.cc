@@ -29,7 +29,7 @@ BundleReader::BundleReader(FileDescriptor file, const BundleLimits& limits)
 BundleReader::~BundleReader() = default;
 
 Result<> BundleReader::open() {
-    struct stat status {};
+    struct stat status{};
     if (fstat(file_.get(), &status) != 0) return fail_errno("bundle", errno);
     if (static_cast<uint64_t>(status.st_size) > limits_.bundle_bytes_max) {
         return fail(Code::kExhausted, "the bundle has {}; at most {} are allowed",
@@ -90,7 +90,8 @@ ssize_t BundleReader::decompress(const void** bytes) {
 
 std::unexpected<Error> BundleReader::archive_failure(std::string_view what) {
     const char* text = archive_error_string(archive_.get());
-    return fail(Code::kCorrupt, "{}: {}", printable(what), printable(text != nullptr ? text : "not a tar"));
+    return fail(Code::kCorrupt, "{}: {}", printable(what),
+                printable(text != nullptr ? text : "not a tar"));
 }
 
 Result<> BundleReader::check_ratio() const {

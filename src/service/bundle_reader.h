@@ -1,7 +1,7 @@
 #pragma once
 
-// Reads the entries of a bundle: zstd by libzstd with a bounded window, tar by libarchive, and the limits
-// that hold whatever the archive says of itself. Blocking.
+// Reads the entries of a bundle: zstd by libzstd with a bounded window, tar by libarchive, and the
+// limits that hold whatever the archive says of itself. Blocking.
 
 #include <sys/types.h>
 
@@ -33,7 +33,7 @@ public:
     struct Entry {
         std::string path;  // normal form; "" is the root
         EntryType type = EntryType::kFile;
-        unsigned mode = 0;  // permission bits
+        unsigned mode = 0;        // permission bits
         std::string link_target;  // checked
     };
     // False after the last one.

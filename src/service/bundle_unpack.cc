@@ -43,7 +43,8 @@ private:
             FileDescriptor at;
             if (!path.empty()) {
                 for (const std::string_view part : split(path, '/')) {
-                    CANDELA_TRY_ASSIGN(at, step(at ? at.get() : root_.get(), std::string(part), path));
+                    CANDELA_TRY_ASSIGN(at,
+                                       step(at ? at.get() : root_.get(), std::string(part), path));
                 }
             }
             current_ = std::move(at);
@@ -55,20 +56,24 @@ private:
         return {};
     }
 
-    static Result<FileDescriptor> step(int parent, const std::string& name, const std::string& path) {
+    static Result<FileDescriptor> step(int parent, const std::string& name,
+                                       const std::string& path) {
         constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-        if (mkdirat(parent, name.c_str(), 0755) != 0 && errno != EEXIST) return refused(path, errno);
+        if (mkdirat(parent, name.c_str(), 0755) != 0 && errno != EEXIST)
+            return refused(path, errno);
         FileDescriptor fd(openat(parent, name.c_str(), kFlags));
         if (!fd) return refused(path, errno);
         return fd;
     }
 
-    Result<> add_file(const BundleReader::Entry& entry, const std::string& name, BundleReader& reader) {
-        const FileDescriptor file(
-            openat(folder(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    Result<> add_file(const BundleReader::Entry& entry, const std::string& name,
+                      BundleReader& reader) {
+        const FileDescriptor file(openat(
+            folder(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
         if (!file) return refused(entry.path, errno);
         for (;;) {
-            CANDELA_TRY_ASSIGN(const size_t length, reader.read_data(buffer_.data(), buffer_.size()));
+            CANDELA_TRY_ASSIGN(const size_t length,
+                               reader.read_data(buffer_.data(), buffer_.size()));
             if (length == 0) break;
             for (size_t done = 0; done < length;) {
                 const ssize_t count = write(file.get(), buffer_.data() + done, length - done);
@@ -113,7 +118,8 @@ Result<BundleInfo> unpack_into(FileDescriptor archive_file, FileDescriptor root,
     }
 }
 
-Result<FileDescriptor> open_verified(const std::filesystem::path& archive, std::string_view digest) {
+Result<FileDescriptor> open_verified(const std::filesystem::path& archive,
+                                     std::string_view digest) {
     FileDescriptor file(open(archive.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) return fail_errno(archive.native(), errno);
     CANDELA_TRY_ASSIGN(const std::string actual, digest_open_file(file.get(), archive.native()));
@@ -135,15 +141,17 @@ Result<BundleInfo> unpack_bundle(const std::filesystem::path& archive, std::stri
     FileDescriptor root(open(temporary.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     Result<BundleInfo> info = fail_errno(temporary, errno);
     if (root) {
-        if (fchmod(root.get(), 0755) != 0) info = fail_errno(temporary, errno);
-        else info = unpack_into(std::move(file), std::move(root), limits);
+        if (fchmod(root.get(), 0755) != 0)
+            info = fail_errno(temporary, errno);
+        else
+            info = unpack_into(std::move(file), std::move(root), limits);
     }
     // RENAME_NOREPLACE: a plain rename would replace an empty folder.
-    if (info && renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, target.c_str(),
-                          RENAME_NOREPLACE) != 0) {
-        info = errno == EEXIST ? Result<BundleInfo>(fail(Code::kConflict, "{} exists already",
-                                                         target.native()))
-                               : Result<BundleInfo>(fail_errno(target.native(), errno));
+    if (info &&
+        renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) != 0) {
+        info = errno == EEXIST
+                   ? Result<BundleInfo>(fail(Code::kConflict, "{} exists already", target.native()))
+                   : Result<BundleInfo>(fail_errno(target.native(), errno));
     }
     if (!info) {
         std::error_code ignored;  // what is left is swept with the store's other leftovers
@@ -164,7 +172,8 @@ Result<std::string> read_bundle_file(const std::filesystem::path& archive, std::
     BundleReader::Entry entry;
     for (;;) {
         CANDELA_TRY_ASSIGN(const bool has_more, reader.next(entry));
-        if (!has_more) return fail(Code::kNotFound, "the bundle has no file \"{}\"", printable(name));
+        if (!has_more)
+            return fail(Code::kNotFound, "the bundle has no file \"{}\"", printable(name));
         if (entry.path == name && entry.type == EntryType::kFile) break;
     }
     std::string text(size_max + 1, '\0');

@@ -11,7 +11,8 @@ namespace {
 
 using Parts = std::span<const std::string_view>;
 
-// One "[…]" at pattern[at]; moves `at` behind it. Nothing where it does not end: then '[' is a letter.
+// One "[…]" at pattern[at]; moves `at` behind it. Nothing where it does not end: then '[' is a
+// letter.
 std::optional<bool> match_class(std::string_view pattern, size_t& at, char c) {
     size_t i = at + 1;
     const bool negated = i < pattern.size() && (pattern[i] == '!' || pattern[i] == '^');
@@ -106,8 +107,10 @@ Result<IgnoreRules> IgnoreRules::parse(std::string_view text) {
         while (line.ends_with(' ') && !line.ends_with("\\ ")) line.remove_suffix(1);
         if (line.empty() || line.starts_with('#')) continue;
         if (line.size() > kPatternLengthMax || line.find('\0') != std::string_view::npos) {
-            return fail(Code::kInvalid, ".candelaignore:{}: a pattern of {} bytes; at most {}, none of "
-                        "them NUL", line_number, line.size(), kPatternLengthMax);
+            return fail(Code::kInvalid,
+                        ".candelaignore:{}: a pattern of {} bytes; at most {}, none of "
+                        "them NUL",
+                        line_number, line.size(), kPatternLengthMax);
         }
         if (rules.rules_.size() == kRulesMax) {
             return fail(Code::kExhausted, ".candelaignore:{}: more than {} patterns", line_number,

@@ -27,7 +27,8 @@ JsonTable::JsonTable(const Json& object, const ConfigSchema& schema, std::string
         set_default(key, out);
     }
     if (!object.is_object()) {
-        mistakes.push_back(fmt::format("{}: must be an object", path_.empty() ? "manifest" : path_));
+        mistakes.push_back(
+            fmt::format("{}: must be an object", path_.empty() ? "manifest" : path_));
         return;
     }
     for (const auto& [name, ignored] : object.items()) {
@@ -77,7 +78,8 @@ bool JsonTable::read(const ConfigKey& key, const Json& json, Value& out) {
         case ConfigType::kString: {
             if (!json.is_string()) return false;
             out.text = json.get<std::string>();
-            if (key.allowed.empty() || std::ranges::find(key.allowed, out.text) != key.allowed.end()) {
+            if (key.allowed.empty() ||
+                std::ranges::find(key.allowed, out.text) != key.allowed.end()) {
                 return true;
             }
             mistake(key.name, fmt::format("\"{}\" is not one of {}", printable(out.text),
@@ -121,12 +123,14 @@ bool JsonTable::read_items(const ConfigKey& key, const Json& json, Value& out) {
     const bool is_map = key.type == ConfigType::kStringMap;
     if (is_map ? !json.is_object() : !json.is_array()) return false;
     if (json.size() > key.items_max) {
-        mistake(key.name, fmt::format("{} items; at most {} are allowed", json.size(), key.items_max));
+        mistake(key.name,
+                fmt::format("{} items; at most {} are allowed", json.size(), key.items_max));
         return true;
     }
     if (key.type == ConfigType::kTables) {
         for (size_t i = 0; i < json.size(); ++i) {
-            out.tables.emplace_back(json[i], *key.table, fmt::format("{}[{}]", key.name, i), *mistakes_);
+            out.tables.emplace_back(json[i], *key.table, fmt::format("{}[{}]", key.name, i),
+                                    *mistakes_);
         }
         return true;
     }

@@ -1,7 +1,8 @@
 #pragma once
 
-// A JSON object read against the same ConfigSchema that its TOML spelling has, with the questions that
-// Config answers. Every mistake is collected with its key path; what is wrong takes its default.
+// A JSON object read against the same ConfigSchema that its TOML spelling has, with the questions
+// that Config answers. Every mistake is collected with its key path; what is wrong takes its
+// default.
 
 #include <map>
 #include <string>

@@ -15,7 +15,8 @@ namespace candela::service {
 namespace {
 
 template <class Table>
-Probe read_probe(const Table& table, Kind kind, const std::function<void(ManifestMistake)>& report) {
+Probe read_probe(const Table& table, Kind kind,
+                 const std::function<void(ManifestMistake)>& report) {
     Probe probe;
     probe.path = table.string("path");
     probe.exec = table.strings("exec");
@@ -30,9 +31,12 @@ Probe read_probe(const Table& table, Kind kind, const std::function<void(Manifes
         report({{"probe", has_exec ? "exec" : "tcp"}, "one of path, tcp and exec, not several"});
     }
     if (has_exec && probe.exec.empty()) report({{"probe", "exec"}, "the command is empty"});
-    if (has_path) probe.type = Probe::Type::kHttp;
-    else if (has_exec) probe.type = Probe::Type::kExec;
-    else if (has_tcp || kind == Kind::kHttp || kind == Kind::kStatic) probe.type = Probe::Type::kTcp;
+    if (has_path)
+        probe.type = Probe::Type::kHttp;
+    else if (has_exec)
+        probe.type = Probe::Type::kExec;
+    else if (has_tcp || kind == Kind::kHttp || kind == Kind::kStatic)
+        probe.type = Probe::Type::kTcp;
     return probe;
 }
 
@@ -55,7 +59,8 @@ Manifest read_manifest(const Table& table, const std::function<void(ManifestMist
     m.probe = read_probe(table.table("probe"), m.kind, report);
     m.stop.grace = table.table("stop").duration("grace");
     m.update.max_surge = static_cast<uint32_t>(table.table("update").integer("max_surge"));
-    m.update.max_unavailable = static_cast<uint32_t>(table.table("update").integer("max_unavailable"));
+    m.update.max_unavailable =
+        static_cast<uint32_t>(table.table("update").integer("max_unavailable"));
     for (const auto& route : table.tables("route")) {
         m.routes.push_back({ascii_lower(route.string("host")), normal_path(route.string("path"))});
     }
@@ -106,8 +111,8 @@ Result<Kind> parse_kind(std::string_view text) {
 
 Result<Manifest> parse_manifest(std::string_view toml, std::string_view file_name) {
     if (toml.size() > kManifestSizeMax) {
-        return fail(Code::kExhausted, "{}: {} bytes; a manifest has at most {}", file_name, toml.size(),
-                    kManifestSizeMax);
+        return fail(Code::kExhausted, "{}: {} bytes; a manifest has at most {}", file_name,
+                    toml.size(), kManifestSizeMax);
     }
     ConfigProblems problems(file_name);
     const Config config = read_config(toml, manifest_schema(), problems);

@@ -1,9 +1,9 @@
 #pragma once
 
-// A Manifest is what service.toml says: what a service is, how it is started, probed, stopped, updated
-// and routed. It is a value. Text (TOML) and JSON (the API, the database) are two spellings of it with
-// the same keys and one validation, so what one accepts the other does. docs/service-toml.md says what
-// each key means to its user.
+// A Manifest is what service.toml says: what a service is, how it is started, probed, stopped,
+// updated and routed. It is a value. Text (TOML) and JSON (the API, the database) are two spellings
+// of it with the same keys and one validation, so what one accepts the other does.
+// docs/service-toml.md says what each key means to its user.
 
 #include <cstdint>
 #include <map>
@@ -27,9 +27,9 @@ enum class Kind : uint8_t {
 std::string_view to_string(Kind kind);
 Result<Kind> parse_kind(std::string_view text);
 
-// How the host finds out that an instance is ready and well. Of path, tcp and exec at most one is set.
-// Absent: http and static services are probed by tcp on $PORT; bus services and jobs are ready once
-// they run.
+// How the host finds out that an instance is ready and well. Of path, tcp and exec at most one is
+// set. Absent: http and static services are probed by tcp on $PORT; bus services and jobs are ready
+// once they run.
 struct Probe {
     enum class Type : uint8_t { kNone, kHttp, kTcp, kExec };
 
@@ -37,8 +37,8 @@ struct Probe {
     std::string path;               // kHttp: GET; 200 to 399 is well
     std::vector<std::string> exec;  // kExec: run in the bundle's folder; exit status 0 is well
     Duration interval = 1s;
-    Duration timeout = 500ms;       // of one probe
-    Duration start_timeout = 30s;   // from the start until the first success
+    Duration timeout = 500ms;      // of one probe
+    Duration start_timeout = 30s;  // from the start until the first success
 
     friend bool operator==(const Probe&, const Probe&) = default;
 };
@@ -99,10 +99,11 @@ bool is_valid_name(std::string_view name);
 // "<file_name>:<line>:<column>: <what is wrong>, <the nearest valid key or value>".
 Result<Manifest> parse_manifest(std::string_view toml, std::string_view file_name = "service.toml");
 
-// Keys without a value are left out, durations are text ("1s"); manifest_from_json(to_json(m)) == m.
+// Keys without a value are left out, durations are text ("1s"); manifest_from_json(to_json(m)) ==
+// m.
 Json to_json(const Manifest& manifest);
-// The error's message has one line for each mistake: "<key path>: <what is wrong>". Unknown keys are
-// mistakes here too; absent ones have their defaults.
+// The error's message has one line for each mistake: "<key path>: <what is wrong>". Unknown keys
+// are mistakes here too; absent ones have their defaults.
 Result<Manifest> manifest_from_json(const Json& json);
 
 }  // namespace candela::service

@@ -19,7 +19,8 @@ bool has_nul(std::string_view text) { return text.find('\0') != std::string_view
 
 // A path that can stand in a request line (RFC 9112 §3) as it is.
 bool is_plain_path(std::string_view path) {
-    return path.starts_with('/') && std::ranges::all_of(path, [](char c) { return c > 0x20 && c < 0x7F; });
+    return path.starts_with('/') &&
+           std::ranges::all_of(path, [](char c) { return c > 0x20 && c < 0x7F; });
 }
 
 bool has_dot_segment(std::string_view path) {
@@ -28,7 +29,8 @@ bool has_dot_segment(std::string_view path) {
 }
 
 bool has_parent_segment(std::string_view path) {
-    return std::ranges::any_of(split(path, '/'), [](std::string_view part) { return part == ".."; });
+    return std::ranges::any_of(split(path, '/'),
+                               [](std::string_view part) { return part == ".."; });
 }
 
 // RFC 1123 §2.1, with "*." allowed in front.
@@ -36,9 +38,10 @@ bool is_route_host(std::string_view host) {
     if (host.starts_with("*.")) host.remove_prefix(2);
     if (host.empty() || host.size() > 253) return false;
     return std::ranges::all_of(split(host, '.'), [](std::string_view label) {
-        return !label.empty() && label.size() <= 63 && label.front() != '-' && label.back() != '-' &&
-               std::ranges::all_of(
-                   label, [](char c) { return is_lower(c) || is_digit(c) || c == '-' || c == '_'; });
+        return !label.empty() && label.size() <= 63 && label.front() != '-' &&
+               label.back() != '-' && std::ranges::all_of(label, [](char c) {
+                   return is_lower(c) || is_digit(c) || c == '-' || c == '_';
+               });
     });
 }
 
@@ -74,26 +77,30 @@ void check_command(const Manifest& m, const Report& report) {
         }
         if (m.root.empty() || m.root.starts_with('/') || has_nul(m.root) ||
             has_parent_segment(m.root)) {
-            report({{"", "root"}, fmt::format("\"{}\" is not a folder within the bundle; write for "
-                                              "example \"public\"", printable(m.root))});
+            report({{"", "root"},
+                    fmt::format("\"{}\" is not a folder within the bundle; write for "
+                                "example \"public\"",
+                                printable(m.root))});
         }
         return;
     }
     if (m.root != ".") {
-        report({{"", "root"}, fmt::format("only a static service has a root; this one is of kind \"{}\"",
-                                          to_string(m.kind))});
+        report({{"", "root"},
+                fmt::format("only a static service has a root; this one is of kind \"{}\"",
+                            to_string(m.kind))});
     }
     if (m.command.empty()) {
-        report({{"", "command"}, "\"command\" is missing; write for example command = [\"node\", "
-                                 "\"server.js\"]", true});
+        report({{"", "command"},
+                "\"command\" is missing; write for example command = [\"node\", "
+                "\"server.js\"]",
+                true});
     }
     check_arguments(m.command, "", "command", report);
 }
 
 bool is_env_name(std::string_view name) {
-    return !name.empty() && !is_digit(name.front()) && std::ranges::all_of(name, [](char c) {
-        return is_alpha(c) || is_digit(c) || c == '_';
-    });
+    return !name.empty() && !is_digit(name.front()) &&
+           std::ranges::all_of(name, [](char c) { return is_alpha(c) || is_digit(c) || c == '_'; });
 }
 
 void check_env(const Manifest& m, const Report& report) {
@@ -101,20 +108,24 @@ void check_env(const Manifest& m, const Report& report) {
     for (const auto& [name, value] : m.env) {
         length += name.size() + value.size() + 2;
         if (!is_env_name(name)) {
-            report({{"env", name}, fmt::format("\"{}\" is not a variable's name: letters, digits and _ "
-                                               "only, no digit in front", printable(name))});
+            report({{"env", name},
+                    fmt::format("\"{}\" is not a variable's name: letters, digits and _ "
+                                "only, no digit in front",
+                                printable(name))});
         } else if (name == "PORT" || name == "HOST" || name.starts_with("CANDELA_")) {
             report({{"env", name}, fmt::format("{} is set by candela for each instance", name)});
         }
         if (has_nul(value)) report({{"env", name}, "a value can't contain a NUL byte"});
     }
     if (m.env.size() > kEnvironmentMax) {
-        report({{"", "env"}, fmt::format("{} variables; at most {} are allowed", m.env.size(),
-                                         kEnvironmentMax)});
+        report(
+            {{"", "env"},
+             fmt::format("{} variables; at most {} are allowed", m.env.size(), kEnvironmentMax)});
     }
     if (length > kEnvironmentLengthMax) {
-        report({{"", "env"}, fmt::format("{} bytes of environment; at most {} are allowed", length,
-                                         kEnvironmentLengthMax)});
+        report({{"", "env"},
+                fmt::format("{} bytes of environment; at most {} are allowed", length,
+                            kEnvironmentLengthMax)});
     }
 }
 
@@ -135,17 +146,20 @@ void check_probe(const Manifest& m, const Report& report) {
     if (m.kind == Kind::kJob) {
         report({{"", "probe"}, "a job is not probed: its exit status tells"});
     }
-    if (probe.type == Probe::Type::kHttp && (!is_plain_path(probe.path) || probe.path.size() > 1024)) {
-        report({{"probe", "path"}, fmt::format("\"{}\" is not a path; write for example \"/healthz\"",
-                                               printable(probe.path))});
+    if (probe.type == Probe::Type::kHttp &&
+        (!is_plain_path(probe.path) || probe.path.size() > 1024)) {
+        report({{"probe", "path"},
+                fmt::format("\"{}\" is not a path; write for example \"/healthz\"",
+                            printable(probe.path))});
     }
     if (probe.type == Probe::Type::kExec) check_arguments(probe.exec, "probe", "exec", report);
 }
 
 void check_update(const Manifest& m, const Report& report) {
     if (m.update.max_surge == 0 && m.update.max_unavailable == 0) {
-        report({{"update", "max_surge"}, "max_surge and max_unavailable are both 0: an update could "
-                                         "neither add an instance nor take one away"});
+        report({{"update", "max_surge"},
+                "max_surge and max_unavailable are both 0: an update could "
+                "neither add an instance nor take one away"});
     }
 }
 
@@ -154,22 +168,26 @@ void check_routes(const Manifest& m, const Report& report) {
         report({{"route", "path", 0}, "a job has no routes: nothing listens"});
     }
     if (m.routes.size() > kRoutesMax) {
-        report({{"", "route"}, fmt::format("{} routes; at most {} are allowed", m.routes.size(),
-                                           kRoutesMax)});
+        report({{"", "route"},
+                fmt::format("{} routes; at most {} are allowed", m.routes.size(), kRoutesMax)});
     }
     std::set<std::pair<std::string_view, std::string_view>> seen;
     for (size_t i = 0; i < m.routes.size(); ++i) {
         const Route& route = m.routes[i];
         const int index = static_cast<int>(i);
         if (!route.host.empty() && !is_route_host(route.host)) {
-            report({{"route", "host", index}, fmt::format("\"{}\" is not a host name; write for example "
-                    "\"shop.example.org\", without scheme and port", printable(route.host))});
+            report({{"route", "host", index},
+                    fmt::format("\"{}\" is not a host name; write for example "
+                                "\"shop.example.org\", without scheme and port",
+                                printable(route.host))});
         }
         if (!is_plain_path(route.path) || route.path.size() > 1024 || has_dot_segment(route.path) ||
             route.path.find_first_of("?#\\") != std::string::npos ||
             route.path.find("//") != std::string::npos) {
-            report({{"route", "path", index}, fmt::format("\"{}\" is not a path prefix; write for "
-                    "example \"/api\"", printable(route.path))});
+            report({{"route", "path", index},
+                    fmt::format("\"{}\" is not a path prefix; write for "
+                                "example \"/api\"",
+                                printable(route.path))});
         }
         if (!seen.insert({route.host, route.path}).second) {
             report({{"route", "path", index}, "the same route stands here twice"});
@@ -197,8 +215,10 @@ void check_manifest(const Manifest& m, const Report& report) {
     if (m.name.empty()) {
         report({{"", "name"}, "\"name\" is missing; write for example name = \"hello\"", true});
     } else if (!is_valid_name(m.name)) {
-        report({{"", "name"}, fmt::format("\"{}\" is not a name: a small letter, then up to 62 small "
-                                          "letters, digits and -", printable(m.name))});
+        report({{"", "name"},
+                fmt::format("\"{}\" is not a name: a small letter, then up to 62 small "
+                            "letters, digits and -",
+                            printable(m.name))});
     }
     check_command(m, report);
     check_env(m, report);

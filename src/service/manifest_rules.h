@@ -10,7 +10,8 @@
 
 namespace candela::service {
 
-// Where in a manifest a mistake is: {"", "name"}, {"probe", "path"}, {"route", "host", 2}, {"env", "PORT"},
+// Where in a manifest a mistake is: {"", "name"}, {"probe", "path"}, {"route", "host", 2}, {"env",
+// "PORT"},
 // {"", "command", 3}. The index is that of a [[table]] or list item; -1: none.
 struct ManifestPlace {
     std::string table;
@@ -23,11 +24,11 @@ struct ManifestPlace {
 struct ManifestMistake {
     ManifestPlace place;
     std::string message;
-    bool is_missing = false;  // the key should be there; noise where other mistakes were found already
+    bool is_missing =
+        false;  // the key should be there; noise where other mistakes were found already
 };
 
 // Reports every rule that is broken.
-void check_manifest(const Manifest& manifest,
-                    const std::function<void(ManifestMistake)>& report);
+void check_manifest(const Manifest& manifest, const std::function<void(ManifestMistake)>& report);
 
 }  // namespace candela::service

@@ -22,21 +22,38 @@ struct TypeRow {
     std::string_view extension;
     std::string_view type;
 };
-constexpr std::array kTypes{
-    TypeRow{"html", "text/html; charset=utf-8"}, TypeRow{"htm", "text/html; charset=utf-8"},
-    TypeRow{"css", "text/css; charset=utf-8"}, TypeRow{"js", "text/javascript; charset=utf-8"},
-    TypeRow{"mjs", "text/javascript; charset=utf-8"}, TypeRow{"json", "application/json"},
-    TypeRow{"map", "application/json"}, TypeRow{"webmanifest", "application/manifest+json"},
-    TypeRow{"txt", "text/plain; charset=utf-8"}, TypeRow{"md", "text/markdown; charset=utf-8"},
-    TypeRow{"csv", "text/csv; charset=utf-8"}, TypeRow{"xml", "application/xml"},
-    TypeRow{"svg", "image/svg+xml"}, TypeRow{"png", "image/png"}, TypeRow{"jpg", "image/jpeg"},
-    TypeRow{"jpeg", "image/jpeg"}, TypeRow{"gif", "image/gif"}, TypeRow{"webp", "image/webp"},
-    TypeRow{"avif", "image/avif"}, TypeRow{"ico", "image/x-icon"}, TypeRow{"woff", "font/woff"},
-    TypeRow{"woff2", "font/woff2"}, TypeRow{"ttf", "font/ttf"}, TypeRow{"otf", "font/otf"},
-    TypeRow{"wasm", "application/wasm"}, TypeRow{"pdf", "application/pdf"},
-    TypeRow{"zip", "application/zip"}, TypeRow{"gz", "application/gzip"},
-    TypeRow{"mp3", "audio/mpeg"}, TypeRow{"ogg", "audio/ogg"}, TypeRow{"mp4", "video/mp4"},
-    TypeRow{"webm", "video/webm"}};
+constexpr std::array kTypes{TypeRow{"html", "text/html; charset=utf-8"},
+                            TypeRow{"htm", "text/html; charset=utf-8"},
+                            TypeRow{"css", "text/css; charset=utf-8"},
+                            TypeRow{"js", "text/javascript; charset=utf-8"},
+                            TypeRow{"mjs", "text/javascript; charset=utf-8"},
+                            TypeRow{"json", "application/json"},
+                            TypeRow{"map", "application/json"},
+                            TypeRow{"webmanifest", "application/manifest+json"},
+                            TypeRow{"txt", "text/plain; charset=utf-8"},
+                            TypeRow{"md", "text/markdown; charset=utf-8"},
+                            TypeRow{"csv", "text/csv; charset=utf-8"},
+                            TypeRow{"xml", "application/xml"},
+                            TypeRow{"svg", "image/svg+xml"},
+                            TypeRow{"png", "image/png"},
+                            TypeRow{"jpg", "image/jpeg"},
+                            TypeRow{"jpeg", "image/jpeg"},
+                            TypeRow{"gif", "image/gif"},
+                            TypeRow{"webp", "image/webp"},
+                            TypeRow{"avif", "image/avif"},
+                            TypeRow{"ico", "image/x-icon"},
+                            TypeRow{"woff", "font/woff"},
+                            TypeRow{"woff2", "font/woff2"},
+                            TypeRow{"ttf", "font/ttf"},
+                            TypeRow{"otf", "font/otf"},
+                            TypeRow{"wasm", "application/wasm"},
+                            TypeRow{"pdf", "application/pdf"},
+                            TypeRow{"zip", "application/zip"},
+                            TypeRow{"gz", "application/gzip"},
+                            TypeRow{"mp3", "audio/mpeg"},
+                            TypeRow{"ogg", "audio/ogg"},
+                            TypeRow{"mp4", "video/mp4"},
+                            TypeRow{"webm", "video/webm"}};
 
 // The decoded path, or nothing where no file may be meant by it.
 std::optional<std::string> wanted_path(const std::string& path) {
@@ -86,7 +103,7 @@ struct StaticFiles::File {
         File file;
         file.fd = std::make_shared<FileDescriptor>(
             ::open(real.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-        struct stat status {};
+        struct stat status{};
         if (!*file.fd || fstat(file.fd->get(), &status) != 0) return fail_errno(path, errno);
         file.is_folder = S_ISDIR(status.st_mode);
         if (!file.is_folder && !S_ISREG(status.st_mode)) {
@@ -99,7 +116,8 @@ struct StaticFiles::File {
 
 std::string_view content_type(std::string_view file_name) {
     const size_t dot = file_name.rfind('.');
-    const std::string_view extension = dot == std::string_view::npos ? "" : file_name.substr(dot + 1);
+    const std::string_view extension =
+        dot == std::string_view::npos ? "" : file_name.substr(dot + 1);
     for (const TypeRow& row : kTypes) {
         if (ascii_iequals(row.extension, extension)) return row.type;
     }
@@ -150,11 +168,10 @@ Task<void> StaticFiles::handle(http::ServerRequest& request) {
         file = co_await offload(*loop_, std::move(work));
     }
     if (!file) {
-        const bool is_missing = file.error().code() == Code::kNotFound ||
-                                file.error().system_errno() == ENOENT ||
-                                file.error().system_errno() == ENOTDIR ||
-                                file.error().system_errno() == ELOOP ||
-                                file.error().system_errno() == ENAMETOOLONG;
+        const bool is_missing =
+            file.error().code() == Code::kNotFound || file.error().system_errno() == ENOENT ||
+            file.error().system_errno() == ENOTDIR || file.error().system_errno() == ELOOP ||
+            file.error().system_errno() == ENAMETOOLONG;
         const int status = is_missing ? 404 : 500;
         request.respond(status, "text/plain; charset=utf-8",
                         fmt::format("{}\n", http::reason_phrase(status)));

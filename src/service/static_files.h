@@ -1,8 +1,9 @@
 #pragma once
 
-// Serves the files of a folder over HTTP: what runs for services of kind "static". GET and HEAD, index.html,
-// entity tags, one range, content types by name. What begins with a dot (but for .well-known) and what lies
-// outside of the folder, also by a link, is not found. Lives on one loop; files are read on the pool.
+// Serves the files of a folder over HTTP: what runs for services of kind "static". GET and HEAD,
+// index.html, entity tags, one range, content types by name. What begins with a dot (but for
+// .well-known) and what lies outside of the folder, also by a link, is not found. Lives on one
+// loop; files are read on the pool.
 
 #include <filesystem>
 #include <string>
@@ -34,7 +35,8 @@ private:
     std::string release_;
 };
 
-// The type for a file's name: "text/html; charset=utf-8"; unknown ones are application/octet-stream.
+// The type for a file's name: "text/html; charset=utf-8"; unknown ones are
+// application/octet-stream.
 std::string_view content_type(std::string_view file_name);
 
 // One range of bytes, both ends inclusive (RFC 9110 §14.1.2).

@@ -39,7 +39,8 @@ int run_static_server(std::string_view folder) {
 
     InProcessHub hub;
     UvLoop loop(hub);
-    auto files = StaticFiles::open(loop, std::filesystem::path(folder), environment("CANDELA_RELEASE", "0"));
+    auto files =
+        StaticFiles::open(loop, std::filesystem::path(folder), environment("CANDELA_RELEASE", "0"));
     if (!files) return fail_with(files.error());
     http::FlowServer server(loop, *files, http::ServerOptions(), Logger());
     auto listener = loop.listen(Address::tcp(host, *port), ListenOptions(),

@@ -1,8 +1,8 @@
 #pragma once
 
-// One SQL connection as the work on a database's thread sees it (database.h). SQL is written for SQLite
-// and PostgreSQL alike: parameters are $1, $2, …; types INTEGER (BIGINT in keys that need it), TEXT and
-// BLOB; upserts by ON CONFLICT. A connection is used by one thread at a time.
+// One SQL connection as the work on a database's thread sees it (database.h). SQL is written for
+// SQLite and PostgreSQL alike: parameters are $1, $2, …; types INTEGER (BIGINT in keys that need
+// it), TEXT and BLOB; upserts by ON CONFLICT. A connection is used by one thread at a time.
 
 #include <cstdint>
 #include <span>
@@ -22,8 +22,8 @@ struct Blob {
 
 using Value = std::variant<std::monostate, int64_t, double, std::string, Blob>;
 
-// A row of a result. Asking for a column as another type gives 0 or "" (as SQL's NULL does): what the
-// columns hold is the schema's promise, and a database that breaks it is refused at start.
+// A row of a result. Asking for a column as another type gives 0 or "" (as SQL's NULL does): what
+// the columns hold is the schema's promise, and a database that breaks it is refused at start.
 class Row {
 public:
     explicit Row(std::vector<Value> values) : values_(std::move(values)) {}
@@ -64,7 +64,8 @@ public:
         return query(sql, std::span<const Value>(parameters.begin(), parameters.size()));
     }
 
-    // Runs `work` (Result<T>()) between BEGIN and COMMIT; a failure of it or of the commit undoes all.
+    // Runs `work` (Result<T>()) between BEGIN and COMMIT; a failure of it or of the commit undoes
+    // all.
     template <class Work>
     auto transaction(Work work) -> decltype(work()) {
         if (auto begun = begin(); !begun) return fail(std::move(begun).error());

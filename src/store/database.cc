@@ -15,7 +15,8 @@ Result<std::unique_ptr<Connection>> open_connection(const std::string& dsn) {
     if (path.starts_with(kSqlite)) {
         path.remove_prefix(kSqlite.size());
     } else if (const size_t colon = path.find("://"); colon != std::string_view::npos) {
-        return fail(Code::kUnsupported, "databases of the kind '{}' are not built in; use sqlite:PATH",
+        return fail(Code::kUnsupported,
+                    "databases of the kind '{}' are not built in; use sqlite:PATH",
                     path.substr(0, colon));
     }
     return open_sqlite(std::string(path));

@@ -1,14 +1,15 @@
 #pragma once
 
-// A SQL database on a thread of its own, so that no loop waits for a disk. Work runs there in the order
-// in which it was given, one piece at a time; its result comes back on the loop. Lives on its loop.
+// A SQL database on a thread of its own, so that no loop waits for a disk. Work runs there in the
+// order in which it was given, one piece at a time; its result comes back on the loop. Lives on its
+// loop.
 //
 //     auto work = [name](store::Connection& db) { return db.execute("DELETE …", {name}); };
 //     auto gone = co_await database->run(std::move(work));
 //
 // Name the callable first (g++ 12, loop/task.h). What it captures must be its own: when the flow is
-// cancelled the work still runs to its end. Destroying the database waits for the piece that runs and
-// drops those that have not begun.
+// cancelled the work still runs to its end. Destroying the database waits for the piece that runs
+// and drops those that have not begun.
 
 #include <condition_variable>
 #include <deque>
@@ -37,10 +38,10 @@ class Database {
 public:
     static constexpr size_t kQueueMax = 4096;
 
-    // Opens "sqlite:PATH" (or a bare path), checks it, and brings its schema up to the last migration.
-    // kCorrupt where the file is damaged beyond an index; kUnsupported where a newer candela made it or
-    // the kind of DSN is not built in; kConflict where another process has it open. `migrations` lives
-    // as long as the program.
+    // Opens "sqlite:PATH" (or a bare path), checks it, and brings its schema up to the last
+    // migration. kCorrupt where the file is damaged beyond an index; kUnsupported where a newer
+    // candela made it or the kind of DSN is not built in; kConflict where another process has it
+    // open. `migrations` lives as long as the program.
     static Task<Result<std::unique_ptr<Database>>> open(Loop& loop, std::string dsn,
                                                         std::span<const Migration> migrations);
 
@@ -74,7 +75,8 @@ public:
             });
         };
         if (!enqueue(std::move(job))) {
-            co_return fail(Code::kExhausted, "the database has {} pieces of work waiting", kQueueMax);
+            co_return fail(Code::kExhausted, "the database has {} pieces of work waiting",
+                           kQueueMax);
         }
         co_await done;
         co_return std::move(*state->result);
@@ -89,8 +91,8 @@ private:
     std::unique_ptr<Connection> connection_;  // touched by the thread only, once it runs
     std::mutex mutex_;
     std::condition_variable wake_;
-    std::deque<Job> queue_;   // guarded by mutex_
-    bool stopping_ = false;   // guarded by mutex_
+    std::deque<Job> queue_;  // guarded by mutex_
+    bool stopping_ = false;  // guarded by mutex_
     std::thread thread_;
 };
 

@@ -106,7 +106,8 @@ Result<sqlite3_stmt*> Sqlite::prepare(std::string_view sql) {
 
 Result<> Sqlite::bind(sqlite3_stmt* statement, std::span<const Value> parameters) const {
     for (size_t i = 0; i < parameters.size(); ++i) {
-        // "$2" is a name to SQLite and a number to PostgreSQL; asking for the name makes them agree.
+        // "$2" is a name to SQLite and a number to PostgreSQL; asking for the name makes them
+        // agree.
         const std::string name = fmt::format("${}", i + 1);
         const int index = sqlite3_bind_parameter_index(statement, name.c_str());
         if (index == 0) continue;  // given and not used
@@ -142,14 +143,14 @@ Row read_row(sqlite3_stmt* statement) {
                 break;
             case SQLITE_FLOAT: values.emplace_back(sqlite3_column_double(statement, i)); break;
             case SQLITE_TEXT: {
-                const auto* text =
-                    reinterpret_cast<const char*>(sqlite3_column_text(statement, i));
+                const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, i));
                 values.emplace_back(std::string(text, size()));
                 break;
             }
             case SQLITE_BLOB: {
                 const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement, i));
-                values.emplace_back(Blob(bytes == nullptr ? std::string() : std::string(bytes, size())));
+                values.emplace_back(
+                    Blob(bytes == nullptr ? std::string() : std::string(bytes, size())));
                 break;
             }
             default: values.emplace_back();
@@ -188,8 +189,8 @@ Result<bool> Sqlite::passes_quick_check() {
 Result<> Sqlite::prepare_file() {
     sqlite3_busy_timeout(db_, kBusyTimeoutMs);
     sqlite3_db_config(db_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-    // auto_vacuum counts only before the first table is made, and before the journal mode is set. The
-    // log is capped, so that a crash in a busy hour leaves no gigabyte behind.
+    // auto_vacuum counts only before the first table is made, and before the journal mode is set.
+    // The log is capped, so that a crash in a busy hour leaves no gigabyte behind.
     CANDELA_TRY(execute_script(
         "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
         "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 16777216;"
@@ -210,8 +211,9 @@ Result<> Sqlite::prepare_file() {
 Result<std::unique_ptr<Connection>> open_sqlite(const std::string& path) {
     CANDELA_TRY_ASSIGN(FileLock lock, FileLock::acquire(path + ".lock"));
     sqlite3* db = nullptr;
-    const int code = sqlite3_open_v2(
-        path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+    const int code =
+        sqlite3_open_v2(path.c_str(), &db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
     auto connection = std::make_unique<Sqlite>(db, std::move(lock));
     if (code != SQLITE_OK) return fail(Code::kIo, "{}", sqlite3_errstr(code));
     ::chmod(path.c_str(), 0600);

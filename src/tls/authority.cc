@@ -57,7 +57,8 @@ Result<> check_common_name(std::string_view name) {
     return {};
 }
 
-// "DNS:a,IP:1.2.3.4"; the text is OpenSSL's own little language, so that nothing else may get into it.
+// "DNS:a,IP:1.2.3.4"; the text is OpenSSL's own little language, so that nothing else may get into
+// it.
 Result<std::string> alternative_names(const std::vector<std::string>& names) {
     std::string out;
     for (const std::string& name : names) {
@@ -65,8 +66,8 @@ Result<std::string> alternative_names(const std::vector<std::string>& names) {
         const bool is_dns = !name.empty() && name.size() <= 253 &&
                             std::all_of(name.begin(), name.end(), [](char c) {
                                 return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                                       (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-                                       c == '_' || c == '*';
+                                       (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' ||
+                                       c == '*';
                             });
         if (!is_ip && !is_dns) {
             return fail(Code::kInvalid, "\"{}\" is neither a DNS name nor an IP address",
@@ -80,8 +81,7 @@ Result<std::string> alternative_names(const std::vector<std::string>& names) {
 
 }  // namespace
 
-Result<Authority> Authority::create(std::string_view common_name, WallTime now,
-                                    Duration lifetime) {
+Result<Authority> Authority::create(std::string_view common_name, WallTime now, Duration lifetime) {
     CANDELA_TRY(check_common_name(common_name));
     const KeyPtr key(EVP_EC_gen("P-256"));
     const X509Ptr certificate(X509_new());
@@ -126,8 +126,8 @@ Result<KeyPair> Authority::issue(const CertificateRequest& request) const {
     CANDELA_TRY_ASSIGN(const KeyPtr authority_key, parse_key(key_pem_));
     X509* const issuer = authority.front().get();
 
-    const WallTime not_after = std::min(request.now + request.lifetime,
-                                        time_of(X509_get0_notAfter(issuer)));
+    const WallTime not_after =
+        std::min(request.now + request.lifetime, time_of(X509_get0_notAfter(issuer)));
     if (not_after <= request.now) {
         return fail(Code::kInvalid, "the authority's certificate expired on {}",
                     format_rfc3339(time_of(X509_get0_notAfter(issuer))));
@@ -135,7 +135,8 @@ Result<KeyPair> Authority::issue(const CertificateRequest& request) const {
     std::string purposes;
     if (request.for_server) purposes = "serverAuth";
     if (request.for_client) purposes += purposes.empty() ? "clientAuth" : ",clientAuth";
-    if (purposes.empty()) return fail(Code::kInvalid, "a certificate for neither server nor client");
+    if (purposes.empty())
+        return fail(Code::kInvalid, "a certificate for neither server nor client");
 
     const KeyPtr key(EVP_EC_gen("P-256"));
     const X509Ptr certificate(X509_new());

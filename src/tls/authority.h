@@ -1,7 +1,7 @@
 #pragma once
 
-// The cloud's own certificate authority: makes an ECDSA P-256 root and issues certificates for nodes. Values
-// only: the caller keeps the files. The private key is a Secret in PEM.
+// The cloud's own certificate authority: makes an ECDSA P-256 root and issues certificates for
+// nodes. Values only: the caller keeps the files. The private key is a Secret in PEM.
 
 #include <string>
 #include <string_view>
@@ -18,17 +18,17 @@ struct CertificateRequest {
     std::vector<std::string> names;  // subject alternative names: DNS names and IP literals
     bool for_server = true;          // extended key usage
     bool for_client = false;
-    WallTime now;                    // valid from five minutes before, since clocks differ
+    WallTime now;  // valid from five minutes before, since clocks differ
     Duration lifetime = 24h * 90;
 };
 
 struct CertificateInfo {
-    std::string subject;             // common name
+    std::string subject;  // common name
     std::string issuer;
     std::vector<std::string> names;  // DNS names and IP literals
     WallTime not_before;
     WallTime not_after;
-    std::string fingerprint;         // SHA-256 over the DER form, 64 lower-case hex digits
+    std::string fingerprint;  // SHA-256 over the DER form, 64 lower-case hex digits
     bool is_authority = false;
 };
 
@@ -38,7 +38,8 @@ public:
     // From what ca_pem() and key_pem() gave; fails where the key does not fit the certificate.
     static Result<Authority> load(std::string_view ca_pem, const Secret& key_pem);
 
-    // A new key and a certificate for it, followed by nothing: the root is known to whoever trusts it.
+    // A new key and a certificate for it, followed by nothing: the root is known to whoever trusts
+    // it.
     Result<KeyPair> issue(const CertificateRequest& request) const;
 
     const std::string& ca_pem() const { return ca_pem_; }

@@ -96,9 +96,9 @@ std::vector<std::string> names_of(const X509* certificate) {
         const GENERAL_NAME* const name = sk_GENERAL_NAME_value(list, index);
         if (name->type == GEN_DNS) {
             const ASN1_STRING* const text = name->d.dNSName;
-            names.push_back(printable(std::string_view(
-                reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
-                static_cast<size_t>(ASN1_STRING_length(text)))));
+            names.push_back(printable(
+                std::string_view(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                                 static_cast<size_t>(ASN1_STRING_length(text)))));
         } else if (name->type == GEN_IPADD) {
             const ASN1_STRING* const bytes = name->d.iPAddress;
             const int family = ASN1_STRING_length(bytes) == 4 ? AF_INET : AF_INET6;

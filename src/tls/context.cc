@@ -78,10 +78,9 @@ int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size,
                 const unsigned char* offered, unsigned offered_size, void* names) {
     const auto& wire = *static_cast<const std::string*>(names);
     unsigned char* chosen = nullptr;
-    if (SSL_select_next_proto(&chosen, out_size,
-                              reinterpret_cast<const unsigned char*>(wire.data()),
-                              static_cast<unsigned>(wire.size()), offered,
-                              offered_size) != OPENSSL_NPN_NEGOTIATED) {
+    if (SSL_select_next_proto(
+            &chosen, out_size, reinterpret_cast<const unsigned char*>(wire.data()),
+            static_cast<unsigned>(wire.size()), offered, offered_size) != OPENSSL_NPN_NEGOTIATED) {
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }
     *out = chosen;

@@ -1,7 +1,7 @@
 #pragma once
 
-// What a TLS connection is set up from: certificates and trust. Contexts are shared by any number of
-// connections on any loop; every method may be called from any thread.
+// What a TLS connection is set up from: certificates and trust. Contexts are shared by any number
+// of connections on any loop; every method may be called from any thread.
 
 #include <memory>
 #include <mutex>
@@ -48,8 +48,8 @@ private:
 };
 
 struct ClientOptions {
-    // One of them: a CA that the server's certificate must come from, or the SHA-256 fingerprint (64 hex
-    // digits) of the very certificate. With neither, the system's CAs are trusted.
+    // One of them: a CA that the server's certificate must come from, or the SHA-256 fingerprint
+    // (64 hex digits) of the very certificate. With neither, the system's CAs are trusted.
     std::string ca_pem;
     std::string pinned_fingerprint;
     std::vector<std::string> alpn = {"http/1.1"};

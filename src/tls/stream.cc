@@ -9,8 +9,8 @@ namespace {
 Task<Result<>> shake_hands(TlsStream& stream, Duration timeout) {
     Completion<Result<>> done;
     Timer timer(stream.loop().timers(), [&done, timeout] {
-        done.complete(fail(Code::kTimeout, "TLS handshake: no answer within {}",
-                           format_duration(timeout)));
+        done.complete(
+            fail(Code::kTimeout, "TLS handshake: no answer within {}", format_duration(timeout)));
     });
     timer.start(timeout);
     stream.start_handshake(done);
@@ -30,17 +30,19 @@ Task<Result<StreamPtr>> wrap_server(StreamPtr stream, std::shared_ptr<ServerCont
 
 Task<Result<StreamPtr>> wrap_client(StreamPtr stream, std::shared_ptr<ClientContext> context,
                                     std::string server_name, Duration timeout) {
-    CO_TRY_ASSIGN(std::unique_ptr<TlsStream> secured,
-                  TlsStream::create(std::move(stream), context->current(), false,
-                                    std::move(server_name)));
+    CO_TRY_ASSIGN(
+        std::unique_ptr<TlsStream> secured,
+        TlsStream::create(std::move(stream), context->current(), false, std::move(server_name)));
     Result<> shaken = co_await shake_hands(*secured, timeout);
     if (!shaken) co_return fail(std::move(shaken).error());
     if (!context->pinned_fingerprint().empty()) {
         const X509* const certificate = secured->peer_certificate();
         const std::string shown = certificate == nullptr ? "none" : fingerprint_of(certificate);
         if (shown != context->pinned_fingerprint()) {
-            co_return fail(Code::kDenied, "certificate is not trusted: fingerprint {} where {} was "
-                           "expected", shown, context->pinned_fingerprint());
+            co_return fail(Code::kDenied,
+                           "certificate is not trusted: fingerprint {} where {} was "
+                           "expected",
+                           shown, context->pinned_fingerprint());
         }
     }
     co_return StreamPtr(std::move(secured));
@@ -63,7 +65,8 @@ void Acceptor::accept(StreamPtr stream) {
 
 Task<void> Acceptor::handshake(StreamPtr stream) {
     const std::string peer = stream->peer().to_string();
-    Result<StreamPtr> secured = co_await wrap_server(std::move(stream), context_, handshake_timeout_);
+    Result<StreamPtr> secured =
+        co_await wrap_server(std::move(stream), context_, handshake_timeout_);
     if (secured) {
         on_stream_(std::move(*secured));
     } else {

@@ -1,8 +1,9 @@
 #pragma once
 
-// TLS over any Stream, as a Stream. The handshake is a flow; afterwards bytes go through OpenSSL's memory
-// buffers, whose size is bounded: reading pauses with the stream above, and what is queued below counts in
-// queued_bytes(). A peer that ends without close_notify is an error (truncation), not an end.
+// TLS over any Stream, as a Stream. The handshake is a flow; afterwards bytes go through OpenSSL's
+// memory buffers, whose size is bounded: reading pauses with the stream above, and what is queued
+// below counts in queued_bytes(). A peer that ends without close_notify is an error (truncation),
+// not an end.
 
 #include <functional>
 #include <memory>
@@ -16,12 +17,13 @@
 
 namespace candela::tls {
 
-// Both take the stream (not yet started) and return it wrapped, the handshake done within the time given.
-// Errors are readable: "certificate expired on …", "not trusted: fingerprint … where … was expected".
+// Both take the stream (not yet started) and return it wrapped, the handshake done within the time
+// given. Errors are readable: "certificate expired on …", "not trusted: fingerprint … where … was
+// expected".
 Task<Result<StreamPtr>> wrap_server(StreamPtr stream, std::shared_ptr<ServerContext> context,
                                     Duration timeout);
-// `server_name` is sent (SNI) and must be in the certificate, unless a fingerprint is pinned; an IP literal
-// is matched against the certificate's IP addresses and not sent.
+// `server_name` is sent (SNI) and must be in the certificate, unless a fingerprint is pinned; an IP
+// literal is matched against the certificate's IP addresses and not sent.
 Task<Result<StreamPtr>> wrap_client(StreamPtr stream, std::shared_ptr<ClientContext> context,
                                     std::string server_name, Duration timeout);
 

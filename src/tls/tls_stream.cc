@@ -17,8 +17,8 @@ constexpr size_t kRecordSize = 16 * 1024;
 // Records are handed down together up to this size.
 constexpr size_t kFlushSize = 64 * 1024;
 
-// What OpenSSL has encrypted and flush() is about to hand down. Every call into OpenSSL is followed by
-// flush() before anything else runs, so that all streams of a thread share it.
+// What OpenSSL has encrypted and flush() is about to hand down. Every call into OpenSSL is followed
+// by flush() before anything else runs, so that all streams of a thread share it.
 thread_local std::string outgoing;
 
 }  // namespace
@@ -44,7 +44,9 @@ struct TlsBio {
         *written_bytes = size;
         return 1;
     }
-    static long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+    static long control(BIO*, int command, long, void*) {
+        return command == BIO_CTRL_FLUSH ? 1 : 0;
+    }
 
     static BIO* make(TlsStream& stream) {
         static BIO_METHOD* const method = [] {
@@ -84,8 +86,9 @@ Result<std::unique_ptr<TlsStream>> TlsStream::create(StreamPtr below,
             set = !checks_name || X509_VERIFY_PARAM_set1_ip_asc(rules, server_name.c_str()) == 1;
         } else if (!server_name.empty()) {
             X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-            set = (!checks_name || X509_VERIFY_PARAM_set1_host(rules, server_name.c_str(), 0) == 1) &&
-                  SSL_set_tlsext_host_name(ssl.get(), server_name.c_str()) == 1;
+            set =
+                (!checks_name || X509_VERIFY_PARAM_set1_host(rules, server_name.c_str(), 0) == 1) &&
+                SSL_set_tlsext_host_name(ssl.get(), server_name.c_str()) == 1;
         }
         if (!set) {
             take_openssl_error("");
@@ -167,7 +170,8 @@ void TlsStream::pause() {
 void TlsStream::resume() {
     paused_ = false;
     below_->resume();
-    if (!pumping_) pump_later();  // what is decrypted already comes from the loop, never from in here
+    if (!pumping_)
+        pump_later();  // what is decrypted already comes from the loop, never from in here
 }
 
 void TlsStream::pump_later() {
@@ -239,8 +243,9 @@ void TlsStream::pump() {
             if (self.expired()) return;
         } else if (reason == SSL_ERROR_WANT_READ) {
             if (below_ended_) {
-                break_with(Error(Code::kCorrupt, "TLS: the connection was cut off without a "
-                                                 "farewell; data may be missing"));
+                break_with(Error(Code::kCorrupt,
+                                 "TLS: the connection was cut off without a "
+                                 "farewell; data may be missing"));
             }
             break;
         } else {
@@ -277,7 +282,8 @@ void TlsStream::encrypt(std::string_view bytes) {
         ERR_clear_error();
         const int written = SSL_write(ssl_.get(), piece.data(), static_cast<int>(piece.size()));
         if (written <= 0) {
-            return break_with(Error(Code::kCorrupt, "TLS: " + take_openssl_error("protocol error")));
+            return break_with(
+                Error(Code::kCorrupt, "TLS: " + take_openssl_error("protocol error")));
         }
         bytes.remove_prefix(static_cast<size_t>(written));
         if (outgoing.size() >= kFlushSize) flush();

@@ -1,9 +1,9 @@
 #pragma once
 
-// A Stream that encrypts over another. Private to stream.cc and tls_stream.cc. OpenSSL reads from the bytes
-// at hand and writes into a buffer of the thread that is handed down after each call, so that an idle
-// connection holds no buffers. It does nothing to itself after a call to its handler without
-// looking whether it still exists.
+// A Stream that encrypts over another. Private to stream.cc and tls_stream.cc. OpenSSL reads from
+// the bytes at hand and writes into a buffer of the thread that is handed down after each call, so
+// that an idle connection holds no buffers. It does nothing to itself after a call to its handler
+// without looking whether it still exists.
 
 #include <optional>
 
@@ -72,9 +72,9 @@ private:
     bool paused_ = false;
     bool pumping_ = false;
     bool pump_scheduled_ = false;
-    bool ended_ = false;         // our direction
-    bool peer_ended_ = false;    // close_notify came
-    bool below_ended_ = false;   // the stream below has no more
+    bool ended_ = false;                // our direction
+    bool peer_ended_ = false;           // close_notify came
+    bool below_ended_ = false;          // the stream below has no more
     std::shared_ptr<TlsStream*> self_;  // expires with this
 };
 

@@ -29,10 +29,10 @@ std::string describe(int error, X509* certificate, const std::string& server_nam
         case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
         case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
         case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-            return fmt::format("certificate of \"{}\" is not trusted: issued by \"{}\", fingerprint {}",
-                               common_name_of(X509_get_subject_name(certificate)),
-                               common_name_of(X509_get_issuer_name(certificate)),
-                               fingerprint_of(certificate));
+            return fmt::format(
+                "certificate of \"{}\" is not trusted: issued by \"{}\", fingerprint {}",
+                common_name_of(X509_get_subject_name(certificate)),
+                common_name_of(X509_get_issuer_name(certificate)), fingerprint_of(certificate));
         default: return X509_verify_cert_error_string(error);
     }
 }
@@ -41,8 +41,8 @@ std::string describe(int error, X509* certificate, const std::string& server_nam
 
 int note_verification(int ok, X509_STORE_CTX* store) {
     if (ok == 1) return ok;
-    const auto* const ssl = static_cast<SSL*>(
-        X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    const auto* const ssl =
+        static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
     auto* const verification =
         ssl == nullptr ? nullptr : static_cast<Verification*>(SSL_get_app_data(ssl));
     X509* const certificate = X509_STORE_CTX_get_current_cert(store);

@@ -1,5 +1,5 @@
-// Unpacking on any bytes, taken as a tar (its checksums put right and compressed here, or nothing would pass
-// them) and as a whole bundle: it ends, and leaves nothing behind after a refusal.
+// Unpacking on any bytes, taken as a tar (its checksums put right and compressed here, or nothing
+// would pass them) and as a whole bundle: it ends, and leaves nothing behind after a refusal.
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -68,7 +68,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     unpack(work, data, size);
     const std::string tar = with_checksums(std::string(reinterpret_cast<const char*>(data), size));
     std::vector<char> packed(ZSTD_compressBound(tar.size()));
-    const size_t packed_size = ZSTD_compress(packed.data(), packed.size(), tar.data(), tar.size(), 1);
+    const size_t packed_size =
+        ZSTD_compress(packed.data(), packed.size(), tar.data(), tar.size(), 1);
     if (ZSTD_isError(packed_size) != 0) abort();
     unpack(work, packed.data(), packed_size);
     return 0;

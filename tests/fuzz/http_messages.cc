@@ -1,4 +1,5 @@
-// Requests and responses: whole input and split input must give the same events, and nothing may crash.
+// Requests and responses: whole input and split input must give the same events, and nothing may
+// crash.
 
 #include <cstdint>
 #include <cstdio>

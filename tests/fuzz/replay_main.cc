@@ -1,5 +1,5 @@
-// Runs a fuzz target on the files named and those in the folders named: how a corpus is replayed where there is
-// no libFuzzer.
+// Runs a fuzz target on the files named and those in the folders named: how a corpus is replayed
+// where there is no libFuzzer.
 
 #include <cstdint>
 #include <cstdio>

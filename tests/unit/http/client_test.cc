@@ -110,8 +110,7 @@ struct RawServer {
     std::unique_ptr<Listener> listener;
 };
 
-Result<Answer> from_raw_server(std::string bytes, bool ends = true,
-                               std::string method = "GET") {
+Result<Answer> from_raw_server(std::string bytes, bool ends = true, std::string method = "GET") {
     SimWorld world(3);
     SimLoop& there = world.add_loop("there");
     SimLoop& here = world.add_loop("here");
@@ -236,11 +235,15 @@ TEST_CASE("client_errors_name_the_peer_and_the_trouble") {
     CHECK(from_raw_server("").error().message().find("without an answer") != std::string::npos);
     CHECK(from_raw_server("SSH-2.0-x\r\n").error().code() == Code::kCorrupt);
     CHECK(from_raw_server("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc")
-              .error().message().find("in the middle of the answer") != std::string::npos);
+              .error()
+              .message()
+              .find("in the middle of the answer") != std::string::npos);
     CHECK(from_raw_server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
-              .error().code() == Code::kUnreachable);
-    CHECK(from_raw_server("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", false).error().code() ==
-          Code::kTimeout);
+              .error()
+              .code() == Code::kUnreachable);
+    CHECK(
+        from_raw_server("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", false).error().code() ==
+        Code::kTimeout);
     CHECK(from_raw_server("", false).error().code() == Code::kTimeout);
 }
 
@@ -249,7 +252,8 @@ TEST_CASE("client_understands_every_framing_of_an_answer") {
     CHECK(from_raw_server("HTTP/1.0 200 OK\r\n\r\nold")->body == "old");
     CHECK(from_raw_server("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")->status ==
           204);
-    CHECK(from_raw_server("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", false, "HEAD")->body.empty());
+    CHECK(from_raw_server("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", false, "HEAD")
+              ->body.empty());
     CHECK(from_raw_server("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naEXTRA")->body == "a");
 }
 
@@ -278,9 +282,8 @@ TEST_CASE("client_and_server_speak_tls") {
         tls::ServerContext::create(authority.issue(wanted).value(), tls::ServerOptions()).value();
 
     ClientFixture fixture(describe);
-    tls::Acceptor acceptor(context, 10s, Logger(), [&](StreamPtr stream) {
-        fixture.server->accept(std::move(stream));
-    });
+    tls::Acceptor acceptor(context, 10s, Logger(),
+                           [&](StreamPtr stream) { fixture.server->accept(std::move(stream)); });
     const Address secure = Address::tcp("10.0.0.1", 443);
     const auto listener = *fixture.server_loop.listen(
         secure, ListenOptions(), [&](StreamPtr stream) { acceptor.accept(std::move(stream)); });

@@ -103,8 +103,10 @@ TEST_CASE("server_streams_chunks_and_goes_on_with_the_connection") {
     const auto client = fixture.connect();
     client->stream->write(kGet + kGet);
     const std::string body = "3\r\none\r\n3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n";
-    REQUIRE(fixture.run_until([&] { return client->received.ends_with(body) &&
-        client->received.find(body) != client->received.rfind(body); }));
+    REQUIRE(fixture.run_until([&] {
+        return client->received.ends_with(body) &&
+               client->received.find(body) != client->received.rfind(body);
+    }));
     CHECK(contains(client->received, "Transfer-Encoding: chunked\r\n"));
 }
 

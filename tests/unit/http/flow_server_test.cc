@@ -16,8 +16,9 @@ Task<void> hello(ServerRequest& request) {
 Task<void> echo(ServerRequest& request) {
     Result<std::string> body = co_await request.read_all(1'000'000);
     if (!body) {
-        const int status = body.error().code() == Code::kTimeout ? 408
-                           : body.error().code() == Code::kExhausted ? 413 : 400;
+        const int status = body.error().code() == Code::kTimeout     ? 408
+                           : body.error().code() == Code::kExhausted ? 413
+                                                                     : 400;
         request.respond(status, "text/plain", body.error().message());
         co_return;
     }
@@ -70,8 +71,9 @@ TEST_CASE("server_reads_bodies_of_both_framings") {
     ServerFixture fixture(echo);
     CHECK(fixture.exchange("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc" + kGetClose)
               .find("\r\n\r\nabcHTTP/1.1 200") != std::string::npos);
-    CHECK(fixture.exchange("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-                           "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+    CHECK(fixture
+              .exchange("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
               .ends_with("\r\n\r\nabcde"));
 }
 
@@ -93,7 +95,8 @@ TEST_CASE("server_gives_path_query_and_peer_decoded") {
         return hello(request);
     };
     ServerFixture fixture(handler);
-    fixture.exchange("GET /a/../b%2f%61?q=x+%26&r HTTP/1.1\r\nHost: x\r\nX-Mine: 1\r\nConnection: close\r\n\r\n");
+    fixture.exchange(
+        "GET /a/../b%2f%61?q=x+%26&r HTTP/1.1\r\nHost: x\r\nX-Mine: 1\r\nConnection: close\r\n\r\n");
     CHECK(seen == "/b%2Fa|x &|none|1|plain");
 }
 
@@ -132,7 +135,8 @@ TEST_CASE("server_answers_500_rather_than_an_unsafe_field") {
 TEST_CASE("server_asks_for_the_body_only_when_the_handler_reads") {
     ServerFixture fixture(echo);
     const auto client = fixture.connect();
-    client->stream->write("PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    client->stream->write(
+        "PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
     REQUIRE(fixture.run_until([&] { return !client->received.empty(); }));
     CHECK(client->received == "HTTP/1.1 100 Continue\r\n\r\n");
     client->stream->write("hi");
@@ -148,8 +152,8 @@ TEST_CASE("server_asks_for_the_body_only_when_the_handler_reads") {
 TEST_CASE("server_refuses_a_body_beyond_the_handlers_limit") {
     ServerFixture fixture(echo);
     const std::string big(1'500'000, 'x');
-    const std::string answer = fixture.exchange(
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1500000\r\n\r\n" + big);
+    const std::string answer =
+        fixture.exchange("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1500000\r\n\r\n" + big);
     CHECK(answer.starts_with("HTTP/1.1 413 "));
     const std::string chunk = "10000\r\n" + std::string(0x10000, 'x') + "\r\n";
     std::string chunks = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";

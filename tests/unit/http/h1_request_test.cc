@@ -30,8 +30,7 @@ TEST_CASE("request_pipeline_is_read_one_by_one") {
 
 TEST_CASE("request_parser_stops_after_each_message") {
     RequestParser parser;
-    std::string_view bytes =
-        "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: b\r\n\r\n";
+    std::string_view bytes = "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: b\r\n\r\n";
     REQUIRE(parser.parse(bytes) == ParseEvent::kHead);
     CHECK(parser.head().target == "/1");
     CHECK(bytes.starts_with("GET /2"));
@@ -79,8 +78,7 @@ TEST_CASE("request_keep_alive_follows_version_and_connection") {
 TEST_CASE("request_upgrade_is_offered_only_where_it_is_safe") {
     const auto upgrade = [](std::string_view fields) {
         RequestParser parser;
-        const std::string text =
-            "GET /chat HTTP/1.1\r\nHost: a\r\n" + std::string(fields) + "\r\n";
+        const std::string text = "GET /chat HTTP/1.1\r\nHost: a\r\n" + std::string(fields) + "\r\n";
         std::string_view bytes = text;
         REQUIRE(parser.parse(bytes) == ParseEvent::kHead);
         return parser.framing().upgrade;
@@ -152,7 +150,8 @@ TEST_CASE("request_cut_off_is_an_error_at_the_end_only_inside_a_message") {
     CHECK(request_transcript("GET / HTTP/1.1\r\nHos") == "CUT OFF");
     CHECK(request_transcript("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab")
               .ends_with("BODY(ab) CUT OFF"));
-    CHECK(request_transcript("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc")
+    CHECK(request_transcript(
+              "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc")
               .ends_with("BODY(abc) CUT OFF"));
     CHECK(request_transcript("").empty());
 }

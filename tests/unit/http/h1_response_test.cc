@@ -25,9 +25,9 @@ std::string refused(std::string_view bytes) {
 }  // namespace
 
 TEST_CASE("response_with_length_and_another_behind_it") {
-    const std::string input = response("200 OK", "Content-Length: 3\r\n", "abc") +
-                              response("404 Not Here", "Transfer-Encoding: chunked\r\n",
-                                       "3\r\nxyz\r\n0\r\n\r\n");
+    const std::string input =
+        response("200 OK", "Content-Length: 3\r\n", "abc") +
+        response("404 Not Here", "Transfer-Encoding: chunked\r\n", "3\r\nxyz\r\n0\r\n\r\n");
     const std::string expected =
         "200 OK|Content-Length=3 BODY(abc) END 404 Not Here|Transfer-Encoding=chunked BODY(xyz) END ";
     for (size_t step = 1; step <= input.size(); ++step) {
@@ -62,10 +62,9 @@ TEST_CASE("response_without_a_body_by_its_status") {
 }
 
 TEST_CASE("response_interim_ones_come_before_the_answer") {
-    const std::string input = response("100 Continue", "") +
-                              response("103 Early Hints", "Link: </a>\r\n") +
-                              response("199 Whatever", "") +
-                              response("200 OK", "Content-Length: 2\r\n", "hi");
+    const std::string input =
+        response("100 Continue", "") + response("103 Early Hints", "Link: </a>\r\n") +
+        response("199 Whatever", "") + response("200 OK", "Content-Length: 2\r\n", "hi");
     const std::string expected =
         "100 Continue END 103 Early Hints|Link=</a> END 199 Whatever END "
         "200 OK|Content-Length=2 BODY(hi) END ";
@@ -124,7 +123,8 @@ TEST_CASE("response_that_is_ambiguous_or_broken_is_refused") {
         {"RTSP", "RTSP/1.0 200 OK\r\n\r\n"},
         {"empty line first", "\r\n" + response("200 OK", "")},
         {"not HTTP", "SSH-2.0-OpenSSH_9.2\r\n"},
-        {"head too long", response("200 OK", "X: " + std::string(33000, 'x') + "\r\n").substr(0, 33000)},
+        {"head too long",
+         response("200 OK", "X: " + std::string(33000, 'x') + "\r\n").substr(0, 33000)},
     };
     for (const auto& [name, bytes] : cases) {
         INFO(name);
@@ -146,7 +146,8 @@ TEST_CASE("response_codings_with_blanks_around_them_are_read_or_refused_but_neve
 }
 
 TEST_CASE("response_after_the_last_one_is_refused") {
-    CHECK(response_transcript(response("200 OK", "Content-Length: 1\r\nConnection: close\r\n", "a") +
-                              response("200 OK", "Content-Length: 0\r\n"))
-              .ends_with("END ERROR 502"));
+    CHECK(
+        response_transcript(response("200 OK", "Content-Length: 1\r\nConnection: close\r\n", "a") +
+                            response("200 OK", "Content-Length: 0\r\n"))
+            .ends_with("END ERROR 502"));
 }

@@ -1,5 +1,5 @@
-// Requests that two parsers could understand differently, or that would exhaust one: each with the status
-// that it must be answered with. 0: it is fine, and must stay so.
+// Requests that two parsers could understand differently, or that would exhaust one: each with the
+// status that it must be answered with. 0: it is fine, and must stay so.
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -26,9 +26,7 @@ std::string start_line(std::string_view line) { return std::string(line) + "\r\n
 std::string with_host(std::string_view host) {
     return "GET / HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n";
 }
-std::string chunked(std::string_view body) {
-    return post("Transfer-Encoding: chunked\r\n", body);
-}
+std::string chunked(std::string_view body) { return post("Transfer-Encoding: chunked\r\n", body); }
 std::string nul(std::string text) {
     for (char& c : text) {
         if (c == '@') c = '\0';
@@ -44,8 +42,10 @@ std::string many_fields(size_t count) {
 const std::vector<Case>& cases() {
     static const std::vector<Case> list = {
         // Framing: Content-Length and Transfer-Encoding (RFC 9112 §6).
-        {"length and chunked", post("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
-        {"chunked and length", post("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "0\r\n\r\n"), 400},
+        {"length and chunked",
+         post("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
+        {"chunked and length",
+         post("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "0\r\n\r\n"), 400},
         {"two lengths, different", post("Content-Length: 3\r\nContent-Length: 4\r\n", "abcd"), 400},
         {"two lengths, same", post("Content-Length: 3\r\nContent-Length: 3\r\n", "abc"), 400},
         {"length list", post("Content-Length: 3, 3\r\n", "abc"), 400},
@@ -58,7 +58,8 @@ const std::vector<Case>& cases() {
         {"length with inner blank", post("Content-Length: 1 0\r\n", "abcdefghij"), 400},
         {"length with a fraction", post("Content-Length: 3.0\r\n", "abc"), 400},
         {"length that overflows", post("Content-Length: 18446744073709551616\r\n", ""), 400},
-        {"length beyond everything", post("Content-Length: 99999999999999999999999999\r\n", ""), 400},
+        {"length beyond everything", post("Content-Length: 99999999999999999999999999\r\n", ""),
+         400},
         {"length with leading zeros", post("Content-Length: 003\r\n", "abc"), 0},
         {"length followed by a tab", post("Content-Length: 3\t\r\n", "abc"), 400},
         {"Content_Length", get("Content_Length: 3\r\n"), 400},
@@ -74,15 +75,18 @@ const std::vector<Case>& cases() {
         {"chunked, identity", post("Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n"), 400},
         {"identity", post("Transfer-Encoding: identity\r\n", ""), 501},
         {"chunked, chunked", post("Transfer-Encoding: chunked, chunked\r\n", "0\r\n\r\n"), 400},
-        {"chunked twice", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
-        {"chunked then identity", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"), 400},
+        {"chunked twice",
+         post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
+        {"chunked then identity",
+         post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n"), 400},
         {"quoted chunked", post("Transfer-Encoding: \"chunked\"\r\n", "0\r\n\r\n"), 501},
         {"chunked with a comma", post("Transfer-Encoding: ,chunked\r\n", "0\r\n\r\n"), 400},
         {"chunked with a parameter", post("Transfer-Encoding: chunked;a=b\r\n", "0\r\n\r\n"), 501},
         {"vertical tab chunked", post("Transfer-Encoding: \vchunked\r\n", "0\r\n\r\n"), 400},
         {"empty Transfer-Encoding", post("Transfer-Encoding:\r\n", ""), 400},
         {"CHUNKED", post("Transfer-Encoding: CHUNKED\r\n", "0\r\n\r\n"), 0},
-        {"chunked in HTTP/1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+        {"chunked in HTTP/1.0",
+         "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
         {"folded Transfer-Encoding", post("Transfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n"), 400},
         // Chunks (RFC 9112 §7.1).
         {"chunk size not hex", chunked("g\r\nabc\r\n0\r\n\r\n"), 400},
@@ -100,8 +104,10 @@ const std::vector<Case>& cases() {
         {"chunk extension ended by LF", chunked("3;a\nabc\r\n0\r\n\r\n"), 400},
         {"chunk extension with NUL", chunked(nul("3;a@\r\nabc\r\n0\r\n\r\n")), 400},
         {"chunk extension", chunked("3;a=b;c=\"d\"\r\nabc\r\n0\r\n\r\n"), 0},
-        {"chunk extension too long", chunked("3;" + std::string(2000, 'a') + "\r\nabc\r\n0\r\n\r\n"), 400},
-        {"chunk size with endless zeros", chunked(std::string(20000, '0') + "3\r\nabc\r\n0\r\n\r\n"), 400},
+        {"chunk extension too long",
+         chunked("3;" + std::string(2000, 'a') + "\r\nabc\r\n0\r\n\r\n"), 400},
+        {"chunk size with endless zeros",
+         chunked(std::string(20000, '0') + "3\r\nabc\r\n0\r\n\r\n"), 400},
         {"chunk size in both cases", chunked("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n"), 0},
         {"trailer", chunked("0\r\nX-Sum: 1\r\n\r\n"), 0},
         {"Content-Length in a trailer", chunked("0\r\nContent-Length: 3\r\n\r\n"), 400},
@@ -160,7 +166,8 @@ const std::vector<Case>& cases() {
         {"target beyond ASCII", start_line("GET /\xc3\xa4 HTTP/1.1"), 400},
         {"target with CR", start_line("GET /a\rb HTTP/1.1"), 400},
         {"target too long", start_line("GET /" + std::string(9000, 'a') + " HTTP/1.1"), 414},
-        {"target of the greatest length", start_line("GET /" + std::string(8191, 'a') + " HTTP/1.1"), 0},
+        {"target of the greatest length",
+         start_line("GET /" + std::string(8191, 'a') + " HTTP/1.1"), 0},
         {"two blanks after the method", start_line("GET  / HTTP/1.1"), 400},
         {"two blanks before the version", start_line("GET /  HTTP/1.1"), 400},
         {"tab after the method", start_line("GET\t/ HTTP/1.1"), 400},
@@ -196,7 +203,10 @@ const std::vector<Case>& cases() {
         {"head ended by LF", "GET / HTTP/1.1\r\nHost: a\r\n\n", 400},
         {"CR in a value", get("X: a\rb\r\n"), 400},
         {"NUL in a value", nul(get("X: a@b\r\n")), 400},
-        {"control byte in a value", get("X: a\x01" "b\r\n"), 400},
+        {"control byte in a value",
+         get("X: a\x01"
+             "b\r\n"),
+         400},
         {"DEL in a value", get("X: a\x7f\r\n"), 400},
         {"beyond ASCII in a value", get("X: \xc3\xa4\r\n"), 0},
         {"tab in a value", get("X: a\tb\r\n"), 0},
@@ -214,8 +224,12 @@ const std::vector<Case>& cases() {
         {"too many fields", get(many_fields(100)), 431},
         {"many fields", get(many_fields(99)), 0},
         // What Connection may say (RFC 9110 §7.6.1).
-        {"Connection: content-length", post("Content-Length: 3\r\nConnection: content-length\r\n", "abc"), 400},
-        {"Connection: transfer-encoding", post("Connection: close, Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400},
+        {"Connection: content-length",
+         post("Content-Length: 3\r\nConnection: content-length\r\n", "abc"), 400},
+        {"Connection: transfer-encoding",
+         post("Connection: close, Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n",
+              "0\r\n\r\n"),
+         400},
         {"Connection: host", get("Connection: Host\r\n"), 400},
         {"Connection: something", get("Connection: X-Mine\r\nX-Mine: 1\r\n"), 0},
         {"data after close", get("Connection: close\r\n") + get(""), 400},

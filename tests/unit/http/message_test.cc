@@ -18,7 +18,8 @@ TEST_CASE("headers_compare_names_without_case") {
 TEST_CASE("headers_keep_several_values_in_order") {
     Headers headers{{"Set-Cookie", "a"}, {"Via", "x"}, {"set-cookie", "b"}};
     std::string seen;
-    for (const Headers::Field field : headers) seen += std::string(field.name) + "=" + std::string(field.value) + " ";
+    for (const Headers::Field field : headers)
+        seen += std::string(field.name) + "=" + std::string(field.value) + " ";
     CHECK(seen == "Set-Cookie=a Via=x set-cookie=b ");
     headers.set("SET-COOKIE", "c");
     CHECK(headers.size() == 2);

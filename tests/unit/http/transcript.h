@@ -10,8 +10,8 @@
 namespace candela::http::test {
 
 inline std::string describe(const RequestHead& head) {
-    std::string out = head.method + " " + head.target +
-                      (head.version == Version::kHttp10 ? " 1.0" : " 1.1");
+    std::string out =
+        head.method + " " + head.target + (head.version == Version::kHttp10 ? " 1.0" : " 1.1");
     for (const Headers::Field field : head.headers) {
         out.append("|").append(field.name).append("=").append(field.value);
     }

@@ -43,11 +43,10 @@ bool has_ended(const std::string& pid) {
 }
 
 TEST_CASE_METHOD(Processes, "a_child_sees_its_environment_and_its_output_and_exit_are_seen") {
-    const auto process =
-        Process::spawn(loop, shell("echo $GREETING; pwd >&2; exit 3"), child);
+    const auto process = Process::spawn(loop, shell("echo $GREETING; pwd >&2; exit 3"), child);
     REQUIRE(process.has_value());
-    REQUIRE(loop.run_until([&] { return child.status && child.out == "hi\n" && !child.err.empty(); },
-                           20s));
+    REQUIRE(loop.run_until(
+        [&] { return child.status && child.out == "hi\n" && !child.err.empty(); }, 20s));
     CHECK(child.status->code == 3);
     CHECK(child.status->to_string() == "exit code 3");
 }
@@ -56,7 +55,8 @@ TEST_CASE_METHOD(Processes, "a_child_can_open_its_output_by_name") {
     const auto process =
         Process::spawn(loop, shell("echo out > /dev/stdout; echo err > /dev/stderr"), child);
     REQUIRE(process.has_value());
-    REQUIRE(loop.run_until([&] { return child.status && !child.out.empty() && !child.err.empty(); }, 20s));
+    REQUIRE(loop.run_until([&] { return child.status && !child.out.empty() && !child.err.empty(); },
+                           20s));
     CHECK(child.status->ok());
     CHECK(child.out == "out\n");
     CHECK(child.err == "err\n");

@@ -84,11 +84,11 @@ std::unique_ptr<Net> make_net(int which) {
 
 struct Connected {
     explicit Connected(Net& net) {
-        auto listening = net.loop().listen(net.listen_address(), ListenOptions(),
-                                           [this](StreamPtr stream) {
-                                               server.stream = std::move(stream);
-                                               server.stream->start(server);
-                                           });
+        auto listening =
+            net.loop().listen(net.listen_address(), ListenOptions(), [this](StreamPtr stream) {
+                server.stream = std::move(stream);
+                server.stream->start(server);
+            });
         REQUIRE(listening.has_value());
         listener = std::move(*listening);
         attempt = net.loop().connect(listener->address(), [this](Result<StreamPtr> stream) {
@@ -161,12 +161,12 @@ TEST_CASE("connecting_where_nobody_listens_fails_with_the_address") {
 TEST_CASE("a_cancelled_connection_attempt_is_never_heard_of") {
     const auto net = make_net(GENERATE(0, 1, 2, 3));
     int accepted = 0;
-    auto listening = net->loop().listen(net->listen_address(), ListenOptions(),
-                                        [&](StreamPtr) { ++accepted; });
+    auto listening =
+        net->loop().listen(net->listen_address(), ListenOptions(), [&](StreamPtr) { ++accepted; });
     REQUIRE(listening.has_value());
     bool called = false;
-    auto attempt = net->loop().connect((*listening)->address(),
-                                       [&](Result<StreamPtr>) { called = true; });
+    auto attempt =
+        net->loop().connect((*listening)->address(), [&](Result<StreamPtr>) { called = true; });
     attempt.reset();
     bool settled = false;
     Timer timer(net->loop().timers(), [&] { settled = true; });

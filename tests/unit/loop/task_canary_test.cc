@@ -1,5 +1,6 @@
-// What candela relies on from the compiler's coroutines: objects on a flow's stack are destroyed exactly
-// once, whether it ends or is cancelled, in the statement shapes that docs/architecture.md allows.
+// What candela relies on from the compiler's coroutines: objects on a flow's stack are destroyed
+// exactly once, whether it ends or is cancelled, in the statement shapes that docs/architecture.md
+// allows.
 
 #include <string>
 

@@ -33,7 +33,8 @@ struct Store : BundleSource {
     void make_bundle(const std::string& content) {
         const test::TempFolder source;
         source.write("server.js", content);
-        for (int i = 0; i < 50; ++i) source.write(fmt::format("file-{}", i), std::to_string(i * 7919));
+        for (int i = 0; i < 50; ++i)
+            source.write(fmt::format("file-{}", i), std::to_string(i * 7919));
         const auto info = service::pack_bundle(source.path(), folder / "packed");
         REQUIRE(info.has_value());
         bytes = read_text(folder / "packed");
@@ -63,7 +64,8 @@ struct Store : BundleSource {
     static Task<void> acquire_into(BundleStore& store, std::string digest, uint64_t size,
                                    std::string signature, std::string signer,
                                    std::optional<Result<std::string>>& out) {
-        auto result = co_await store.acquire(std::move(digest), size, std::move(signature), std::move(signer));
+        auto result = co_await store.acquire(std::move(digest), size, std::move(signature),
+                                             std::move(signer));
         out.emplace(std::move(result));
     }
     Result<std::string> acquire() {
@@ -91,7 +93,8 @@ TEST_CASE_METHOD(Store, "one_digest_is_fetched_once_however_many_ask") {
     std::array<std::optional<Result<std::string>>, 3> out;
     TaskGroup tasks;
     for (auto& result : out) {
-        tasks.spawn(acquire_into(*store, digest, bytes.size(), signature, key.public_key(), result));
+        tasks.spawn(
+            acquire_into(*store, digest, bytes.size(), signature, key.public_key(), result));
     }
     TaskGroup impatient;
     std::optional<Result<std::string>> never;
@@ -126,7 +129,8 @@ TEST_CASE_METHOD(Store, "what_does_not_verify_is_never_unpacked") {
     open();
     SECTION("signed by another") {
         signature = service::sign_digest(
-            digest, auth::KeyPair::generate(auth::KeyKind::kUser).seed().reveal()).value();
+                        digest, auth::KeyPair::generate(auth::KeyKind::kUser).seed().reveal())
+                        .value();
         CHECK(acquire().error().code() == Code::kDenied);
         CHECK(reads == 0);
     }

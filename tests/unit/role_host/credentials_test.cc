@@ -65,7 +65,7 @@ TEST_CASE_METHOD(Issuing, "an_instance_gets_a_private_file_that_any_client_reads
     const auto creds = auth::load_creds(file());
     REQUIRE(creds.has_value());
     CHECK(creds->key.public_key() == requests[0].public_key);
-    struct stat status {};
+    struct stat status{};
     REQUIRE(stat(file().c_str(), &status) == 0);
     CHECK((status.st_mode & 0777) == 0600);
 }

@@ -91,7 +91,8 @@ TEST_CASE_METHOD(Machine, "failing_probes_make_it_unready_and_at_last_restart_it
     }
     SECTION("it hangs") {
         InstanceMachine::Actions actions;
-        for (uint32_t i = InstanceMachine::kUnreadyFailures; i < InstanceMachine::kRestartFailures; ++i) {
+        for (uint32_t i = InstanceMachine::kUnreadyFailures; i < InstanceMachine::kRestartFailures;
+             ++i) {
             CHECK_FALSE(has(actions, Do::kTerminate));
             actions = m.on_probe(false, "no answer");
         }
@@ -105,7 +106,8 @@ TEST_CASE_METHOD(Machine, "failing_probes_make_it_unready_and_at_last_restart_it
     }
 }
 
-TEST_CASE_METHOD(Machine, "the_backoff_doubles_to_its_maximum_and_starts_anew_after_a_healthy_time") {
+TEST_CASE_METHOD(Machine,
+                 "the_backoff_doubles_to_its_maximum_and_starts_anew_after_a_healthy_time") {
     InstanceMachine& m = ready();
     Duration nominal = InstanceMachine::kBackoffMin;
     for (int i = 0; i < 12; ++i) {

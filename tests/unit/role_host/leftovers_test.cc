@@ -32,7 +32,8 @@ struct Leftovers {
         options.environment = {"PATH=/usr/bin:/bin", "CANDELA_RUN_ID=" + run_id};
         auto process = Process::spawn(loop, options, handler);
         REQUIRE(process.has_value());
-        REQUIRE(loop.run_until([this] { return handler.out.find("up\n") != std::string::npos; }, 20s));
+        REQUIRE(
+            loop.run_until([this] { return handler.out.find("up\n") != std::string::npos; }, 20s));
         return std::move(*process);
     }
 };

@@ -13,7 +13,8 @@ namespace {
 // Answers everything it is told with one text, or with silence.
 class Peer final : StreamHandler {
 public:
-    Peer(StreamPtr stream, std::string answer) : stream_(std::move(stream)), answer_(std::move(answer)) {
+    Peer(StreamPtr stream, std::string answer)
+        : stream_(std::move(stream)), answer_(std::move(answer)) {
         stream_->start(*this);
     }
 
@@ -36,9 +37,10 @@ struct Probing {
     std::optional<ProbeResult> result;
 
     uint16_t listen(std::string answer) {
-        auto made = loop.listen(Address::tcp("127.0.0.1", 0), ListenOptions(), [this, answer](StreamPtr s) {
-            peers.push_back(std::make_unique<Peer>(std::move(s), answer));
-        });
+        auto made =
+            loop.listen(Address::tcp("127.0.0.1", 0), ListenOptions(), [this, answer](StreamPtr s) {
+                peers.push_back(std::make_unique<Peer>(std::move(s), answer));
+            });
         REQUIRE(made.has_value());
         listener = std::move(*made);
         return listener->address().port;
@@ -51,7 +53,8 @@ struct Probing {
         return probe;
     }
     ProbeResult ask(proto::Probe what, uint16_t port) {
-        Prober prober(loop, driver, std::move(what), [this](ProbeResult r) { result = std::move(r); });
+        Prober prober(loop, driver, std::move(what),
+                      [this](ProbeResult r) { result = std::move(r); });
         StartRequest request;
         request.environment = {"PATH=/usr/bin:/bin"};
         prober.start(port, request);
@@ -132,7 +135,8 @@ TEST_CASE_METHOD(Probing, "a_program_that_is_missing_is_an_answer") {
 TEST_CASE_METHOD(Probing, "a_cancelled_probe_says_nothing") {
     const uint16_t port = listen("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     {
-        Prober prober(loop, driver, probe(proto::ProbeKind::kHttp), [this](ProbeResult r) { result = r; });
+        Prober prober(loop, driver, probe(proto::ProbeKind::kHttp),
+                      [this](ProbeResult r) { result = r; });
         prober.start(port, StartRequest());
         prober.cancel();
         prober.start(port, StartRequest());

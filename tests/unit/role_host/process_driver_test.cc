@@ -120,7 +120,8 @@ TEST_CASE_METHOD(Children, "no_child_survives_the_end_of_its_leader") {
 
 TEST_CASE_METHOD(Children, "children_have_the_grace_time_too") {
     // The leader ends at once; its child says good-bye a moment later.
-    shell("(trap 'sleep 0.1; echo child done; exit 0' TERM; echo up; while :; do sleep 0.01; done) & wait");
+    shell(
+        "(trap 'sleep 0.1; echo child done; exit 0' TERM; echo up; while :; do sleep 0.01; done) & wait");
     REQUIRE(until_said("up"));
     running->terminate();
     REQUIRE(until_exit());

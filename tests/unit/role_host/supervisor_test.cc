@@ -47,8 +47,9 @@ struct Supervised {
                            return true;
                        }};
     JobRecords jobs{loop, folder / "jobs", Logger()};
-    InstanceContext context{loop, driver, preparer, ports, shipper, Logger(), "node-1",
-                            "nats://127.0.0.1:4222", "run-1", "/proc/self/exe", "/usr/bin:/bin"};
+    InstanceContext context{loop,    driver,           preparer,       ports,
+                            shipper, Logger(),         "node-1",       "nats://127.0.0.1:4222",
+                            "run-1", "/proc/self/exe", "/usr/bin:/bin"};
     int changes = 0;
     std::unique_ptr<Supervisor> supervisor;
     proto::Assignments wanted;
@@ -62,7 +63,8 @@ struct Supervised {
         make_supervisor(10);
     }
     void make_supervisor(size_t instances_max) {
-        supervisor = std::make_unique<Supervisor>(context, jobs, instances_max, [this] { ++changes; });
+        supervisor =
+            std::make_unique<Supervisor>(context, jobs, instances_max, [this] { ++changes; });
     }
     proto::InstanceSpec& add(std::string name, std::string script, std::string kind = "bus") {
         proto::InstanceSpec& spec = wanted.instances.emplace_back();
@@ -87,14 +89,16 @@ struct Supervised {
         return loop.run_until([&] { return state(name) == wanted_state; }, 30s);
     }
     bool until_logged(std::string_view text) {
-        return loop.run_until([&] {
-            for (const auto& batch : logs) {
-                for (const auto& entry : batch.entries) {
-                    if (entry.text.find(text) != std::string::npos) return true;
+        return loop.run_until(
+            [&] {
+                for (const auto& batch : logs) {
+                    for (const auto& entry : batch.entries) {
+                        if (entry.text.find(text) != std::string::npos) return true;
+                    }
                 }
-            }
-            return false;
-        }, 30s);
+                return false;
+            },
+            30s);
     }
     static constexpr const char* kForever = "while :; do sleep 0.02; done";
 };
@@ -105,7 +109,9 @@ TEST_CASE_METHOD(Supervised, "an_instance_finds_what_it_is_in_its_environment_an
     apply();
     REQUIRE(until("hello-1", InstanceState::kReady));
     const std::string environment = read_text(folder / "environment");
-    const auto has = [&](const std::string& line) { return environment.find(line + "\n") != std::string::npos; };
+    const auto has = [&](const std::string& line) {
+        return environment.find(line + "\n") != std::string::npos;
+    };
     CHECK(has("GREETING=hi"));
     CHECK(has("CANDELA_SPACE=default"));
     CHECK(has("CANDELA_SERVICE=hello"));
@@ -151,10 +157,12 @@ TEST_CASE_METHOD(Supervised, "a_killed_instance_comes_back_on_another_port") {
     REQUIRE(until("hello-1", InstanceState::kReady));
     const uint16_t port = supervisor->find("hello-1")->port();
     REQUIRE(::kill(supervisor->find("hello-1")->pid(), SIGKILL) == 0);
-    REQUIRE(loop.run_until([this] {
-        const Instance* instance = supervisor->find("hello-1");
-        return instance->machine().restarts() == 1 && state("hello-1") == InstanceState::kReady;
-    }, 30s));
+    REQUIRE(loop.run_until(
+        [this] {
+            const Instance* instance = supervisor->find("hello-1");
+            return instance->machine().restarts() == 1 && state("hello-1") == InstanceState::kReady;
+        },
+        30s));
     CHECK(supervisor->find("hello-1")->port() != port);
     const auto status = supervisor->statuses().front();
     CHECK(status.exit_code == 137);
@@ -163,7 +171,8 @@ TEST_CASE_METHOD(Supervised, "a_killed_instance_comes_back_on_another_port") {
 }
 
 TEST_CASE_METHOD(Supervised, "a_program_that_keeps_ending_is_failed_with_its_last_lines") {
-    add("hello-1", "i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); done; echo no database >&2; exit 1");
+    add("hello-1",
+        "i=0; while [ $i -lt 30 ]; do echo line $i; i=$((i+1)); done; echo no database >&2; exit 1");
     apply();
     REQUIRE(until("hello-1", InstanceState::kFailed));
     const auto status = supervisor->statuses().front();
@@ -183,17 +192,15 @@ TEST_CASE_METHOD(Supervised, "an_exec_probe_makes_it_ready_and_unready") {
     spec.probe.timeout_ms = 10'000;
     spec.probe.start_timeout_ms = 60'000;
     apply();
-    REQUIRE(loop.run_until([this] {
-        return !supervisor->find("hello-1")->machine().probe_answer().empty();
-    }, 30s));
+    REQUIRE(loop.run_until(
+        [this] { return !supervisor->find("hello-1")->machine().probe_answer().empty(); }, 30s));
     CHECK(state("hello-1") == InstanceState::kStarting);
     folder.write("well", "");
     REQUIRE(until("hello-1", InstanceState::kReady));
     std::filesystem::remove(folder / "well");
     REQUIRE(until("hello-1", InstanceState::kUnready));
-    REQUIRE(loop.run_until([this] {
-        return supervisor->find("hello-1")->machine().restarts() == 1;
-    }, 30s));
+    REQUIRE(loop.run_until(
+        [this] { return supervisor->find("hello-1")->machine().restarts() == 1; }, 30s));
 }
 
 TEST_CASE_METHOD(Supervised, "a_start_that_takes_too_long_is_failed_and_killed") {
@@ -206,7 +213,8 @@ TEST_CASE_METHOD(Supervised, "a_start_that_takes_too_long_is_failed_and_killed")
     apply();
     REQUIRE(until("hello-1", InstanceState::kFailed));
     CHECK(supervisor->statuses().front().cause.starts_with("not ready within 150ms"));
-    REQUIRE(loop.run_until([this] { return supervisor->find("hello-1")->machine().restarts() == 1; }, 30s));
+    REQUIRE(loop.run_until(
+        [this] { return supervisor->find("hello-1")->machine().restarts() == 1; }, 30s));
 }
 
 TEST_CASE_METHOD(Supervised, "a_missing_program_and_a_rotten_bundle_are_failed_with_their_cause") {

@@ -28,13 +28,15 @@ struct Tunnelled {
     std::unique_ptr<Tunnels> tunnels;
 
     Tunnelled() {
-        tunnels = std::make_unique<Tunnels>(loop, [](std::string_view name) {
-            return name == "hello-1" ? std::optional<uint16_t>(21000) : std::nullopt;
-        }, Logger());
+        tunnels = std::make_unique<Tunnels>(
+            loop,
+            [](std::string_view name) {
+                return name == "hello-1" ? std::optional<uint16_t>(21000) : std::nullopt;
+            },
+            Logger());
         // Stands for the stream over the bus.
-        auto made = loop.listen(Address::tcp("10.0.0.1", 1), ListenOptions(), [this](StreamPtr stream) {
-            host_side = std::move(stream);
-        });
+        auto made = loop.listen(Address::tcp("10.0.0.1", 1), ListenOptions(),
+                                [this](StreamPtr stream) { host_side = std::move(stream); });
         REQUIRE(made.has_value());
         tunnel_listener = std::move(*made);
         attempt = loop.connect(Address::tcp("10.0.0.1", 1), [this](Result<StreamPtr> stream) {
@@ -44,10 +46,11 @@ struct Tunnelled {
         REQUIRE(world.run_until([this] { return host_side && gateway.stream; }, 10s));
     }
     void listen() {
-        auto made = loop.listen(Address::tcp("127.0.0.1", 21000), ListenOptions(), [this](StreamPtr stream) {
-            instance.stream = std::move(stream);
-            instance.stream->start(instance);
-        });
+        auto made = loop.listen(Address::tcp("127.0.0.1", 21000), ListenOptions(),
+                                [this](StreamPtr stream) {
+                                    instance.stream = std::move(stream);
+                                    instance.stream->start(instance);
+                                });
         REQUIRE(made.has_value());
         listener = std::move(*made);
     }

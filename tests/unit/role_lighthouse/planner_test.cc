@@ -92,7 +92,8 @@ using Lines = std::vector<std::string>;
 
 TEST_CASE_METHOD(World, "a_first_release_is_spread_over_hosts_and_done_when_ready") {
     release(2);
-    CHECK(settle() == Lines{"create default/web release 1 on a", "create default/web release 1 on b"});
+    CHECK(settle() ==
+          Lines{"create default/web release 1 on a", "create default/web release 1 on b"});
     is("i1", InstanceState::kReady);
     CHECK(settle().empty());
     is("i2", InstanceState::kReady);

@@ -27,7 +27,8 @@ SimCloud::SimCloud(uint64_t seed, size_t hosts, size_t gateways, Faults faults)
 }
 
 void SimCloud::break_with(std::string what) {
-    if (broken.empty()) broken = fmt::format("at {}: {}", format_duration(now_.time_since_epoch()), what);
+    if (broken.empty())
+        broken = fmt::format("at {}: {}", format_duration(now_.time_since_epoch()), what);
 }
 
 // ---- what people do
@@ -281,7 +282,8 @@ void SimCloud::take(SimGateway& gateway, const proto::RouteTable& table) {
         for (const auto& endpoint : service.endpoints) {
             if (inside.contains(endpoint.instance)) continue;
             // A request that was in flight goes on for a while.
-            gateway.busy[endpoint.instance] = now_ + 100ms * static_cast<int64_t>(random_.below(30));
+            gateway.busy[endpoint.instance] =
+                now_ + 100ms * static_cast<int64_t>(random_.below(30));
         }
     }
     gateway.table = table;
@@ -304,8 +306,7 @@ void SimCloud::beat(SimGateway& gateway) {
 // ---- the lighthouse
 
 void SimCloud::hear_beat(const proto::NodeHeartbeat& beat) {
-    const Heard heard =
-        hear(beat, assignments_.version(beat.node), wanted_, seen_, now_, wall());
+    const Heard heard = hear(beat, assignments_.version(beat.node), wanted_, seen_, now_, wall());
     if (heard.needs_plan) needs_plan_ = true;
 }
 
@@ -325,15 +326,18 @@ void SimCloud::replan() {
             note_progress(wanted_.services[key], progress, now_);
         }
         if (next.actions.empty()) return;
-        if (round > 50) return break_with("the planner never comes to rest: " + to_string(next.actions[0]));
+        if (round > 50)
+            return break_with("the planner never comes to rest: " + to_string(next.actions[0]));
         for (const Action& action : next.actions) {
             check_before(action);
-            journal.push_back(fmt::format("{} {}", format_duration(now_.time_since_epoch()), to_string(action)));
+            journal.push_back(
+                fmt::format("{} {}", format_duration(now_.time_since_epoch()), to_string(action)));
             if (journal.size() > kJournalMax) journal.erase(journal.begin());
         }
         int number = 0;
         auto make_id = [&](const ServiceKey& key) {
-            return fmt::format("{}-{}-{}", key.second, now_.time_since_epoch() / 1ms, round * 1000 + number++);
+            return fmt::format("{}-{}-{}", key.second, now_.time_since_epoch() / 1ms,
+                               round * 1000 + number++);
         };
         commit(changes_of(next, wanted_, seen_, make_id, now_, wall()));
     }
@@ -358,8 +362,9 @@ void SimCloud::check_before(const Action& action) {
     if (stop == nullptr) return;
     const Instance& instance = wanted_.instances.at(stop->instance);
     const Sighting* sighting = seen_.find(stop->instance);
-    const bool has_ended = sighting != nullptr && (sighting->status.state == InstanceState::kExited ||
-                                                   sighting->status.state == InstanceState::kFailed);
+    const bool has_ended =
+        sighting != nullptr && (sighting->status.state == InstanceState::kExited ||
+                                sighting->status.state == InstanceState::kFailed);
     const Service& service = wanted_.services.at(instance.service);
     const Release* release = service.find(instance.release);
     const Duration drain_max = release->manifest.stop.grace + limits_.drain_max;
@@ -370,8 +375,8 @@ void SimCloud::check_before(const Action& action) {
         for (const auto& entry : gateway.table.services) {
             for (const auto& endpoint : entry.endpoints) {
                 if (endpoint.instance == stop->instance) {
-                    break_with(fmt::format("{} is told to stop while {} sends to it", stop->instance,
-                                           gateway.name));
+                    break_with(fmt::format("{} is told to stop while {} sends to it",
+                                           stop->instance, gateway.name));
                 }
             }
         }
@@ -387,8 +392,8 @@ uint32_t SimCloud::promised_of(const std::string& name, uint32_t promised) {
     return promised;
 }
 
-// Without faults of hosts or instances, every gateway always has enough endpoints of a service that was
-// once up, whatever updates, rollbacks and scalings do.
+// Without faults of hosts or instances, every gateway always has enough endpoints of a service that
+// was once up, whatever updates, rollbacks and scalings do.
 void SimCloud::check_tables() {
     if (faults_.hosts_fail || faults_.instances_crash) {
         floors_.clear();
@@ -415,17 +420,20 @@ void SimCloud::check_tables() {
                     ++serving;
                 }
             }
-            // What is promised is the least of what was and what is wanted, until that many serve again.
+            // What is promised is the least of what was and what is wanted, until that many serve
+            // again.
             const uint32_t missing = std::max(target->manifest.update.max_unavailable,
                                               stable->manifest.update.max_unavailable);
             const uint32_t least = std::min(target->instances, stable->instances);
-            const uint32_t promised = promised_of(entry.service, least > missing ? least - missing : 0);
+            const uint32_t promised =
+                promised_of(entry.service, least > missing ? least - missing : 0);
             const auto key = std::pair(gateway.name, entry.service);
             const auto before = floors_.try_emplace(key, 0).first;
             before->second = serving >= promised ? promised : std::min(before->second, promised);
             if (serving < before->second && service.replacements == 0) {
-                break_with(fmt::format("{} has {} serving endpoints at {} and may have no fewer than {}",
-                                       entry.service, serving, gateway.name, before->second));
+                break_with(
+                    fmt::format("{} has {} serving endpoints at {} and may have no fewer than {}",
+                                entry.service, serving, gateway.name, before->second));
             }
         }
     }
@@ -438,7 +446,8 @@ void SimCloud::check_rollouts() {
         for (const auto& [number, release] : service.releases) {
             if (release.rollout != Rollout::kRolling) {
                 if (release.rollout != Rollout::kDone && release.cause.empty()) {
-                    break_with(fmt::format("release {} of {} ended without a cause", number, key.second));
+                    break_with(
+                        fmt::format("release {} of {} ended without a cause", number, key.second));
                 }
                 continue;
             }
@@ -468,7 +477,8 @@ std::string SimCloud::why_not_converged() const {
             const Sighting* sighting = seen_.find(id);
             const InstanceState state =
                 sighting == nullptr ? InstanceState::kUnknown : sighting->status.state;
-            const bool is_well = instance.release == service.target && instance.stage == Stage::kRun &&
+            const bool is_well = instance.release == service.target &&
+                                 instance.stage == Stage::kRun &&
                                  (state == InstanceState::kReady || is_finished(*target, sighting));
             if (!is_well) {
                 return fmt::format("{} of release {} is {} and {}", id, instance.release,
@@ -476,11 +486,13 @@ std::string SimCloud::why_not_converged() const {
             }
             ++good;
         }
-        if (good != wanted) return fmt::format("{} has {} of {} instances", key.second, good, wanted);
+        if (good != wanted)
+            return fmt::format("{} has {} of {} instances", key.second, good, wanted);
     }
     for (const SimHost& host : hosts_) {
         for (const auto& [id, instance] : host.instances) {
-            if (!wanted_.instances.contains(id)) return fmt::format("{} has {} for nobody", host.name, id);
+            if (!wanted_.instances.contains(id))
+                return fmt::format("{} has {} for nobody", host.name, id);
         }
     }
     for (const SimGateway& gateway : gateways_) {

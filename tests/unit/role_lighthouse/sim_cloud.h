@@ -1,8 +1,9 @@
 #pragma once
 
-// A whole cloud in one thread on virtual time: one lighthouse (the real planner, books and changes), hosts
-// and gateways that behave as their protocol says, and a network that delays, loses and doubles
-// messages, all from one seed. Invariants are checked at each step; the first that breaks is in `broken`.
+// A whole cloud in one thread on virtual time: one lighthouse (the real planner, books and
+// changes), hosts and gateways that behave as their protocol says, and a network that delays, loses
+// and doubles messages, all from one seed. Invariants are checked at each step; the first that
+// breaks is in `broken`.
 
 #include <deque>
 #include <functional>
@@ -36,8 +37,8 @@ struct SimHost {
     uint64_t boot = 1;
     uint64_t sequence = 0;
     bool is_up = true;
-    MonoTime back_at{};        // when it is started again
-    MonoTime cut_until{};      // partitioned from the bus until then
+    MonoTime back_at{};    // when it is started again
+    MonoTime cut_until{};  // partitioned from the bus until then
     MonoTime next_pull{};
     MonoTime next_beat{};
     uint64_t version = 0;

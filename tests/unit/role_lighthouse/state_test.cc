@@ -17,7 +17,8 @@ const ServiceKey kWeb("default", "web");
 class World {
 public:
     World() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "lighthouse-XXXXXX").string();
+        std::string pattern =
+            (std::filesystem::temp_directory_path() / "lighthouse-XXXXXX").string();
         folder = ::mkdtemp(pattern.data());
     }
     ~World() {
@@ -33,7 +34,9 @@ public:
         if (!opened) return opened;
         state->listening(true);
         if (state->spaces().empty()) {
-            State::Work work = [this] { return state->put_space(SpaceRecord("default", loop.wall())); };
+            State::Work work = [this] {
+                return state->put_space(SpaceRecord("default", loop.wall()));
+            };
             REQUIRE(finish(state->run(std::move(work))));
         }
         return {};
@@ -69,7 +72,8 @@ public:
         message.sequence = ++sequence;
         message.roles = {"host"};
         message.instances_complete = true;
-        message.assignments_version = state->assignments_for(proto::AssignmentsPull("a", 0, "1")).version;
+        message.assignments_version =
+            state->assignments_for(proto::AssignmentsPull("a", 0, "1")).version;
         for (const auto& [id, instance] : state->wanted().instances) {
             proto::InstanceStatus status;
             status.instance = id;

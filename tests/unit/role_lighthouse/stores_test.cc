@@ -19,7 +19,8 @@ namespace {
 class World {
 public:
     World() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "lighthouse-XXXXXX").string();
+        std::string pattern =
+            (std::filesystem::temp_directory_path() / "lighthouse-XXXXXX").string();
         folder = ::mkdtemp(pattern.data());
     }
     ~World() { std::filesystem::remove_all(folder); }
@@ -86,7 +87,8 @@ TEST_CASE_METHOD(World, "an_upload_that_is_wrong_too_large_or_unfinished_leaves_
 TEST_CASE_METHOD(World, "uploads_are_few_at_a_time") {
     BundleStore store(loop, folder, 10);
     std::vector<std::unique_ptr<BundleStore::Upload>> uploads;
-    for (size_t i = 0; i < BundleStore::kUploadsMax; ++i) uploads.push_back(std::move(*store.begin()));
+    for (size_t i = 0; i < BundleStore::kUploadsMax; ++i)
+        uploads.push_back(std::move(*store.begin()));
     CHECK(store.begin().error().code() == Code::kExhausted);
     uploads.pop_back();
     CHECK(store.begin());
@@ -212,7 +214,8 @@ TEST_CASE_METHOD(World, "files_are_bounded_and_the_older_one_still_counts") {
 TEST_CASE_METHOD(World, "a_line_cut_by_a_crash_is_left_out") {
     std::filesystem::create_directories(folder / "default");
     std::ofstream(folder / "default" / "web.log")
-        << R"({"id":1,"instance":"web-1","text":"whole"})" << "\n" << R"({"id":2,"inst)";
+        << R"({"id":1,"instance":"web-1","text":"whole"})" << "\n"
+        << R"({"id":2,"inst)";
     LogStore logs(loop, folder, Logger());
     CHECK(texts(finish(logs.tail(kAll, 10))->lines) == Lines{"whole"});
     logs.append(batch("web-1", {"next"}));

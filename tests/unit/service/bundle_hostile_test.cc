@@ -20,7 +20,8 @@ Error refusal(const TempFolder& work, const std::string& digest, const BundleLim
     const auto result = unpack_bundle(work / "b", digest, work / "out", limits);
     REQUIRE_FALSE(result);
     size_t left = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(work.path())) ++left;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(work.path()))
+        ++left;
     CHECK(left == 1);
     return result.error();
 }
@@ -29,8 +30,10 @@ Error refusal(const TempFolder& work, const std::string& digest, const BundleLim
 TEST_CASE("names that lead out of the bundle are refused") {
     for (const char* name : {"../evil", "a/../../evil", "/tmp/evil", "a/..", "..", "./../x"}) {
         const TempFolder work;
-        const auto digest = HostileArchive((work / "b").string()).add("ok", EntryKind::kFile, "x")
-                                .add(name, EntryKind::kFile, "x").finish();
+        const auto digest = HostileArchive((work / "b").string())
+                                .add("ok", EntryKind::kFile, "x")
+                                .add(name, EntryKind::kFile, "x")
+                                .finish();
         INFO(name);
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
@@ -49,47 +52,62 @@ TEST_CASE("links that lead out of the bundle are refused") {
 TEST_CASE("a file through a link is refused, whichever comes first") {
     const TempFolder work;
     SECTION("link first") {
-        const auto digest = HostileArchive((work / "b").string()).add("dir", EntryKind::kFolder, {}, 0755)
-                                .add("link", EntryKind::kLink, "dir").add("link/x", EntryKind::kFile, "x").finish();
+        const auto digest = HostileArchive((work / "b").string())
+                                .add("dir", EntryKind::kFolder, {}, 0755)
+                                .add("link", EntryKind::kLink, "dir")
+                                .add("link/x", EntryKind::kFile, "x")
+                                .finish();
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
     SECTION("file first") {
-        const auto digest = HostileArchive((work / "b").string()).add("link/x", EntryKind::kFile, "x")
-                                .add("link", EntryKind::kLink, "elsewhere").finish();
+        const auto digest = HostileArchive((work / "b").string())
+                                .add("link/x", EntryKind::kFile, "x")
+                                .add("link", EntryKind::kLink, "elsewhere")
+                                .finish();
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
     SECTION("a folder where a link is") {
-        const auto digest = HostileArchive((work / "b").string()).add("link", EntryKind::kLink, "dir")
-                                .add("link", EntryKind::kFolder, {}, 0755).finish();
+        const auto digest = HostileArchive((work / "b").string())
+                                .add("link", EntryKind::kLink, "dir")
+                                .add("link", EntryKind::kFolder, {}, 0755)
+                                .finish();
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
 }
 
 TEST_CASE("the same name twice is refused") {
     const TempFolder work;
-    const auto digest = HostileArchive((work / "b").string()).add("a", EntryKind::kFile, "x")
-                            .add("./a", EntryKind::kFile, "y").finish();
+    const auto digest = HostileArchive((work / "b").string())
+                            .add("a", EntryKind::kFile, "x")
+                            .add("./a", EntryKind::kFile, "y")
+                            .finish();
     CHECK(refusal(work, digest).message().find("twice") != std::string::npos);
 }
 
 TEST_CASE("devices, pipes, sockets and hard links are refused") {
-    for (const EntryKind type : {EntryKind::kCharDevice, EntryKind::kBlockDevice, EntryKind::kPipe}) {
+    for (const EntryKind type :
+         {EntryKind::kCharDevice, EntryKind::kBlockDevice, EntryKind::kPipe}) {
         const TempFolder work;
         const auto digest = HostileArchive((work / "b").string()).add("x", type).finish();
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
     const TempFolder work;
-    const auto digest = HostileArchive((work / "b").string()).add("a", EntryKind::kFile, "x")
-                            .add_hard_link("b", "a").finish();
+    const auto digest = HostileArchive((work / "b").string())
+                            .add("a", EntryKind::kFile, "x")
+                            .add_hard_link("b", "a")
+                            .finish();
     CHECK(refusal(work, digest).message().find("hard link") != std::string::npos);
 }
 
 TEST_CASE("special mode bits are taken away") {
     const TempFolder work;
-    const auto digest = HostileArchive((work / "b").string()).add("suid", EntryKind::kFile, "x", 06777)
-                            .add("blind", EntryKind::kFile, "x", 0).add("dir", EntryKind::kFolder, {}, 01000).finish();
+    const auto digest = HostileArchive((work / "b").string())
+                            .add("suid", EntryKind::kFile, "x", 06777)
+                            .add("blind", EntryKind::kFile, "x", 0)
+                            .add("dir", EntryKind::kFolder, {}, 01000)
+                            .finish();
     REQUIRE(unpack_bundle(work / "b", digest, work / "out"));
-    struct stat status {};
+    struct stat status{};
     REQUIRE(stat((work / "out/suid").c_str(), &status) == 0);
     CHECK((status.st_mode & 07777) == 0755);
     REQUIRE(stat((work / "out/blind").c_str(), &status) == 0);
@@ -101,8 +119,10 @@ TEST_CASE("special mode bits are taken away") {
 TEST_CASE("bombs are refused by each of the limits") {
     const TempFolder work;
     const std::string zeros(8 << 20, '\0');
-    const auto digest = HostileArchive((work / "b").string()).add("a", EntryKind::kFile, zeros)
-                            .add("b/c/d/e", EntryKind::kFile, zeros).finish();
+    const auto digest = HostileArchive((work / "b").string())
+                            .add("a", EntryKind::kFile, zeros)
+                            .add("b/c/d/e", EntryKind::kFile, zeros)
+                            .finish();
     BundleLimits limits;
     SECTION("size") { limits.size_bytes_max = 10 << 20; }
     SECTION("ratio") {
@@ -119,7 +139,8 @@ TEST_CASE("bombs are refused by each of the limits") {
 TEST_CASE("rotten archives are refused") {
     const TempFolder work;
     const auto good = HostileArchive((work / "b").string())
-                          .add("a", EntryKind::kFile, std::string(100'000, 'a')).finish();
+                          .add("a", EntryKind::kFile, std::string(100'000, 'a'))
+                          .finish();
     std::string bytes = read_text(work / "b");
     SECTION("another digest") {
         CHECK(refusal(work, std::string(64, '0')).code() == Code::kCorrupt);
@@ -138,14 +159,16 @@ TEST_CASE("rotten archives are refused") {
         CHECK(refusal(work, good).code() == Code::kCorrupt);
     }
     SECTION("names that are not UTF-8") {
-        const auto digest = HostileArchive((work / "b").string()).add("\xff\xfe", EntryKind::kFile).finish();
+        const auto digest =
+            HostileArchive((work / "b").string()).add("\xff\xfe", EntryKind::kFile).finish();
         CHECK(refusal(work, digest).code() == Code::kInvalid);
     }
 }
 
 TEST_CASE("a folder that exists is not touched") {
     const TempFolder work;
-    const auto digest = HostileArchive((work / "b").string()).add("a", EntryKind::kFile, "x").finish();
+    const auto digest =
+        HostileArchive((work / "b").string()).add("a", EntryKind::kFile, "x").finish();
     std::filesystem::create_directory(work / "out");
     CHECK(unpack_bundle(work / "b", digest, work / "out").error().code() == Code::kConflict);
     CHECK(std::filesystem::is_empty(work / "out"));

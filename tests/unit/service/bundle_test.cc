@@ -14,7 +14,7 @@ using test::read_text;
 using test::TempFolder;
 
 static unsigned mode_of(const std::filesystem::path& file) {
-    struct stat status {};
+    struct stat status{};
     REQUIRE(lstat(file.c_str(), &status) == 0);
     return status.st_mode & 07777;
 }
@@ -128,12 +128,11 @@ TEST_CASE("what can't be packed is an error that names it and leaves nothing") {
         limits.ratio_free_bytes = 1 << 20;
         CHECK(pack_bundle(source.path(), work / "b", limits).error().code() == Code::kExhausted);
     }
-    SECTION("no such folder") {
-        CHECK_FALSE(pack_bundle(source / "missing", work / "b"));
-    }
+    SECTION("no such folder") { CHECK_FALSE(pack_bundle(source / "missing", work / "b")); }
     SECTION("cancelled") {
         const auto cancel = [](uint64_t, uint64_t) { return false; };
-        CHECK(pack_bundle(source.path(), work / "b", {}, cancel).error().code() == Code::kCancelled);
+        CHECK(pack_bundle(source.path(), work / "b", {}, cancel).error().code() ==
+              Code::kCancelled);
     }
     CHECK(std::filesystem::is_empty(work.path()));
 }

@@ -20,7 +20,8 @@ static unsigned mode_of(EntryKind kind) {
     return 0;
 }
 
-HostileArchive::HostileArchive(std::string file) : file_(std::move(file)), archive_(archive_write_new()) {
+HostileArchive::HostileArchive(std::string file)
+    : file_(std::move(file)), archive_(archive_write_new()) {
     archive_write_set_format_pax(archive_);
     archive_write_set_options(archive_, "hdrcharset=BINARY");
     archive_write_add_filter_zstd(archive_);

@@ -132,8 +132,10 @@ TEST_CASE("each rule has its own message") {
     CHECK(contains(mistakes(head + "[[route]]\npath='/a/../b'"), "not a path prefix"));
     CHECK(contains(mistakes(head + "[[route]]\npath='/a?b'"), "not a path prefix"));
     CHECK(contains(mistakes(head + "[[route]]\npath='/a'\n[[route]]\npath='/a/'"), "twice"));
-    CHECK(contains(mistakes("name='a'\nkind='job'\ncommand=['x']\n[probe]\ntcp=true"), "not probed"));
-    CHECK(contains(mistakes("name='a'\nkind='job'\ncommand=['x']\n[[route]]\npath='/'"), "no routes"));
+    CHECK(
+        contains(mistakes("name='a'\nkind='job'\ncommand=['x']\n[probe]\ntcp=true"), "not probed"));
+    CHECK(contains(mistakes("name='a'\nkind='job'\ncommand=['x']\n[[route]]\npath='/'"),
+                   "no routes"));
 }
 
 TEST_CASE("a mistake in a list or map stands where the item is") {
@@ -146,7 +148,8 @@ TEST_CASE("a mistake in a list or map stands where the item is") {
 }
 
 TEST_CASE("limits are met with an error") {
-    CHECK(parse_manifest(std::string(kManifestSizeMax + 1, '#')).error().code() == Code::kExhausted);
+    CHECK(parse_manifest(std::string(kManifestSizeMax + 1, '#')).error().code() ==
+          Code::kExhausted);
     std::string many = "name='a'\ncommand=['x'";
     for (size_t i = 0; i < kCommandArgumentsMax; ++i) many += ",'y'";
     CHECK(contains(mistakes(many + "]"), "at most 256"));
@@ -192,7 +195,8 @@ TEST_CASE("JSON mistakes are reported at once, with their paths") {
 }
 
 TEST_CASE("JSON that is no object is refused") {
-    for (const char* text : {"[]", "null", "5", "\"x\"", "{}", "{\"route\": {}}", "{\"probe\": []}"}) {
+    for (const char* text :
+         {"[]", "null", "5", "\"x\"", "{}", "{\"route\": {}}", "{\"probe\": []}"}) {
         INFO(text);
         CHECK_FALSE(manifest_from_json(*parse_json(text)));
     }

@@ -93,8 +93,9 @@ TEST_CASE_METHOD(Site, "a_folder_without_its_slash_is_redirected") {
 }
 
 TEST_CASE_METHOD(Site, "what_is_not_meant_to_be_seen_is_not_found") {
-    for (const char* target : {"/missing", "/.env", "/out", "/..%2fsecret.txt", "/%2e%2e%2fsecret.txt",
-                               "/docs/..%2f..%2fsecret.txt", "/app.js/x", "/a%00b"}) {
+    for (const char* target :
+         {"/missing", "/.env", "/out", "/..%2fsecret.txt", "/%2e%2e%2fsecret.txt",
+          "/docs/..%2f..%2fsecret.txt", "/app.js/x", "/a%00b"}) {
         INFO(target);
         const int status = get(target).status;
         CHECK((status == 404 || status == 400));

@@ -91,7 +91,8 @@ TEST_CASE_METHOD(World, "a_queue_that_is_full_refuses") {
     auto gate = std::make_shared<std::mutex>();
     gate->lock();
     size_t refused = 0;
-    auto wait = [](Database& database, std::shared_ptr<std::mutex> held, size_t& count) -> Task<void> {
+    auto wait = [](Database& database, std::shared_ptr<std::mutex> held,
+                   size_t& count) -> Task<void> {
         auto work = [held](Connection&) -> Result<> {
             const std::lock_guard lock(*held);
             return {};

@@ -35,7 +35,8 @@ TEST_CASE("sqlite_keeps_every_kind_of_value") {
     REQUIRE(db->execute_script("CREATE TABLE t (i INTEGER, d REAL, s TEXT, b BLOB, n TEXT)"));
     const std::string bytes("\0\xff x", 4);
     REQUIRE(db->execute("INSERT INTO t VALUES ($1, $2, $3, $4, $5)",
-                        {INT64_MIN, 0.5, std::string("ä'; DROP TABLE t"), Blob(bytes), Value()}) == 1);
+                        {INT64_MIN, 0.5, std::string("ä'; DROP TABLE t"), Blob(bytes), Value()}) ==
+            1);
     const auto rows = db->query("SELECT i, d, s, b, n FROM t");
     REQUIRE(rows);
     REQUIRE(rows->size() == 1);
@@ -83,8 +84,9 @@ TEST_CASE("a_transaction_happens_whole_or_not_at_all") {
 TEST_CASE("foreign_keys_hold") {
     const Folder folder;
     auto db = open(folder / "a.db");
-    REQUIRE(db->execute_script("CREATE TABLE p (k TEXT PRIMARY KEY);"
-                               "CREATE TABLE c (k TEXT REFERENCES p (k))"));
+    REQUIRE(
+        db->execute_script("CREATE TABLE p (k TEXT PRIMARY KEY);"
+                           "CREATE TABLE c (k TEXT REFERENCES p (k))"));
     CHECK(db->execute("INSERT INTO c VALUES ('x')").error().code() == Code::kConflict);
 }
 
@@ -171,7 +173,8 @@ TEST_CASE("a_migration_that_fails_leaves_nothing_behind") {
     const Migration steps[] = {{1, "CREATE TABLE a (x INTEGER); CREATE TABLE a (x INTEGER)"}};
     auto db = open(folder / "a.db");
     REQUIRE_FALSE(migrate(*db, steps));
-    CHECK(db->query("SELECT COUNT(*) FROM sqlite_master WHERE name = 'a'")->front().integer(0) == 0);
+    CHECK(db->query("SELECT COUNT(*) FROM sqlite_master WHERE name = 'a'")->front().integer(0) ==
+          0);
 }
 
 }  // namespace

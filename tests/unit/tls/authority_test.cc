@@ -89,5 +89,6 @@ TEST_CASE("authority_loads_only_what_fits_together") {
     CHECK_FALSE(Authority::load("garbage", one.key_pem()));
     CHECK_FALSE(Authority::load(one.ca_pem(), Secret(std::string("garbage"))));
     CHECK_FALSE(Authority::load(one.ca_pem().substr(0, 200), one.key_pem()));
-    CHECK_FALSE(inspect_certificate("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
+    CHECK_FALSE(
+        inspect_certificate("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
 }

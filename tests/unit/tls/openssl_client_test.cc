@@ -54,8 +54,9 @@ TEST_CASE("openssl_s_client_verifies_and_talks") {
     Acceptor acceptor(context, 10s, Logger(), [&](StreamPtr stream) {
         pongers.push_back(std::make_unique<Ponger>(std::move(stream)));
     });
-    const auto listener = *loop.listen(Address::tcp("127.0.0.1", 0), ListenOptions(),
-                                       [&](StreamPtr stream) { acceptor.accept(std::move(stream)); });
+    const auto listener =
+        *loop.listen(Address::tcp("127.0.0.1", 0), ListenOptions(),
+                     [&](StreamPtr stream) { acceptor.accept(std::move(stream)); });
     const auto run = [&](const std::string& options) {
         const std::string command = fmt::format(
             "echo ping | timeout 20 openssl s_client -quiet -connect 127.0.0.1:{} "

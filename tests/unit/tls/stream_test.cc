@@ -74,9 +74,9 @@ TEST_CASE("tls_tells_truncation_from_an_end") {
 }
 
 TEST_CASE("tls_server_survives_garbage_and_silence") {
-    for (const std::string& bytes : {std::string("GET / HTTP/1.1\r\n\r\n"),
-                                     std::string(5000, '\xff'),
-                                     std::string("\x16\x03\x01\xff\xff", 5) + std::string(70000, 'x')}) {
+    for (const std::string& bytes :
+         {std::string("GET / HTTP/1.1\r\n\r\n"), std::string(5000, '\xff'),
+          std::string("\x16\x03\x01\xff\xff", 5) + std::string(70000, 'x')}) {
         TlsWorld world;
         world.connect_plain();
         world.start_server();
@@ -108,7 +108,8 @@ TEST_CASE("tls_handshake_can_be_cancelled_anywhere") {
 
 namespace {
 
-std::string refusal(TlsWorld& world, const ClientOptions& options, std::string name = "server.test") {
+std::string refusal(TlsWorld& world, const ClientOptions& options,
+                    std::string name = "server.test") {
     world.connect(options, std::move(name));
     REQUIRE_FALSE(world.client->has_value());
     return world.client->error().message();
@@ -154,8 +155,9 @@ TEST_CASE("tls_client_says_when_a_certificate_expired") {
     const KeyPair old = issue(world.authority, past, 24h);
     REQUIRE(world.server_context->swap(old));
     const std::string message = refusal(world, world.trusting());
-    CHECK(contains(message, "certificate of \"server\" expired on " +
-                                format_rfc3339(inspect_certificate(old.certificate_pem)->not_after)));
+    CHECK(
+        contains(message, "certificate of \"server\" expired on " +
+                              format_rfc3339(inspect_certificate(old.certificate_pem)->not_after)));
 }
 
 TEST_CASE("tls_client_may_pin_one_certificate") {
@@ -207,7 +209,8 @@ TEST_CASE("tls_server_may_ask_for_client_certificates") {
     request.now = real_now();
     const KeyPair good = clients.issue(request).value();
     const KeyPair foreign = make_authority("foreign").issue(request).value();
-    for (const auto& [pair, accepted] : {std::pair{&good, true}, {&foreign, false}, {(const KeyPair*)nullptr, false}}) {
+    for (const auto& [pair, accepted] :
+         {std::pair{&good, true}, {&foreign, false}, {(const KeyPair*)nullptr, false}}) {
         TlsWorld world(options);
         ClientOptions client = world.trusting();
         client.key_pair = pair;

@@ -50,10 +50,11 @@ struct Collector final : StreamHandler {
 };
 
 struct TlsWorld {
-    explicit TlsWorld(ServerOptions options = ServerOptions()) : server_options(std::move(options)) {
+    explicit TlsWorld(ServerOptions options = ServerOptions())
+        : server_options(std::move(options)) {
         server_context = ServerContext::create(issue(authority), server_options).value();
-        auto listening = server_loop.listen(address, ListenOptions(),
-                                            [this](StreamPtr stream) { accepted = std::move(stream); });
+        auto listening = server_loop.listen(
+            address, ListenOptions(), [this](StreamPtr stream) { accepted = std::move(stream); });
         listener = std::move(*listening);
     }
 
