@@ -47,6 +47,7 @@ Connection::Connection(Server& server, StreamPtr stream, uint64_t id)
       nonce_(crypto::random_token(kNonceBytes)),
       // Nobody unknown makes the reader keep a payload.
       reader_(0),
+      subscriptions_(0, server.hash()),
       progress_at_(server.loop().now()),
       timer_(server.loop().timers(), [this] { on_timer(); }),
       expiry_(server.loop().timers(), [this] { check_login(); }),
@@ -203,7 +204,7 @@ void Connection::on_publish(const bus::Line& line, std::string_view headers,
 }
 
 void Connection::on_sub(const bus::Line& line) {
-    if (subscriptions_.contains(std::string(line.sid))) {  // the first one stays
+    if (subscriptions_.contains(line.sid)) {  // the first one stays
         send_ok();
         return;
     }
@@ -249,7 +250,7 @@ void Connection::on_unsub(const bus::Line& line) {
         close("UNSUB with a bad count");
         return;
     }
-    const auto found = subscriptions_.find(std::string(line.sid));
+    const auto found = subscriptions_.find(line.sid);
     if (found != subscriptions_.end()) {
         Subscription& subscription = *found->second;
         subscription.max = static_cast<uint64_t>(max);

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/keyed_hash.h"
 #include "bus/protocol.h"
 #include "login.h"
 #include "loop/loop.h"
@@ -116,7 +117,9 @@ private:
     std::unique_ptr<auth::PermissionSet> permissions_;  // null: no restrictions
     ReplyPermits reply_permits_;
     Route route_;
-    std::unordered_map<std::string, std::unique_ptr<Subscription>> subscriptions_;
+    // By sid, which the client chooses.
+    std::unordered_map<std::string, std::unique_ptr<Subscription>, KeyedHash, std::equal_to<>>
+        subscriptions_;
 
     OutBuffer out_;
     size_t in_stream_ = 0;  // handed to the stream, which could not pass it on yet

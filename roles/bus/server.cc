@@ -113,7 +113,7 @@ const Matches* Server::find_matches(Account& account, Connection* from, const Me
     if (from == nullptr) return &sublist.match(message.subject);
     Connection::Route& route = from->route();
     if (route.matches != nullptr && route.generation == sublist.generation() &&
-        route.subject == message.subject) {
+        sublist.is_current(*route.matches) && route.subject == message.subject) {
         return route.matches;
     }
     if (!is_allowed(account, *from, message.subject)) return nullptr;
@@ -157,7 +157,7 @@ bool Server::publish(Account& account, Connection* from, const Message& message)
         for (Subscription* subscription : matches->plain) {
             is_delivered = deliver(*subscription, from, message) || is_delivered;
         }
-        for (const std::vector<Subscription*>& group : matches->queues) {
+        for (const GroupList::Members group : matches->queues) {
             is_delivered = deliver_to_one(group, from, message) || is_delivered;
         }
     }
@@ -180,7 +180,7 @@ bool Server::publish_to(Account& account, std::string_view route, const Message&
         is_delivered = deliver(*subscription, nullptr, message) || is_delivered;
         if (backlog != nullptr && to != nullptr) *backlog = std::max(*backlog, to->pending_bytes());
     }
-    for (const std::vector<Subscription*>& group : matches.queues) {
+    for (const GroupList::Members group : matches.queues) {
         is_delivered = deliver_to_one(group, nullptr, message) || is_delivered;
     }
     return is_delivered;
@@ -206,8 +206,7 @@ bool Server::deliver(Subscription& subscription, Connection* from, const Message
 }
 
 // One member, by lot; where that one can't take it, the next.
-bool Server::deliver_to_one(const std::vector<Subscription*>& group, Connection* from,
-                            const Message& message) {
+bool Server::deliver_to_one(GroupList::Members group, Connection* from, const Message& message) {
     const size_t first = group.size() == 1 ? 0 : loop_.random().below(group.size());
     for (size_t i = 0; i < group.size(); ++i) {
         if (deliver(*group[(first + i) % group.size()], from, message)) return true;

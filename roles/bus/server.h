@@ -13,6 +13,7 @@
 
 #include "accounts.h"
 #include "auth/key_pair.h"
+#include "base/keyed_hash.h"
 #include "base/log.h"
 #include "connection.h"
 #include "loop/loop.h"
@@ -60,6 +61,8 @@ public:
     Accounts& accounts() { return accounts_; }
     const Logger& log() const { return log_; }
     const std::string& id() const { return id_; }
+    // For tables whose keys clients choose.
+    const KeyedHash& hash() const { return hash_; }
     ServerCounters& counters() { return counters_; }
     size_t connection_count() const { return connections_.size(); }
     Connection* find_connection(uint64_t id);
@@ -127,8 +130,7 @@ private:
     const Matches* find_matches(Account& account, Connection* from, const Message& message);
     bool is_allowed(Account& account, Connection& from, std::string_view subject);
     bool deliver(Subscription& subscription, Connection* from, const Message& message);
-    bool deliver_to_one(const std::vector<Subscription*>& group, Connection* from,
-                        const Message& message);
+    bool deliver_to_one(GroupList::Members group, Connection* from, const Message& message);
     void send_no_responders(Account& account, Connection& from, const Message& message);
     void make_tails(const Message& message);
     void check_backlogs();
@@ -138,6 +140,7 @@ private:
     Accounts accounts_;
     Logger log_;
     const std::string id_;
+    const KeyedHash hash_ = KeyedHash::from_system();
     ServerCounters counters_;
     std::vector<std::unique_ptr<Listener>> listeners_;
     std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;

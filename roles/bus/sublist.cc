@@ -1,39 +1,33 @@
 #include "sublist.h"
 
-#include <algorithm>
-
 #include "bus/subject.h"
+#include "token_table.h"
 
 namespace candela::bus_role {
 
+// The members of one queue group at one pattern.
+struct Sublist::Group {
+    QueueName* name = nullptr;
+    size_t index = 0;  // its place in the node's list
+    std::vector<Subscription*> members;
+};
+
 // `next` holds the literal tokens; "*" and ">" have places of their own.
 struct Sublist::Node {
-    std::unordered_map<std::string, std::unique_ptr<Node>, Hash, std::equal_to<>> next;
+    TokenTable<Node> next;
+    std::string token;  // under which its parent has it, where that is literal
+    size_t hash = 0;
     std::unique_ptr<Node> star;
     std::unique_ptr<Node> rest;
     std::vector<Subscription*> plain;
-    std::map<std::string, std::vector<Subscription*>, std::less<>> queues;
+    std::vector<Group*> groups;
 
     bool is_unused() const {
-        return next.empty() && !star && !rest && plain.empty() && queues.empty();
+        return next.empty() && !star && !rest && plain.empty() && groups.empty();
     }
 };
 
 namespace {
-
-// The first token of a subject; the rest is what is behind its dot, or has no data at all at the
-// end.
-std::string_view take_token(std::string_view& rest) {
-    const size_t dot = rest.find('.');
-    const std::string_view token = rest.substr(0, dot);
-    rest = dot == std::string_view::npos ? std::string_view() : rest.substr(dot + 1);
-    return token;
-}
-
-bool has_empty_token(std::string_view subject) {
-    if (subject.empty() || subject.front() == '.' || subject.back() == '.') return true;
-    return subject.find("..") != std::string_view::npos;
-}
 
 void add(std::vector<Subscription*>& list, Subscription& subscription) {
     subscription.slot = list.size();
@@ -48,157 +42,220 @@ void drop(std::vector<Subscription*>& list, const Subscription& subscription) {
 
 }  // namespace
 
-Sublist::Sublist() : root_(std::make_unique<Node>()) {}
+Sublist::Sublist()
+    : hash_(KeyedHash::from_system()), root_(std::make_unique<Node>()), names_(0, hash_) {}
 Sublist::~Sublist() = default;
 
-void Sublist::insert(Subscription& subscription) {
-    Node* node = root_.get();
-    std::string_view rest = subscription.subject;
-    while (!rest.empty()) {
-        const std::string_view token = take_token(rest);
-        std::unique_ptr<Node>* place = nullptr;
-        if (token == "*") {
-            place = &node->star;
-        } else if (token == ">") {
-            place = &node->rest;
-        } else {
-            const auto found = node->next.find(token);
-            place = found != node->next.end() ? &found->second
-                                              : &node->next.emplace(token, nullptr).first->second;
-        }
-        if (*place == nullptr) *place = std::make_unique<Node>();
-        node = place->get();
+// Fills tokens_; false where one is empty.
+bool Sublist::split(std::string_view subject) {
+    tokens_.clear();
+    for (;;) {
+        const size_t dot = subject.find('.');
+        const std::string_view token = subject.substr(0, dot);
+        if (token.empty()) return false;
+        tokens_.push_back(Token{token, hash_(token)});
+        if (dot == std::string_view::npos) return true;
+        subject.remove_prefix(dot + 1);
     }
-    if (subscription.queue.empty())
-        add(node->plain, subscription);
-    else
-        add(node->queues[subscription.queue], subscription);
-    ++size_;
-    forget(subscription.subject);
 }
 
-void Sublist::remove(Subscription& subscription) {
+// The node of the pattern in tokens_; null where there is none.
+Sublist::Node* Sublist::find_node() {
     Node* node = root_.get();
-    std::string_view rest = subscription.subject;
-    while (!rest.empty() && node != nullptr) {
-        const std::string_view token = take_token(rest);
-        if (token == "*") {
-            node = node->star.get();
-        } else if (token == ">") {
-            node = node->rest.get();
-        } else {
-            const auto found = node->next.find(token);
-            node = found == node->next.end() ? nullptr : found->second.get();
-        }
-    }
-    if (node == nullptr) return;
-    if (subscription.queue.empty()) {
-        drop(node->plain, subscription);
-    } else {
-        const auto group = node->queues.find(subscription.queue);
-        drop(group->second, subscription);
-        if (group->second.empty()) node->queues.erase(group);
-    }
-    --size_;
-    if (node->is_unused()) prune(subscription.subject);
-    forget(subscription.subject);
-}
-
-// Frees the nodes that nothing hangs on any more, from the end of the pattern to its start.
-void Sublist::prune(std::string_view pattern) {
-    struct Step {
-        Node* parent;
-        std::string_view token;
-    };
-    std::vector<Step> steps;
-    Node* node = root_.get();
-    while (!pattern.empty()) {
-        const std::string_view token = take_token(pattern);
-        steps.push_back(Step{node, token});
+    for (size_t i = 0; i < tokens_.size() && node != nullptr; ++i) {
+        const auto [token, hash] = tokens_[i];
         if (token == "*")
             node = node->star.get();
         else if (token == ">")
             node = node->rest.get();
         else
-            node = node->next.find(token)->second.get();
+            node = node->next.find(hash, token);
     }
-    while (!steps.empty() && node->is_unused()) {
-        const Step step = steps.back();
-        steps.pop_back();
-        if (step.token == "*")
-            step.parent->star.reset();
-        else if (step.token == ">")
-            step.parent->rest.reset();
+    return node;
+}
+
+void Sublist::insert(Subscription& subscription) {
+    split(subscription.subject);
+    Node* node = root_.get();
+    for (const auto& [token, hash] : tokens_) {
+        if (token == "*" || token == ">") {
+            std::unique_ptr<Node>& place = token == "*" ? node->star : node->rest;
+            if (place == nullptr) place = std::make_unique<Node>();
+            node = place.get();
+            continue;
+        }
+        Node* next = node->next.find(hash, token);
+        if (next == nullptr) {
+            auto made = std::make_unique<Node>();
+            made->token = std::string(token);
+            made->hash = hash;
+            next = node->next.add(std::move(made));
+        }
+        node = next;
+    }
+    if (subscription.queue.empty())
+        add(node->plain, subscription);
+    else
+        join_queue(*node, subscription);
+    ++size_;
+    outdate(subscription.subject);
+}
+
+void Sublist::remove(Subscription& subscription) {
+    split(subscription.subject);
+    Node* node = find_node();
+    if (node == nullptr) return;
+    if (subscription.queue.empty())
+        drop(node->plain, subscription);
+    else
+        leave_queue(*node, subscription);
+    --size_;
+    outdate(subscription.subject);
+    if (node->is_unused()) prune();
+}
+
+void Sublist::join_queue(Node& node, Subscription& subscription) {
+    std::unique_ptr<QueueName>& name =
+        names_.try_emplace(subscription.queue, nullptr).first->second;
+    if (name == nullptr) {
+        name = std::make_unique<QueueName>();
+        name->text = subscription.queue;
+    }
+    std::unique_ptr<Group>& group = groups_[GroupKey{&node, name.get()}];
+    if (group == nullptr) {
+        group = std::make_unique<Group>();
+        group->name = name.get();
+        group->index = node.groups.size();
+        node.groups.push_back(group.get());
+        ++name->uses;
+    }
+    add(group->members, subscription);
+}
+
+void Sublist::leave_queue(Node& node, Subscription& subscription) {
+    const auto name = names_.find(subscription.queue);
+    const auto found = groups_.find(GroupKey{&node, name->second.get()});
+    Group& group = *found->second;
+    drop(group.members, subscription);
+    if (!group.members.empty()) return;
+    node.groups.back()->index = group.index;
+    node.groups[group.index] = node.groups.back();
+    node.groups.pop_back();
+    groups_.erase(found);
+    if (--name->second->uses == 0) names_.erase(name);
+}
+
+// Frees the nodes that nothing hangs on any more, from the end of the pattern in tokens_ to its
+// start.
+void Sublist::prune() {
+    std::vector<Node*> path{root_.get()};
+    for (const auto& [token, hash] : tokens_) {
+        Node& node = *path.back();
+        path.push_back(token == "*"   ? node.star.get()
+                       : token == ">" ? node.rest.get()
+                                      : node.next.find(hash, token));
+    }
+    for (size_t i = tokens_.size(); i > 0 && path[i]->is_unused(); --i) {
+        Node& parent = *path[i - 1];
+        if (path[i] == parent.star.get())
+            parent.star.reset();
+        else if (path[i] == parent.rest.get())
+            parent.rest.reset();
         else
-            step.parent->next.erase(step.parent->next.find(step.token));
-        node = step.parent;
+            parent.next.remove(*path[i]);
     }
 }
 
-void Sublist::forget(std::string_view pattern) {
-    ++generation_;
-    if (bus::has_wildcard(pattern)) {
-        for (auto& [subject, matches] : cache_) outdated_.push_back(std::move(matches));
-        cache_.clear();
+// The pattern is that of tokens_.
+void Sublist::outdate(std::string_view pattern) {
+    const auto is_wild = [this](size_t i) {
+        return tokens_[i].text == "*" || tokens_[i].text == ">";
+    };
+    if (!bus::has_wildcard(pattern)) {
+        Matches* cached = cache_.find(hash_(pattern), pattern);
+        if (cached != nullptr) cached->epoch = 0;
         return;
     }
-    const auto found = cache_.find(pattern);
-    if (found == cache_.end()) return;
-    outdated_.push_back(std::move(found->second));
-    cache_.erase(found);
+    if (is_wild(0)) {
+        ++epoch_;
+        return;
+    }
+    Matches reach;
+    set_buckets(reach);
+    ++(is_wild(1) ? first_epochs_[reach.first_bucket] : second_epochs_[reach.second_bucket]);
+}
+
+// From tokens_.
+void Sublist::set_buckets(Matches& matches) const {
+    matches.first_bucket = static_cast<uint8_t>(tokens_[0].hash % kBuckets);
+    matches.second_bucket =
+        tokens_.size() == 1
+            ? 0
+            : static_cast<uint8_t>(hash_.combine(tokens_[0].hash, tokens_[1].hash) % kBuckets);
 }
 
 void Sublist::take(const Node& node, Matches& out) {
     out.plain.insert(out.plain.end(), node.plain.begin(), node.plain.end());
-    for (const auto& [name, members] : node.queues) {
+    for (const Group* group : node.groups) {
         // Groups of one name are one group, whichever patterns their members have.
-        const auto same = std::find_if(
-            out.queues.begin(), out.queues.end(),
-            [&](const std::vector<Subscription*>& group) { return group.front()->queue == name; });
-        if (same == out.queues.end())
-            out.queues.push_back(members);
-        else
-            same->insert(same->end(), members.begin(), members.end());
+        QueueName& name = *group->name;
+        if (name.met_in != search_) {
+            name.met_in = search_;
+            name.place = names_met_++;
+        }
+        parts_.push_back(GroupList::Part{name.place, group->members});
     }
 }
 
-void Sublist::collect(const Node& node, std::string_view rest, Matches& out) {
-    if (rest.empty()) {
-        take(node, out);
-        return;
+void Sublist::visit(const Node& start, size_t depth, Matches& out) {
+    const Node* node = &start;
+    for (; depth < tokens_.size(); ++depth) {
+        if (node->rest != nullptr) take(*node->rest, out);
+        if (node->star != nullptr) visit(*node->star, depth + 1, out);
+        node = node->next.find(tokens_[depth].hash, tokens_[depth].text);
+        if (node == nullptr) return;
     }
-    if (node.rest != nullptr) take(*node.rest, out);
-    const std::string_view token = take_token(rest);
-    if (node.star != nullptr) collect(*node.star, rest, out);
-    const auto found = node.next.find(token);
-    if (found != node.next.end()) collect(*found->second, rest, out);
+    take(*node, out);
+}
+
+void Sublist::collect(std::string_view subject, Matches& out) {
+    out.clear();
+    if (!split(subject)) return;
+    ++search_;
+    names_met_ = 0;
+    parts_.clear();
+    visit(*root_, 0, out);
+    if (!parts_.empty()) out.queues.assign(parts_);
+}
+
+// Whether the subject was asked for a short while ago.
+bool Sublist::comes_again(size_t hash) {
+    if (seen_.empty()) seen_.resize(kSeenSlots);
+    const auto tag = static_cast<uint32_t>(hash >> 32 | 1);
+    return std::exchange(seen_[hash % kSeenSlots], tag) == tag;
 }
 
 const Matches& Sublist::match(std::string_view subject) {
-    const auto cached = cache_.find(subject);
+    const size_t hash = hash_(subject);
+    const Matches* cached = cache_.find(hash, subject);
+    last_was_cached_ = cached != nullptr && is_current(*cached);
+    if (last_was_cached_) return *cached;
+    collect(subject, scratch_);
+    if (scratch_.receivers() > kCachedReceiversMax) return scratch_;
+    if (cached == nullptr && !comes_again(hash)) return scratch_;
+    auto matches = std::make_unique<Matches>(scratch_);
+    if (!tokens_.empty()) set_buckets(*matches);
+    matches->epoch = epoch_of(*matches);
+    const Matches& kept = *matches;
+    cache_.put(hash, subject, std::move(matches), outdated_);
     last_was_cached_ = true;
-    if (cached != cache_.end()) return *cached->second;
-    const size_t hash = Hash()(subject);
-    const auto tag = static_cast<uint32_t>(hash >> 32 | 1);
-    uint32_t& seen = seen_[hash % kSeenSlots];
-    const bool is_again = seen == tag;
-    seen = tag;
-    if (!is_again) {
-        last_was_cached_ = false;
-        scratch_.clear();
-        if (!has_empty_token(subject)) collect(*root_, subject, scratch_);
-        return scratch_;
-    }
-    if (cache_.size() >= kCacheMax) {
-        ++generation_;
-        for (auto& [key, matches] : cache_) outdated_.push_back(std::move(matches));
-        cache_.clear();
-    }
-    auto matches = std::make_unique<Matches>();
-    if (!has_empty_token(subject)) collect(*root_, subject, *matches);
-    return *cache_.emplace(subject, std::move(matches)).first->second;
+    return kept;
 }
 
-void Sublist::sweep() { outdated_.clear(); }
+void Sublist::sweep() {
+    if (outdated_.empty()) return;
+    ++generation_;
+    outdated_.clear();
+}
 
 }  // namespace candela::bus_role
