@@ -12,6 +12,7 @@ BUILD_PACKAGES=(
 TEST_PACKAGES=(
     curl openssl procps iproute2 xz-utils zstd
     nginx haproxy wrk nats-server libnats-dev nghttp2-client slowhttptest php-cli
+    golang-go golang-github-nats-io-go-nats-dev
 )
 CLANG_PACKAGES=(clang-19 clang-tidy-19 clang-format-19 clang-tools-19 libclang-rt-19-dev)
 PACKAGE_PACKAGES=(dpkg-dev systemd man-db)
@@ -160,6 +161,40 @@ ensure_packages() {
         esac
     done
     [ "$status" = 0 ] || die "apt-get could not install: ${missing[*]}" "see its message above"
+}
+
+# Debian 13's nats-server (2.10 or newer), which the bus is compared with where Debian 12's 2.9 lacks a feature. It is
+# unpacked beside the installed one. Tests and benchmarks that want it skip, and say so, where it could not be had.
+NEWER_NATS_SERVER=build/nats-server-2.10/usr/sbin/nats-server
+
+ensure_newer_nats_server() {
+    [ ! -x "$NEWER_NATS_SERVER" ] || return 0
+    local installed
+    installed=$(nats-server --version 2>/dev/null | sed -n 's/^nats-server: v//p')
+    mkdir -p "${NEWER_NATS_SERVER%/*}"
+    if [ -n "$installed" ] && dpkg --compare-versions "$installed" ge 2.10; then
+        ln -s "$(command -v nats-server)" "$NEWER_NATS_SERVER"
+        return 0
+    fi
+    step 'unpacking nats-server 2.10 from Debian 13'
+    (unpack_newer_nats_server) || step 'there is no nats-server 2.10: what is compared with it is skipped'
+}
+
+download_in() { (cd "$1" && apt-get download -q nats-server/trixie) >&2; }
+
+unpack_newer_nats_server() {
+    local folder dir=${NEWER_NATS_SERVER%/usr/sbin/*}
+    add_newer_suites || return 1
+    folder=$(mktemp -d) || return 1
+    # apt-get downloads as a user of its own.
+    chmod 755 "$folder"
+    if { download_in "$folder" || { as_root apt-get update -q >&2 && download_in "$folder"; }; } &&
+        dpkg-deb -x "$folder"/nats-server_*.deb "$dir" && "$NEWER_NATS_SERVER" --version >&2; then
+        rm -rf "$folder"
+        return 0
+    fi
+    rm -rf "$folder" "$dir"
+    return 1
 }
 
 # Node.js with npm, from wherever the machine has it; Debian's own where it has none.
