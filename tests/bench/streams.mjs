@@ -1,6 +1,7 @@
-// ./dev bench streams [ROUNDS]: durable publishing with npm nats, candela beside nats-server, by turns. candela answers
-// after fsync. NATS_SERVER names another nats-server; from 2.10 on it is told to do so, too (sync_interval: always),
-// an older one can't, and answers from the page cache.
+// ./dev bench streams [ROUNDS]: durable publishing and consuming, candela beside nats-server, by turns, with one client
+// for both (tests/bench/bus/streams_load.cc). candela answers after fsync. NATS_SERVER names another nats-server; from 2.10
+// on it is told to do so, too (sync_interval: always), an older one can't, and answers from the page cache. BENCH_DIR is
+// where the servers keep their files: what is measured is that disk.
 
 import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -12,20 +13,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const require = createRequire(path.join(ROOT, 'tests/e2e/'));
-const { connect, credsAuthenticator } = require('nats');
 const jwt = require('@nats-io/jwt');
-const CANDELA = path.join(process.env.CANDELA_BUILD ?? path.join(ROOT, 'build'), 'candela');
+const BUILD = process.env.CANDELA_BUILD ?? path.join(ROOT, 'build');
+const CANDELA = path.join(BUILD, 'candela');
+const LOAD = path.join(BUILD, 'tests/bench/bench-bus-streams');
 const NATS = process.env.NATS_SERVER ?? 'nats-server';
 const ROUNDS = Number(process.argv[2] ?? 3);
 const LOADS = [
-  { inFlight: 1, count: 1000 }, { inFlight: 32, count: 10_000 }, { inFlight: 256, count: 30_000 },
+  { inFlight: 1, count: 1000 }, { inFlight: 32, count: 10_000 }, { inFlight: 256, count: 20_000 },
 ];
 const SIZE = 128;
+const CONSUMED = 50_000;
 
 const dir = fs.mkdtempSync(path.join(process.env.BENCH_DIR ?? os.tmpdir(), 'candela-bench-streams-'));
 const identity = path.join(dir, 'identity');
 const read = (name) => fs.readFileSync(path.join(identity, name), 'utf8').trim();
 const children = [];
+let credentials;
 
 const freePort = () => new Promise((done) => {
   const server = net.createServer().listen(0, '127.0.0.1', () => {
@@ -90,69 +94,47 @@ async function creds() {
   const user = jwt.createUser();
   const signer = jwt.fromSeed(Buffer.from(read('accounts/default.seed')));
   const token = await jwt.encodeUser('bench', user, signer, { issuer_account: jwt.decode(read('accounts/default.jwt')).sub });
-  return credsAuthenticator(Buffer.from(jwt.fmtCreds(token, user)));
+  const file = path.join(dir, 'bench.creds');
+  fs.writeFileSync(file, jwt.fmtCreds(token, user));
+  return file;
 }
 
-// Each of `inFlight` publishers waits for its ack and publishes the next.
-async function run(server, { inFlight, count }) {
-  const js = server.connection.jetstream({ timeout: 30_000 });
-  const payload = new Uint8Array(SIZE);
-  const times = [];
-  let left = count;
+function load(server, mode, args, count) {
   const cpu = cpuSeconds(server.pid);
-  const began = performance.now();
-  await Promise.all(Array.from({ length: inFlight }, async () => {
-    while (left > 0) {
-      left -= 1;
-      const at = performance.now();
-      await js.publish('bench', payload);
-      times.push(performance.now() - at);
-    }
-  }));
-  const seconds = (performance.now() - began) / 1000;
-  times.sort((a, b) => a - b);
+  const out = execFileSync(LOAD, [mode, `127.0.0.1:${server.port}`, credentials, ...args.map(String)]).toString();
+  if (out === '') return {};
+  const result = JSON.parse(out);
   return {
-    rate: count / seconds, cpu: ((cpuSeconds(server.pid) - cpu) / count) * 1e6,
-    p50: times[Math.floor(count * 0.5)], p99: times[Math.floor(count * 0.99)],
+    rate: count / result.seconds, cpu: ((cpuSeconds(server.pid) - cpu) / count) * 1e6,
+    p50: (result.p50_us ?? 0) / 1000, p99: (result.p99_us ?? 0) / 1000,
   };
-}
-
-async function consume(server) {
-  const js = server.connection.jetstream();
-  const messages = await (await js.consumers.get('BENCH')).consume({ max_messages: 1000 });
-  const began = performance.now();
-  let count = 0;
-  for await (const message of messages) {
-    count += 1;
-    if (message.info.pending === 0) break;
-  }
-  return { rate: count / ((performance.now() - began) / 1000), cpu: 0, p50: 0, p99: 0 };
 }
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
 try {
   const servers = [await startCandela(), await startNats()];
+  credentials = await creds();
   for (const server of servers) {
-    server.connection = await connect({ servers: `127.0.0.1:${server.port}`, authenticator: await creds() });
-    await (await server.connection.jetstreamManager()).streams.add({ name: 'BENCH', subjects: ['bench'] });
-    await run(server, { inFlight: 64, count: 2000 });
+    load(server, 'create', [], 0);
+    load(server, 'publish', [SIZE, 64, CONSUMED], CONSUMED);
   }
   const rows = [];
-  const measure = async (load, work) => {
+  const measure = (what, work) => {
     const results = new Map(servers.map((server) => [server, []]));
     for (let round = 0; round < ROUNDS; round += 1) {
-      for (const [server, list] of results) list.push(await work(server));
+      for (const [server, list] of results) list.push(work(server));
     }
     for (const [server, list] of results) {
       const of = (key, digits) => median(list.map((r) => r[key])).toFixed(digits);
-      rows.push({ load, server: server.name, 'messages/s': of('rate', 0), 'CPU µs': of('cpu', 1), 'p50 ms': of('p50', 3), 'p99 ms': of('p99', 3) });
+      rows.push({ load: what, server: server.name, 'messages/s': of('rate', 0), 'CPU µs': of('cpu', 1), 'p50 ms': of('p50', 3), 'p99 ms': of('p99', 3) });
     }
   };
-  for (const load of LOADS) await measure(`publish, ${load.inFlight} in flight`, (server) => run(server, load));
-  await measure('consume, ordered', consume);
+  for (const { inFlight, count } of LOADS) {
+    measure(`publish, ${inFlight} in flight`, (server) => load(server, 'publish', [SIZE, inFlight, count], count));
+  }
+  measure('consume, each acked', (server) => load(server, 'consume', [CONSUMED], CONSUMED));
   console.table(rows);
-  for (const server of servers) await server.connection.close();
 } finally {
   for (const child of children) child.kill();
   await sleep(200);

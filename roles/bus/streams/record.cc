@@ -1,6 +1,7 @@
 #include "record.h"
 
 #include <cstring>
+#include <optional>
 
 #include "crc32c.h"
 
@@ -125,7 +126,7 @@ RecordPtr encode_other(RecordType type, uint64_t stream, uint64_t consumer, std:
 bool decode_record(std::string_view body, RecordView& out) {
     BodyReader reader(body);
     const auto type = reader.number<uint8_t>();
-    if (!reader.ok() || type < 1 || type > static_cast<uint8_t>(RecordType::kStreamState))
+    if (!reader.ok() || type < 1 || type > static_cast<uint8_t>(RecordType::kStreamImage))
         return false;
     out = RecordView();
     out.type = static_cast<RecordType>(type);
@@ -159,31 +160,55 @@ bool decode_record(std::string_view body, RecordView& out) {
     return reader.ok();
 }
 
-std::string file_header(FileSalt salt) {
+std::string file_header(FileSalt salt, uint64_t number) {
     std::string out;
     for (int copy = 0; copy < 2; ++copy) {
         const size_t begin = out.size();
         put(out, kFileMagic);
-        put(out, uint32_t{1});  // version
+        put(out, uint32_t{2});  // version
         put(out, salt.value);
+        put(out, number);
         put(out, crc32c(std::string_view(out).substr(begin)));
         out.resize(begin + kHeaderCopyBytes, '\0');
     }
     return out;
 }
 
-bool read_file_header(std::string_view file, FileSalt& salt) {
+namespace {
+
+struct FileHeader {
+    FileSalt salt;
+    std::optional<uint64_t> number;
+};
+
+std::optional<FileHeader> find_file_header(std::string_view file) {
     for (size_t at = 0;
          at + kHeaderCopyBytes <= kFileHeaderBytes && at + kHeaderCopyBytes <= file.size();
          at += kHeaderCopyBytes) {
         const std::string_view copy = file.substr(at, kHeaderCopyBytes);
-        if (get<uint32_t>(copy, 0) != kFileMagic || get<uint32_t>(copy, 4) != 1) continue;
-        if (get<uint32_t>(copy, 16) != crc32c(copy.substr(0, 16))) continue;
-        salt.value = get<uint64_t>(copy, 8);
-        return true;
+        if (get<uint32_t>(copy, 0) != kFileMagic) continue;
+        const auto version = get<uint32_t>(copy, 4);
+        if (version != 1 && version != 2) continue;
+        const size_t sealed = version == 1 ? 16 : 24;
+        if (get<uint32_t>(copy, sealed) != crc32c(copy.substr(0, sealed))) continue;
+        FileHeader out;
+        out.salt.value = get<uint64_t>(copy, 8);
+        if (version == 2) out.number = get<uint64_t>(copy, 16);
+        return out;
     }
-    return false;
+    return std::nullopt;
 }
+
+}  // namespace
+
+bool read_file_header(std::string_view file, uint64_t number, FileSalt& salt) {
+    const std::optional<FileHeader> found = find_file_header(file);
+    if (!found || found->number.value_or(number) != number) return false;
+    salt = found->salt;
+    return true;
+}
+
+bool has_file_header(std::string_view file) { return find_file_header(file).has_value(); }
 
 void append_record(std::string& out, const Record& record, FileSalt salt, uint32_t batch) {
     Header header{kRecordMagic, static_cast<uint32_t>(record.body.size()), record.crc, batch, 0, 0};

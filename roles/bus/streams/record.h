@@ -25,7 +25,10 @@ enum class RecordType : uint8_t {
     kConsumerPut = 5,  // likewise for a consumer
     kConsumerDrop = 6,
     kConsumerChange = 7,  // what a consumer delivered or had acknowledged
-    kStreamState = 8,     // a stream at a checkpoint
+    kStreamState = 8,     // a stream at a checkpoint, as it was written before kStreamImage
+    kIndexChunk = 9,      // index_chunk.h
+    kPacked = 10,         // messages compressed together
+    kStreamImage = 11,    // a stream at a checkpoint
 };
 
 enum class Rollup : uint8_t { kNone = 0, kSubject = 1, kAll = 2 };
@@ -51,7 +54,7 @@ struct RecordView {
     RecordType type{};
     Rollup rollup = Rollup::kNone;  // kMessage
     uint64_t stream = 0;
-    uint64_t sequence = 0;              // kMessage; kStreamState: the last one given out
+    uint64_t sequence = 0;              // kMessage; kStreamImage: the last one given out
     uint64_t consumer = 0;              // kConsumer…
     int64_t timestamp = 0;              // kMessage: nanoseconds since 1970
     std::string_view subject;           // kMessage
@@ -74,15 +77,20 @@ bool decode_record(std::string_view body, RecordView& out);
 
 struct FileSalt {
     uint64_t value = 0;
+    friend bool operator==(const FileSalt&, const FileSalt&) = default;
 };
 
 inline constexpr size_t kFileHeaderBytes = 64;
 inline constexpr size_t kRecordHeaderBytes = 24;
 inline constexpr size_t kRecordBytesMax = 80 * 1024 * 1024;
 
-std::string file_header(FileSalt salt);
-// Nothing where neither copy verifies.
-bool read_file_header(std::string_view file, FileSalt& salt);
+// `number` is the file's own: a file that was given another name, to be used again, and whose new
+// header never reached the disk, gives itself away by it.
+std::string file_header(FileSalt salt, uint64_t number);
+// False where neither copy verifies, or the number is another. Files of version 1 have none.
+bool read_file_header(std::string_view file, uint64_t number, FileSalt& salt);
+// Whether a copy verifies, whatever its number.
+bool has_file_header(std::string_view file);
 
 inline size_t stored_size(const Record& record) {
     return (kRecordHeaderBytes + record.body.size() + 7) / 8 * 8;

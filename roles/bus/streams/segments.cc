@@ -82,11 +82,12 @@ uint32_t segment_number(const std::string& name) {
     return number && *number <= UINT32_MAX ? static_cast<uint32_t>(*number) : 0;
 }
 
-Result<FileSalt> salt_of(DiskFile& file) {
+Result<FileSalt> salt_of(DiskFile& file, uint32_t segment) {
     char header[kFileHeaderBytes];
     CANDELA_TRY_ASSIGN(const size_t got, file.read(0, header));
     FileSalt salt;
-    if (!read_file_header({header, got}, salt)) return fail(Code::kCorrupt, "no segment header");
+    if (!read_file_header({header, got}, segment, salt))
+        return fail(Code::kCorrupt, "no segment header");
     return salt;
 }
 
@@ -126,7 +127,7 @@ private:
         CANDELA_TRY(end_file());
         if (job_.segment != 0 && job_.file_bytes != 0 && job_.file_bytes < segment_bytes_max_) {
             CANDELA_TRY_ASSIGN(file_, disk_.open(segment_path(job_.stream, job_.segment), false));
-            Result<FileSalt> salt = salt_of(*file_);
+            Result<FileSalt> salt = salt_of(*file_, job_.segment);
             if (salt) {
                 salt_ = *salt;
                 // What a flush that failed had left.
@@ -139,7 +140,7 @@ private:
         CANDELA_TRY(file_->truncate(0));
         made_file_ = true;
         salt_.value = random_.next();
-        buffer_ = file_header(salt_);
+        buffer_ = file_header(salt_, job_.segment);
         job_.file_bytes = 0;
         return {};
     }
@@ -173,7 +174,7 @@ Result<StreamImage> read_image(Disk& disk, uint64_t stream) {
                        read_whole(disk, stream_folder(stream) + "/" + kStateName));
     FileSalt salt;
     StoredRecord stored;
-    if (read_file_header(text, salt)) {
+    if (read_file_header(text, stream, salt)) {
         RecordScanner scanner(text, salt);
         while (scanner.next(stored)) {
             RecordView view;
@@ -200,7 +201,7 @@ void read_segment(const std::string& text, uint32_t segment, FoundStream& out) {
     SegmentInfo& info = out.segments[segment];
     info.file_bytes = text.size();
     FileSalt salt;
-    if (!read_file_header(text, salt)) return;
+    if (!read_file_header(text, segment, salt)) return;
     RecordScanner scanner(text, salt);
     StoredRecord stored;
     while (scanner.next(stored)) {
@@ -253,7 +254,7 @@ Result<> write_image(Disk& disk, const StreamImage& image, uint64_t seed) {
     const FileSalt salt{random.next()};
     const RecordPtr record = encode_other(RecordType::kStreamState, image.stream, 0,
                                           encode_image(image), image.last_sequence);
-    std::string text = file_header(salt);
+    std::string text = file_header(salt, image.stream);
     append_record(text, *record, salt, 0);
     append_record(text, *record, salt, 0);
     return write_whole(disk, stream_folder(image.stream), kStateName, text);
@@ -306,7 +307,7 @@ Result<std::vector<std::pair<uint64_t, RecordPtr>>> read_messages(Disk& disk, ui
                                                                   size_t record_bytes) {
     CANDELA_TRY_ASSIGN(const std::unique_ptr<DiskFile> file,
                        disk.open(segment_path(stream, place.segment), false));
-    CANDELA_TRY_ASSIGN(const FileSalt salt, salt_of(*file));
+    CANDELA_TRY_ASSIGN(const FileSalt salt, salt_of(*file, place.segment));
     std::vector<std::pair<uint64_t, RecordPtr>> out;
     // Most reads go on with the next messages; a large one is read again, whole.
     for (size_t wanted = record_bytes + kReadAheadBytes;; wanted = kRecordBytesMax) {

@@ -18,7 +18,7 @@ Store::Store(Loop& loop, Disk& disk, StoreOptions options, uint64_t seed, Logger
       options_(options),
       random_(seed),
       log_(std::move(log)),
-      wal_(disk, random_.next()),
+      wal_(disk, random_.next(), options.log_chunk_bytes),
       cache_(options.cache_bytes_max),
       retry_(loop.timers(), [this] { checkpoint(); }) {}
 
@@ -340,6 +340,7 @@ void Store::on_commit_failed(const Error& error) {
 struct Store::Flush {
     uint64_t number = 0;  // of the last log file that it makes unnecessary
     uint64_t segment_bytes_max = 0;
+    uint64_t spare_bytes_max = 0;
     std::vector<FlushJob> jobs;
     std::map<uint64_t, uint64_t> flushed_to;
     std::vector<StreamImage> images;
@@ -374,6 +375,7 @@ void Store::flush_logs(uint64_t number) {
     auto flush = std::make_shared<Flush>();
     flush->number = number;
     flush->segment_bytes_max = options_.segment_bytes_max;
+    flush->spare_bytes_max = 2 * options_.log_bytes_max;
     for (const auto& [id, log] : logs_) {
         if (!log->is_durable()) continue;
         flush->flushed_to[id] = log->last_sequence();
@@ -430,7 +432,7 @@ void Store::write_images(std::shared_ptr<Flush> flush) {
                     CANDELA_TRY(write_image(*disk, image, random.next()));
                 }
                 for (const uint64_t id : flush->dropped) CANDELA_TRY(remove_stream(*disk, id));
-                CANDELA_TRY(Wal::remove_up_to(*disk, flush->number));
+                CANDELA_TRY(Wal::remove_up_to(*disk, flush->number, flush->spare_bytes_max));
                 // Only now does no state name them.
                 for (const std::string& path : flush->dead_files) CANDELA_TRY(disk->remove(path));
                 return {};

@@ -31,6 +31,7 @@ namespace candela::bus_role {
 
 struct StoreOptions {
     uint64_t log_bytes_max = 32 * 1024 * 1024;  // a checkpoint begins beyond it
+    size_t log_chunk_bytes = Wal::kChunkBytes;  // by which its file grows
     uint64_t segment_bytes_max = kSegmentBytesMax;
     uint64_t unflushed_bytes_max =
         128 * 1024 * 1024;  // beyond it (checkpoints fail) appends are refused

@@ -5,93 +5,18 @@
 //     bench-bus-load mint DIR CREDS: credentials for the space "default" of the identity in DIR
 // The others print one line of JSON: seconds, and for requests p50 and p99 in microseconds.
 
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <string>
+#include <memory>
 #include <thread>
-#include <vector>
 
-#include "auth/creds_file.h"
 #include "auth/identity.h"
-#include "base/text.h"
-#include "bus/protocol.h"
-#include "loop/address.h"
 #include "loop/file.h"
+#include "peer.h"
 
 using namespace candela;
+using namespace candela::bench;
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-[[noreturn]] void die(std::string_view what) {
-    std::fprintf(stderr, "bench-bus-load: %.*s\n", static_cast<int>(what.size()), what.data());
-    std::exit(1);
-}
-
-class Peer {
-public:
-    Peer(const Address& address, const auth::Credentials& credentials) {
-        fd_ = ::socket(AF_INET, SOCK_STREAM, 0);
-        sockaddr_in to{};
-        to.sin_family = AF_INET;
-        to.sin_port = htons(address.port);
-        ::inet_pton(AF_INET, address.host.c_str(), &to.sin_addr);
-        if (::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) die("can't connect");
-        const int on = 1;
-        ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        log_in(credentials);
-    }
-    ~Peer() { ::close(fd_); }
-    Peer(const Peer&) = delete;
-    Peer& operator=(const Peer&) = delete;
-
-    void send(std::string_view text) {
-        while (!text.empty()) {
-            const ssize_t count = ::write(fd_, text.data(), text.size());
-            if (count <= 0) die("the server closed the connection");
-            text.remove_prefix(static_cast<size_t>(count));
-        }
-    }
-    std::string_view receive() {
-        const ssize_t count = ::read(fd_, buffer_.data(), buffer_.size());
-        if (count <= 0) die("the server closed the connection: " + seen_);
-        return {buffer_.data(), static_cast<size_t>(count)};
-    }
-    // Everything before has been processed.
-    void flush() {
-        send("PING\r\n");
-        wait_for("PONG\r\n");
-    }
-    void wait_for(std::string_view text) {
-        seen_.clear();
-        while (seen_.find(text) == std::string::npos) seen_ += receive();
-    }
-
-private:
-    void log_in(const auth::Credentials& credentials) {
-        wait_for("\r\n");
-        const size_t at = seen_.find("\"nonce\":\"") + 9;
-        const std::string nonce = seen_.substr(at, seen_.find('"', at) - at);
-        const crypto::Signature signature = credentials.key.sign(nonce);
-        send(
-            fmt::format("CONNECT {{\"jwt\":\"{}\",\"sig\":\"{}\",\"verbose\":false,\"protocol\":1,"
-                        "\"headers\":true,\"no_responders\":true}}\r\n",
-                        credentials.jwt, base64url_encode(signature)));
-        flush();
-    }
-
-    int fd_ = -1;
-    std::vector<char> buffer_ = std::vector<char>(256 * 1024);
-    std::string seen_;
-};
 
 // Counts whole messages by bytes: all of them have the same length here.
 void run_pubsub(const Address& address, const auth::Credentials& credentials, size_t size,
@@ -197,12 +122,6 @@ void mint(const std::filesystem::path& dir, const std::filesystem::path& file) {
     if (!jwt) die(jwt.error().message());
     const Secret text = auth::format_creds(*jwt, key);
     if (!write_file(file, text.reveal(), 0600)) die("can't write the credentials");
-}
-
-size_t number(const char* text) {
-    const Result<uint64_t> value = parse_uint(text);
-    if (!value) die("a number is wrong");
-    return *value;
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ TEST_CASE("crc32c gives the published check value", "[streams]") {
 }
 
 std::string three_records(FileSalt salt) {
-    std::string file = file_header(salt);
+    std::string file = file_header(salt, 1);
     for (uint64_t i = 1; i <= 3; ++i) {
         append_record(file, *encode_message(1, i, 5, Rollup::kNone, "a.b", "", "payload"), salt, 1);
     }
@@ -25,7 +25,7 @@ std::string three_records(FileSalt salt) {
 std::vector<uint64_t> sequences(std::string_view file, size_t* damaged = nullptr) {
     FileSalt salt;
     std::vector<uint64_t> out;
-    if (!read_file_header(file, salt)) return out;
+    if (!read_file_header(file, 1, salt)) return out;
     RecordScanner scanner(file, salt);
     StoredRecord stored;
     while (scanner.next(stored)) {
@@ -62,7 +62,7 @@ TEST_CASE("a payload that contains a record of another file is not read as one",
     append_record(inner, *encode_message(9, 99, 5, Rollup::kNone, "x", "", "forged"), FileSalt{1},
                   1);
     const FileSalt salt{2};
-    std::string file = file_header(salt);
+    std::string file = file_header(salt, 1);
     append_record(file,
                   *encode_message(1, 1, 5, Rollup::kNone, "aaaaa", "", std::string(7, ' ') + inner),
                   salt, 1);

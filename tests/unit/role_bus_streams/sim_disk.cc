@@ -137,9 +137,12 @@ Result<std::vector<std::string>> SimDisk::list(const std::string& folder) {
 }
 
 Result<> SimDisk::rename(const std::string& from, const std::string& to) {
+    if (off_) return off();
+    const auto found = names_.find(from);
+    if (found == names_.end()) return fail(Code::kNotFound, "no file {}", from);
     bool partial = false;
     CANDELA_TRY(count_change(partial));
-    change_name({to, names_.at(from), from});
+    change_name({to, found->second, from});
     return {};
 }
 

@@ -44,6 +44,7 @@ public:
         options.segment_bytes_max = 4 * 1024;
         options.cache_bytes_max = 4 * 1024;
         options.has_thread = false;
+        options.log_chunk_bytes = 1024;
         auto store = Store::open(loop, *disk_, options, random_.next(), Logger());
         INFO((store ? std::string() : store.error().message()));
         REQUIRE(store.has_value());

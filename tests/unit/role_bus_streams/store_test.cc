@@ -1,5 +1,6 @@
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -25,6 +26,7 @@ struct Fixture {
 
     Fixture() {
         options.has_thread = false;
+        options.log_chunk_bytes = 1024;
         open();
     }
     void open() {
@@ -228,6 +230,37 @@ TEST_CASE("what old limits turned out does not come back when they are raised", 
     CHECK(found->blob() == "blob 2");
     CHECK(found->index().count() == 2);
     CHECK(found->first_sequence() == 4);
+}
+
+TEST_CASE("a log file is used again, and what it held is never read again", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    REQUIRE(f.append(log, std::string(500, 'x')).has_value());
+    const auto has_spare = [&] {
+        const std::vector<std::string> paths = f.disk->paths();
+        return std::find(paths.begin(), paths.end(), "wal/spare") != paths.end();
+    };
+    CHECK_FALSE(has_spare());
+    f.checkpoint();
+    CHECK(has_spare());
+    f.store->drop(log, {});
+    f.run();
+    f.checkpoint();  // begins a log in the spare file, in which the stream still is
+    f.disk = f.disk->after_kill();
+    f.open();
+    CHECK(f.store->logs().empty());
+    CHECK(f.store->counters().damaged_places == 0);
+    SECTION("also where its new header never reached the disk") {
+        REQUIRE(f.append(f.store->create("blob", true, {}), "y").has_value());
+        f.checkpoint();
+        REQUIRE(has_spare());
+        f.store.reset();
+        REQUIRE(f.disk->rename("wal/spare", "wal/000000000099.wal").has_value());
+        f.disk = f.disk->after_kill();
+        f.open();
+        CHECK(f.store->logs().size() == 1);
+        CHECK(f.store->counters().damaged_places == 0);
+    }
 }
 
 TEST_CASE("a dropped stream leaves nothing behind", "[streams]") {
