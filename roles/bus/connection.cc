@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "bus/subject.h"
 #include "crypto/entropy.h"
+#include "http/websocket_stream.h"
 #include "server.h"
 
 namespace candela::bus_role {
@@ -39,9 +40,11 @@ std::string_view error_text(bus::ReadError error) {
 
 }  // namespace
 
-Connection::Connection(Server& server, StreamPtr stream, uint64_t id)
+Connection::Connection(Server& server, Guest guest, uint64_t id)
     : server_(server),
-      stream_(std::move(stream)),
+      entrance_(std::move(guest.entrance)),
+      stream_(std::move(guest.stream)),
+      websocket_(guest.websocket),
       id_(id),
       peer_(stream_->peer()),
       nonce_(crypto::random_token(kNonceBytes)),
@@ -67,7 +70,9 @@ void Connection::leave_account() {
 
 void Connection::start() {
     send(server_.info_line(*this, nonce_, peer_, server_.options().payload_max));
-    timer_.start(server_.options().auth_timeout);
+    Duration time = server_.options().auth_timeout;
+    if (entrance_->upgrades_after_info()) time += entrance_->handshake_timeout;
+    timer_.start(time);
     stream_->start(*this);
 }
 
@@ -138,7 +143,7 @@ void Connection::on_connect(std::string_view text) {
     }
     options_ = std::move(*options);
     const WallTime now = server_.loop().wall();
-    Result<Login> login = log_in(server_.accounts(), options_, nonce_, peer_, now);
+    Result<Login> login = log_in(server_.accounts(), options_, nonce_, peer_, now, entrance_->type);
     if (!login) {
         ++server_.counters().logins_refused;
         server_.log().warn("bus_login_refused", {{"client", peer_.to_string()},
@@ -329,6 +334,7 @@ bool Connection::start_linger() {
     // with it.
     stream_->write(out_.front(SIZE_MAX));
     out_.consume(out_.size());
+    if (websocket_ != nullptr) websocket_->set_end_status(http::WebSocketStatus::kPolicyViolation);
     stream_->end();
     timer_.start(kLingerTime);
     expiry_.stop();

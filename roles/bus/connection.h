@@ -16,6 +16,7 @@
 #include "login.h"
 #include "loop/loop.h"
 #include "out_buffer.h"
+#include "reception.h"
 #include "reply_permits.h"
 #include "subscription.h"
 
@@ -25,13 +26,14 @@ class Server;
 
 class Connection final : public StreamHandler {
 public:
-    Connection(Server& server, StreamPtr stream, uint64_t id);
+    Connection(Server& server, Guest guest, uint64_t id);
     ~Connection();
     void start();
     // Instead of start(): says why not, and ends.
     void refuse(std::string_view error);
 
     uint64_t id() const { return id_; }
+    const Entrance& entrance() const { return *entrance_; }
     const Login* login() const { return login_ ? &*login_ : nullptr; }
     const ConnectOptions& options() const { return options_; }
     // The largest message that this user may send; after the login.
@@ -107,7 +109,9 @@ private:
     void send_ok();
 
     Server& server_;
+    const EntrancePtr entrance_;
     StreamPtr stream_;
+    http::WebSocketStream* const websocket_;  // the same, where it is one
     const uint64_t id_;
     const Address peer_;
     const std::string nonce_;

@@ -62,10 +62,15 @@ bool may_come_from(const std::vector<std::string>& networks, const Address& peer
            });
 }
 
-bool may_connect_by(const std::vector<std::string>& types) {
-    return types.empty() || std::any_of(types.begin(), types.end(), [](const std::string& type) {
-               return ascii_iequals(type, "STANDARD");
-           });
+// The roles of this process count as either of two kinds: users were made before there was a word
+// for them.
+bool may_connect_by(const std::vector<std::string>& types, ConnectionType type) {
+    const auto covers = [&](const std::string& name) {
+        if (ascii_iequals(name, "WEBSOCKET")) return type == ConnectionType::kWebSocket;
+        if (ascii_iequals(name, "STANDARD")) return type != ConnectionType::kWebSocket;
+        return ascii_iequals(name, "IN_PROCESS") && type == ConnectionType::kInProcess;
+    };
+    return types.empty() || std::any_of(types.begin(), types.end(), covers);
 }
 
 bool is_unrestricted(const auth::Permissions& permissions) {
@@ -131,7 +136,7 @@ std::optional<std::string_view> reason_to_end(const Login& login, WallTime now) 
 }
 
 Result<Login> log_in(Accounts& accounts, const ConnectOptions& options, std::string_view nonce,
-                     const Address& peer, WallTime now) {
+                     const Address& peer, WallTime now, ConnectionType type) {
     if (options.jwt.empty()) return fail(Code::kDenied, "no credentials");
     Result<auth::UserClaims> user = auth::decode_user(options.jwt);
     if (!user) return fail(Code::kDenied, "{}", user.error().message());
@@ -155,7 +160,7 @@ Result<Login> log_in(Accounts& accounts, const ConnectOptions& options, std::str
     if (!may_come_from(user->source_networks, peer)) {
         return fail(Code::kDenied, "the user may not come from {}", peer.to_string());
     }
-    if (!may_connect_by(user->allowed_connection_types)) {
+    if (!may_connect_by(user->allowed_connection_types, type)) {
         return fail(Code::kDenied, "the user may not connect in this way");
     }
     if (user->has_times) {

@@ -10,6 +10,7 @@
 #include "accounts.h"
 #include "auth/permissions.h"
 #include "base/time.h"
+#include "entrance.h"
 #include "loop/address.h"
 
 namespace candela::bus_role {
@@ -48,6 +49,7 @@ std::optional<std::string_view> reason_to_end(const Login& login, WallTime now);
 
 // kDenied says why, for the log; the client is told no more than 'Authorization Violation'.
 Result<Login> log_in(Accounts& accounts, const ConnectOptions& options, std::string_view nonce,
-                     const Address& peer, WallTime now);
+                     const Address& peer, WallTime now,
+                     ConnectionType type = ConnectionType::kStandard);
 
 }  // namespace candela::bus_role

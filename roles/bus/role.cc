@@ -30,6 +30,8 @@ const ConfigSchema& schema() {
             .range("100ms", "1m"),
         config_duration("ping_interval", "2m", "How often a client is asked whether it is there.")
             .range("1s", "1h"),
+        tls_key(),
+        websocket_key(),
     });
     return schema;
 }
@@ -39,6 +41,7 @@ void check(const Config& config, ConfigProblems& problems) {
         problems.add(config.position("max_payload"),
                      "max_payload: two messages of that size do not fit into max_pending");
     }
+    check_listening(config, problems);
 }
 
 std::unique_ptr<Role> create(NodeContext& context, const Config& config) {
@@ -48,12 +51,14 @@ std::unique_ptr<Role> create(NodeContext& context, const Config& config) {
 struct Files {
     std::string operator_jwt;
     std::vector<std::string> accounts;
+    TlsFiles tls;
 };
 
 Result<Files> read_files(const BusConfig& config) {
     Files out;
     CANDELA_TRY_ASSIGN(const std::string text, read_file(config.operator_jwt));
     out.operator_jwt = text.substr(0, text.find_last_not_of("\r\n") + 1);
+    CANDELA_TRY_ASSIGN(out.tls, read_tls_files(config.listening));
     CANDELA_TRY(make_directories(config.store, 0700));
     for (const std::filesystem::path& folder : {config.accounts, config.store}) {
         CANDELA_TRY_ASSIGN(const std::vector<std::string> jwts, read_jwts(folder));
@@ -77,11 +82,11 @@ const RoleSpec kRole{
 };
 
 BusConfig::BusConfig(const Config& config, const NodeInfo& node)
-    : operator_jwt(path_or(config.string("operator"), node.data_dir / "identity" / "operator.jwt")),
+    : listening(config),
+      operator_jwt(path_or(config.string("operator"), node.data_dir / "identity" / "operator.jwt")),
       accounts(path_or(config.string("accounts"), node.data_dir / "identity" / "accounts")),
       store(node.data_dir / "bus" / "accounts"),
       streams(node.data_dir / "bus" / "streams") {
-    if (const Result<Address> address = Address::parse(config.string("listen"))) listen = *address;
     options.name = node.name;
     options.payload_max = config.size_bytes("max_payload");
     options.pending_bytes_max = config.size_bytes("max_pending");
@@ -108,7 +113,7 @@ Task<Result<>> BusRole::start() {
     if (!files) co_return fail(files.error().in("bus"));
     Result<> streams = co_await open_streams();
     if (!streams) co_return fail(streams.error().in("bus: streams"));
-    Result<> opened = open(files->operator_jwt, files->accounts);
+    Result<> opened = open(files->operator_jwt, files->accounts, files->tls);
     if (!opened) {
         jetstream_.reset();
         server_.reset();
@@ -131,7 +136,8 @@ Task<Result<>> BusRole::open_streams() {
     co_return Result<>();
 }
 
-Result<> BusRole::open(std::string_view operator_jwt, const std::vector<std::string>& accounts) {
+Result<> BusRole::open(std::string_view operator_jwt, const std::vector<std::string>& accounts,
+                       const TlsFiles& tls) {
     Result<auth::OperatorClaims> claims = auth::decode_operator(operator_jwt);
     if (!claims) return fail(claims.error().in(config_.operator_jwt.string()));
     store_ = std::make_unique<AccountStore>(context_.loop, config_.store);
@@ -150,11 +156,23 @@ Result<> BusRole::open(std::string_view operator_jwt, const std::vector<std::str
     system_api_ = std::make_unique<SystemApi>(*server_, store_.get());
     jetstream_ = std::make_unique<JetStream>(*server_, *streams_);
     server_->set_has_streams();
-    CANDELA_TRY(server_->listen(config_.listen));
-    CANDELA_TRY(server_->listen(Address::in_process(kInProcessName)));
+    CANDELA_TRY_ASSIGN(entrances_, make_entrances(config_.listening, tls, nullptr));
+    CANDELA_TRY(listen());
     add_metrics();
     context_.log.info("bus_listening", {{"address", server_->addresses().front().to_string()},
                                         {"accounts", server_->accounts().all().size()}});
+    return {};
+}
+
+// In this order: reload() counts on it.
+Result<> BusRole::listen() {
+    CANDELA_TRY(server_->listen(config_.listening.nats, entrances_.nats));
+    CANDELA_TRY(server_->listen(Address::in_process(kInProcessName),
+                                plain_entrance(ConnectionType::kInProcess)));
+    if (!config_.listening.websocket) return {};
+    CANDELA_TRY(server_->listen(*config_.listening.websocket, entrances_.websocket));
+    context_.log.info("bus_websocket_listening",
+                      {{"address", server_->addresses().back().to_string()}});
     return {};
 }
 
@@ -196,11 +214,23 @@ void BusRole::add_metrics() {
 
 Task<Result<>> BusRole::reload(const Config& config) {
     BusConfig fresh(config, context_.node);
-    if (fresh.listen != config_.listen) {
-        co_return fail(Code::kUnsupported, "[bus] listen can't change while the node runs");
+    const bool is_elsewhere = fresh.listening.nats != config_.listening.nats ||
+                              fresh.listening.websocket != config_.listening.websocket;
+    if (is_elsewhere) {
+        co_return fail(Code::kUnsupported,
+                       "where [bus] and [bus.websocket] listen can't change while the node runs");
     }
+    auto work = [listening = fresh.listening] { return read_tls_files(listening); };
+    Result<TlsFiles> files = co_await offload(context_.loop, std::move(work));
+    if (!files) co_return fail(files.error().in("[bus.tls]"));
+    if (server_ == nullptr) co_return Result<>();
+    Result<Entrances> entrances = make_entrances(fresh.listening, *files, &entrances_);
+    if (!entrances) co_return fail(entrances.error());
+    entrances_ = std::move(*entrances);
+    server_->set_entrance(0, entrances_.nats);
+    if (entrances_.websocket != nullptr) server_->set_entrance(2, entrances_.websocket);
     config_ = std::move(fresh);
-    if (server_ != nullptr) server_->set_options(config_.options);
+    server_->set_options(config_.options);
     co_return Result<>();
 }
 

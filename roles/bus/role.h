@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "account_store.h"
+#include "listening.h"
 #include "node/metrics.h"
 #include "node/role.h"
 #include "server.h"
@@ -25,7 +26,7 @@ extern const RoleSpec kRole;
 struct BusConfig {
     explicit BusConfig(const Config& config, const NodeInfo& node);
 
-    Address listen;
+    ListeningConfig listening;
     std::filesystem::path operator_jwt;
     std::filesystem::path accounts;  // to start with
     std::filesystem::path store;     // what was learnt since
@@ -47,12 +48,15 @@ public:
     Server* server() { return server_.get(); }
 
 private:
-    Result<> open(std::string_view operator_jwt, const std::vector<std::string>& accounts);
+    Result<> open(std::string_view operator_jwt, const std::vector<std::string>& accounts,
+                  const TlsFiles& tls);
+    Result<> listen();
     Task<Result<>> open_streams();
     void add_metrics();
 
     NodeContext& context_;
     BusConfig config_;
+    Entrances entrances_;
     std::unique_ptr<AccountStore> store_;
     std::unique_ptr<Server> server_;
     std::unique_ptr<SystemApi> system_api_;

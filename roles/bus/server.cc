@@ -31,35 +31,40 @@ Server::Server(Loop& loop, ServerOptions options, Accounts accounts, Logger log)
       accounts_(std::move(accounts)),
       log_(std::move(log)),
       id_(auth::KeyPair::generate(auth::KeyKind::kServer).public_key()),
+      reception_(log_, [this](Guest guest) { on_guest(std::move(guest)); }),
       backlog_timer_(loop.timers(), [this] { check_backlogs(); }) {}
 
 Server::~Server() {
     *alive_ = false;
-    listeners_.clear();
+    doors_.clear();
+    reception_.close();
     connections_.clear();
 }
 
-Result<> Server::listen(const Address& address) {
+Result<> Server::listen(const Address& address, EntrancePtr entrance) {
+    auto shared = std::make_shared<EntrancePtr>(std::move(entrance));
+    const auto on_accept = [this, shared](StreamPtr stream) {
+        reception_.receive(std::move(stream), *shared);
+    };
     CANDELA_TRY_ASSIGN(std::unique_ptr<Listener> listener,
-                       loop_.listen(address, ListenOptions(),
-                                    [this](StreamPtr stream) { on_accept(std::move(stream)); }));
-    listeners_.push_back(std::move(listener));
+                       loop_.listen(address, ListenOptions(), on_accept));
+    doors_.push_back(Door{std::move(shared), std::move(listener)});
     return {};
 }
 
 std::vector<Address> Server::addresses() const {
     std::vector<Address> out;
-    for (const auto& listener : listeners_) out.push_back(listener->address());
+    for (const Door& door : doors_) out.push_back(door.listener->address());
     return out;
 }
 
-void Server::on_accept(StreamPtr stream) {
+void Server::on_guest(Guest guest) {
     const bool is_full = connections_.size() >= options_.connections_max;
     if (is_full) log_.warn("bus_connections_exceeded", {{"max", options_.connections_max}});
     if (connections_.size() >= options_.connections_max + kRefusedMax) return;
     ++counters_.connections_total;
     const uint64_t id = next_id_++;
-    auto connection = std::make_unique<Connection>(*this, std::move(stream), id);
+    auto connection = std::make_unique<Connection>(*this, std::move(guest), id);
     Connection& added = *connection;
     connections_.emplace(id, std::move(connection));
     if (is_full)
@@ -86,11 +91,15 @@ std::string Server::info_line(const Connection& connection, std::string_view non
                  {"client_id", connection.id()},
                  {"nonce", nonce}};
     if (peer.kind == Address::Kind::kTcp) info["client_ip"] = peer.host;
-    for (const auto& listener : listeners_) {
-        if (listener->address().kind != Address::Kind::kTcp) continue;
-        info["host"] = listener->address().host;
-        info["port"] = listener->address().port;
+    for (const Door& door : doors_) {
+        if (door.listener->address().kind != Address::Kind::kTcp) continue;
+        info["host"] = door.listener->address().host;
+        info["port"] = door.listener->address().port;
         break;
+    }
+    const Entrance& entrance = connection.entrance();
+    if (entrance.tls != nullptr) {
+        info[entrance.tls_required ? "tls_required" : "tls_available"] = true;
     }
     if (has_streams_) info["jetstream"] = true;
     if (is_lame_duck) info["ldm"] = true;
@@ -338,7 +347,7 @@ void Server::announce_end() {
         connection->send(
             info_line(*connection, "", Address::in_process(""), connection->payload_max(), true));
     }
-    listeners_.clear();
+    doors_.clear();
 }
 
 bool Server::is_flushed() const {

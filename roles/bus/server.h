@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "connection.h"
 #include "loop/loop.h"
+#include "reception.h"
 
 namespace candela::bus_role {
 
@@ -50,8 +51,12 @@ public:
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
-    Result<> listen(const Address& address);
-    void stop_listening() { listeners_.clear(); }
+    Result<> listen(const Address& address, EntrancePtr entrance = plain_entrance());
+    void stop_listening() { doors_.clear(); }
+    // How those who come from now on are let in by the listener at `index` (as of addresses()).
+    void set_entrance(size_t index, EntrancePtr entrance) {
+        if (index < doors_.size()) *doors_[index].entrance = std::move(entrance);
+    }
     // The addresses in fact listened on.
     std::vector<Address> addresses() const;
 
@@ -120,7 +125,7 @@ public:
     bool is_flushed() const;
 
 private:
-    void on_accept(StreamPtr stream);
+    void on_guest(Guest guest);
     void schedule_round_end() {
         if (!round_end_scheduled_) start_round_end();
     }
@@ -142,7 +147,12 @@ private:
     const std::string id_;
     const KeyedHash hash_ = KeyedHash::from_system();
     ServerCounters counters_;
-    std::vector<std::unique_ptr<Listener>> listeners_;
+    struct Door {
+        std::shared_ptr<EntrancePtr> entrance;  // shared with the listener's callback
+        std::unique_ptr<Listener> listener;
+    };
+    Reception reception_;
+    std::vector<Door> doors_;
     std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
     uint64_t next_id_ = 1;
 

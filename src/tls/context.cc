@@ -124,9 +124,17 @@ ServerContext::ServerContext(SslCtxPtr context, ServerOptions options)
     : options_(std::move(options)), context_(std::move(context)) {}
 
 Result<> ServerContext::swap(const KeyPair& key_pair) {
-    CANDELA_TRY_ASSIGN(SslCtxPtr context, make_server_context(key_pair, options_));
+    std::unique_lock lock(mutex_);
+    const ServerOptions options = options_;
+    lock.unlock();
+    return swap(key_pair, options);
+}
+
+Result<> ServerContext::swap(const KeyPair& key_pair, const ServerOptions& options) {
+    CANDELA_TRY_ASSIGN(SslCtxPtr context, make_server_context(key_pair, options));
     const std::lock_guard lock(mutex_);
     context_ = std::move(context);
+    options_ = options;
     return {};
 }
 

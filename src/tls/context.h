@@ -39,11 +39,13 @@ public:
 
     // New connections use the new certificate, those open keep theirs. An error changes nothing.
     Result<> swap(const KeyPair& key_pair);
+    // The same, with another authority for clients' certificates or other names.
+    Result<> swap(const KeyPair& key_pair, const ServerOptions& options);
     SslCtxPtr current() const;
 
 private:
-    const ServerOptions options_;
     mutable std::mutex mutex_;
+    ServerOptions options_;
     SslCtxPtr context_;
 };
 

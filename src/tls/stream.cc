@@ -6,25 +6,39 @@ namespace candela::tls {
 
 namespace {
 
-Task<Result<>> shake_hands(TlsStream& stream, Duration timeout) {
+constexpr Duration kFarewellTime = 1s;
+
+Task<Result<>> shake_hands(TlsStream& stream, Duration timeout, std::string first_bytes) {
     Completion<Result<>> done;
     Timer timer(stream.loop().timers(), [&done, timeout] {
         done.complete(
             fail(Code::kTimeout, "TLS handshake: no answer within {}", format_duration(timeout)));
     });
     timer.start(timeout);
-    stream.start_handshake(done);
+    stream.start_handshake(done, std::move(first_bytes));
     co_return co_await done;
+}
+
+// A socket that is closed while the peer still sends is reset, and our alert would be lost with it.
+Task<void> say_farewell(TlsStream& stream) {
+    Completion<Done> gone;
+    Timer timer(stream.loop().timers(), [&gone] { gone.complete(Done()); });
+    timer.start(kFarewellTime);
+    stream.start_farewell(gone);
+    co_await gone;
 }
 
 }  // namespace
 
 Task<Result<StreamPtr>> wrap_server(StreamPtr stream, std::shared_ptr<ServerContext> context,
-                                    Duration timeout) {
+                                    Duration timeout, std::string first_bytes) {
     CO_TRY_ASSIGN(std::unique_ptr<TlsStream> secured,
                   TlsStream::create(std::move(stream), context->current(), true, std::string()));
-    Result<> shaken = co_await shake_hands(*secured, timeout);
-    if (!shaken) co_return fail(std::move(shaken).error());
+    Result<> shaken = co_await shake_hands(*secured, timeout, std::move(first_bytes));
+    if (!shaken) {
+        co_await say_farewell(*secured);
+        co_return fail(std::move(shaken).error());
+    }
     co_return StreamPtr(std::move(secured));
 }
 
@@ -33,7 +47,7 @@ Task<Result<StreamPtr>> wrap_client(StreamPtr stream, std::shared_ptr<ClientCont
     CO_TRY_ASSIGN(
         std::unique_ptr<TlsStream> secured,
         TlsStream::create(std::move(stream), context->current(), false, std::move(server_name)));
-    Result<> shaken = co_await shake_hands(*secured, timeout);
+    Result<> shaken = co_await shake_hands(*secured, timeout, std::string());
     if (!shaken) co_return fail(std::move(shaken).error());
     if (!context->pinned_fingerprint().empty()) {
         const X509* const certificate = secured->peer_certificate();

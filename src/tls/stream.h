@@ -20,8 +20,10 @@ namespace candela::tls {
 // Both take the stream (not yet started) and return it wrapped, the handshake done within the time
 // given. Errors are readable: "certificate expired on …", "not trusted: fingerprint … where … was
 // expected".
+// `first_bytes` were read from the stream already. A client that is refused is given a moment to
+// read the alert.
 Task<Result<StreamPtr>> wrap_server(StreamPtr stream, std::shared_ptr<ServerContext> context,
-                                    Duration timeout);
+                                    Duration timeout, std::string first_bytes = std::string());
 // `server_name` is sent (SNI) and must be in the certificate, unless a fingerprint is pinned; an IP
 // literal is matched against the certificate's IP addresses and not sent.
 Task<Result<StreamPtr>> wrap_client(StreamPtr stream, std::shared_ptr<ClientContext> context,

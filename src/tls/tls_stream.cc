@@ -119,10 +119,21 @@ void TlsStream::flush() {
     outgoing.clear();
 }
 
-void TlsStream::start_handshake(Completion<Result<>>& done) {
+void TlsStream::start_handshake(Completion<Result<>>& done, std::string first_bytes) {
     handshake_ = &done;
+    leftover_ = std::move(first_bytes);
+    incoming_ = leftover_;
     below_->start(*this);
-    advance_handshake();
+    advance_handshake();  // nobody awaits `done` yet: this stays
+    keep_incoming();
+}
+
+void TlsStream::start_farewell(Completion<Done>& done) {
+    farewell_ = &done;
+    leftover_.clear();
+    incoming_ = {};
+    below_->end();
+    below_->resume();
 }
 
 void TlsStream::advance_handshake() {
@@ -203,6 +214,7 @@ void TlsStream::keep_incoming() {
 }
 
 void TlsStream::on_data(std::string_view bytes) {
+    if (farewell_ != nullptr) return;
     if (broken_ || peer_ended_) return;  // after its close_notify nothing counts
     if (incoming_.empty()) {
         incoming_ = bytes;
@@ -301,11 +313,13 @@ void TlsStream::end() {
 
 void TlsStream::on_end() {
     below_ended_ = true;
+    if (farewell_ != nullptr) return farewell_->complete(Done());
     if (handshake_ != nullptr) return advance_handshake();
     pump();
 }
 
 void TlsStream::on_error(const Error& error) {
+    if (farewell_ != nullptr) return farewell_->complete(Done());
     if (handshake_ != nullptr) return finish_handshake(fail(error));
     break_with(error);
     pump();

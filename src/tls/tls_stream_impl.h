@@ -23,8 +23,12 @@ public:
     TlsStream(StreamPtr below, std::shared_ptr<ssl_ctx_st> context, SslPtr ssl);
     ~TlsStream() override;
 
-    // Completes `done` when the handshake has succeeded or failed.
-    void start_handshake(Completion<Result<>>& done);
+    // Completes `done` when the handshake has succeeded or failed. `first_bytes` were read from the
+    // stream below before it was given to us.
+    void start_handshake(Completion<Result<>>& done, std::string first_bytes = {});
+    // After a handshake that failed: ends our direction and drops what comes until the peer has
+    // gone, so that it reads our alert rather than a reset.
+    void start_farewell(Completion<Done>& done);
     // The peer's certificate, after the handshake; null where it showed none.
     X509* peer_certificate() const { return SSL_get0_peer_certificate(ssl_.get()); }
 
@@ -67,6 +71,7 @@ private:
     std::string leftover_;
     StreamHandler* handler_ = nullptr;
     Completion<Result<>>* handshake_ = nullptr;  // while it goes on
+    Completion<Done>* farewell_ = nullptr;       // while we wait for the peer to go
     std::optional<Error> broken_;
     bool told_broken_ = false;
     bool paused_ = false;

@@ -12,9 +12,11 @@ import { until } from './wait.mjs';
 const text = new TextDecoder();
 
 export class Bus {
-  constructor(t, dir) {
+  // `profile`: further lines of the profile, within [bus] at first.
+  constructor(t, dir, profile = '') {
     this.t = t;
     this.dir = dir;
+    this.profile = profile;
     this.identity = path.join(dir, 'identity');
   }
 
@@ -23,6 +25,10 @@ export class Bus {
     if (made.code !== 0) throw new Error(made.stderr);
     this.port = await freePort();
     this.address = `127.0.0.1:${this.port}`;
+    this.writeProfile();
+  }
+
+  writeProfile() {
     fs.writeFileSync(path.join(this.dir, 'bus.toml'), `[node]
 name = "bus"
 roles = ["bus"]
@@ -32,7 +38,15 @@ workers = 1
 drain_timeout = "1s"
 [bus]
 listen = "${this.address}"
-`);
+${this.profile}`);
+  }
+
+  // Takes on what writeProfile() wrote, or files that the profile names.
+  async reload() {
+    const count = () => this.program.output().split(/ reloaded\b|reload_refused/).length;
+    const before = count();
+    process.kill(this.program.pid, 'SIGHUP');
+    await until('the reload', () => count() > before, { every: 5 });
   }
 
   async start() {
@@ -101,13 +115,17 @@ listen = "${this.address}"
   }
 }
 
-export async function startBus(t) {
-  const bus = new Bus(t, makeTempDir('candela-bus'));
+export async function startBus(t, profile) {
+  const bus = new Bus(t, makeTempDir('candela-bus'), typeof profile === 'function' ? '' : profile);
   t.after(async () => {
     await bus.program?.kill();
     removeDir(bus.dir);
   });
   await bus.init();
+  if (typeof profile === 'function') {
+    bus.profile = await profile(bus);
+    bus.writeProfile();
+  }
   await bus.start();
   return bus;
 }
