@@ -121,17 +121,10 @@ void Consumer::recount() {
 const IndexEntry* Consumer::next_match(uint64_t sequence) {
     StreamLog& log = stream_.log();
     if (config_.filters.size() == 1 && !bus::has_wildcard(config_.filters.front())) {
-        // One subject: its own chain leads there.
-        const SubjectEntry* subject = log.index().find_subject(config_.filters.front());
-        if (subject == nullptr || subject->last < sequence) return nullptr;
-        const IndexEntry* entry = log.find(subject->first);
-        const IndexEntry* at = log.find(sequence - 1);
-        if (at != nullptr && log.index().subject(at->subject).name == config_.filters.front())
-            entry = at;
-        while (entry != nullptr && entry->sequence < sequence) {
-            entry = entry->next == 0 ? nullptr : log.find(entry->next);
-        }
-        return entry;
+        const std::optional<uint32_t> subject = log.index().subject_number(config_.filters.front());
+        if (!subject) return nullptr;
+        const uint64_t next = log.index().next_of(*subject, sequence);
+        return next == 0 ? nullptr : log.find(next);
     }
     const IndexEntry* entry = log.at_or_after(sequence);
     while (entry != nullptr && !matches(*entry)) entry = log.at_or_after(entry->sequence + 1);

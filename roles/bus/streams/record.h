@@ -111,7 +111,8 @@ bool read_record(std::string_view file, size_t offset, FileSalt salt, StoredReco
 // follows them; what is at the end is a write that was never finished.
 class RecordScanner {
 public:
-    RecordScanner(std::string_view file, FileSalt salt) : file_(file), salt_(salt) {}
+    RecordScanner(std::string_view file, FileSalt salt, size_t begin = kFileHeaderBytes)
+        : file_(file), salt_(salt), end_(begin) {}
     bool next(StoredRecord& out);
     size_t offset() const { return at_; }  // of the record returned last
     size_t end() const { return end_; }    // behind the last record that verifies
@@ -121,7 +122,7 @@ private:
     std::string_view file_;
     FileSalt salt_;
     size_t at_ = 0;
-    size_t end_ = kFileHeaderBytes;
+    size_t end_;
     size_t damaged_ = 0;
 };
 

@@ -5,6 +5,8 @@
 
 #include "base/random.h"
 #include "base/text.h"
+#include "pack.h"
+#include "stream_log.h"
 
 namespace candela::bus_role {
 
@@ -12,7 +14,6 @@ namespace {
 
 constexpr const char* kStateName = "state";
 constexpr size_t kReadAheadBytes = 128 * 1024;
-constexpr size_t kFlushBufferBytes = 1024 * 1024;
 
 void put_number(std::string& out, uint64_t value) {
     char bytes[8];
@@ -37,6 +38,28 @@ bool get_text(std::string_view& from, std::string& text) {
     return true;
 }
 
+// What is alive, as the distances between the ends of its ranges: a few bytes a range.
+void put_ranges(std::string& out, const std::vector<SequenceRange>& ranges) {
+    uint64_t at = 0;
+    for (const SequenceRange& range : ranges) {
+        put_varint(out, range.first - at);
+        put_varint(out, range.count);
+        at = range.first + range.count;
+    }
+}
+bool get_ranges(std::string_view from, uint64_t last, std::vector<SequenceRange>& ranges) {
+    uint64_t at = 0;
+    while (!from.empty()) {
+        uint64_t gap = 0;
+        uint64_t count = 0;
+        if (!get_varint(from, gap) || !get_varint(from, count) || at > last) return false;
+        if (gap > last - at || count == 0 || count > last - at - gap + 1) return false;
+        ranges.push_back({at + gap, count});
+        at += gap + count;
+    }
+    return true;
+}
+
 std::string encode_image(const StreamImage& image) {
     std::string out;
     put_number(out, image.flushed_to);
@@ -47,10 +70,7 @@ std::string encode_image(const StreamImage& image) {
         put_text(out, consumer.blob);
         put_text(out, consumer.state);
     }
-    for (const SequenceRange& range : image.live) {
-        put_number(out, range.first);
-        put_number(out, range.count);
-    }
+    put_ranges(out, image.live);
     return out;
 }
 
@@ -68,6 +88,7 @@ bool decode_image(const RecordView& view, StreamImage& out) {
         if (!get_text(rest, consumer.state)) return false;
         out.consumers.emplace(id, std::move(consumer));
     }
+    if (view.type == RecordType::kStreamImage) return get_ranges(rest, out.flushed_to, out.live);
     while (!rest.empty()) {
         SequenceRange range;
         if (!get_number(rest, range.first) || !get_number(rest, range.count)) return false;
@@ -82,157 +103,156 @@ uint32_t segment_number(const std::string& name) {
     return number && *number <= UINT32_MAX ? static_cast<uint32_t>(*number) : 0;
 }
 
-Result<FileSalt> salt_of(DiskFile& file, uint32_t segment) {
-    char header[kFileHeaderBytes];
-    CANDELA_TRY_ASSIGN(const size_t got, file.read(0, header));
-    FileSalt salt;
-    if (!read_file_header({header, got}, segment, salt))
-        return fail(Code::kCorrupt, "no segment header");
-    return salt;
+uint32_t size_of(const RecordView& view) {
+    return StreamLog::message_size(true, view.subject.size(), view.headers.size(),
+                                   view.payload.size());
 }
 
-class Flusher {
-public:
-    Flusher(Disk& disk, FlushJob& job, uint64_t segment_bytes_max)
-        : disk_(disk), job_(job), segment_bytes_max_(segment_bytes_max), random_(job.seed) {}
-
-    Result<> run() {
-        CANDELA_TRY(disk_.make_folder(stream_folder(job_.stream)));
-        for (const auto& [sequence, record] : job_.records) CANDELA_TRY(add(*record));
-        for (const FlushJob::Move& move : job_.moves) {
-            const auto read = read_messages(disk_, job_.stream, move.from, 0);
-            if (!read && read.error().code() != Code::kCorrupt) return fail(read.error());
-            if (!read || read->front().first != move.sequence) {
-                job_.places.push_back(SegmentPlace());
-                continue;
-            }
-            CANDELA_TRY(add(*read->front().second));
-        }
-        CANDELA_TRY(end_file());
-        if (made_file_) CANDELA_TRY(disk_.sync_folder(stream_folder(job_.stream)));
-        return {};
-    }
-
-private:
-    Result<> add(const Record& record) {
-        if (file_ == nullptr || at() >= segment_bytes_max_) CANDELA_TRY(next_file());
-        job_.places.push_back({job_.segment, static_cast<uint32_t>(at())});
-        append_record(buffer_, record, salt_, 0);
-        if (buffer_.size() >= kFlushBufferBytes) return write();
-        return {};
-    }
-    uint64_t at() const { return job_.file_bytes + buffer_.size(); }
-
-    Result<> next_file() {
-        CANDELA_TRY(end_file());
-        if (job_.segment != 0 && job_.file_bytes != 0 && job_.file_bytes < segment_bytes_max_) {
-            CANDELA_TRY_ASSIGN(file_, disk_.open(segment_path(job_.stream, job_.segment), false));
-            Result<FileSalt> salt = salt_of(*file_, job_.segment);
-            if (salt) {
-                salt_ = *salt;
-                // What a flush that failed had left.
-                return file_->truncate(job_.file_bytes);
-            }
-            if (salt.error().code() != Code::kCorrupt) return fail(salt.error());
-        }
-        ++job_.segment;
-        CANDELA_TRY_ASSIGN(file_, disk_.open(segment_path(job_.stream, job_.segment), true));
-        CANDELA_TRY(file_->truncate(0));
-        made_file_ = true;
-        salt_.value = random_.next();
-        buffer_ = file_header(salt_, job_.segment);
-        job_.file_bytes = 0;
-        return {};
-    }
-    Result<> write() {
-        CANDELA_TRY(file_->write(job_.file_bytes, buffer_));
-        job_.file_bytes += buffer_.size();
-        buffer_.clear();
-        return {};
-    }
-    Result<> end_file() {
-        if (file_ == nullptr) return {};
-        CANDELA_TRY(write());
-        job_.sizes[job_.segment] = job_.file_bytes;
-        CANDELA_TRY(file_->sync());
-        file_.reset();
-        return {};
-    }
-
-    Disk& disk_;
-    FlushJob& job_;
-    const uint64_t segment_bytes_max_;
-    SeededRandom random_;
-    std::unique_ptr<DiskFile> file_;
-    FileSalt salt_;
-    std::string buffer_;
-    bool made_file_ = false;
-};
-
-Result<StreamImage> read_image(Disk& disk, uint64_t stream) {
-    CANDELA_TRY_ASSIGN(const std::string text,
-                       read_whole(disk, stream_folder(stream) + "/" + kStateName));
-    FileSalt salt;
-    StoredRecord stored;
-    if (read_file_header(text, stream, salt)) {
-        RecordScanner scanner(text, salt);
-        while (scanner.next(stored)) {
-            RecordView view;
-            StreamImage image;
-            if (!decode_record(stored.body, view) || view.type != RecordType::kStreamState)
-                continue;
-            if (view.stream == stream && decode_image(view, image)) return image;
-        }
-    }
-    return fail(Code::kCorrupt, "no copy of the state of stream {} verifies", stream);
-}
-
-bool is_in(const std::vector<SequenceRange>& ranges, uint64_t sequence) {
-    auto after = std::upper_bound(ranges.begin(), ranges.end(), sequence,
-                                  [](uint64_t s, const SequenceRange& r) { return s < r.first; });
-    if (after == ranges.begin()) return false;
-    --after;
-    return sequence - after->first < after->count;
-}
-
-// Bytes that verify as no record are of a flush that never completed, or else their messages are
-// missed.
-void read_segment(const std::string& text, uint32_t segment, FoundStream& out) {
-    SegmentInfo& info = out.segments[segment];
-    info.file_bytes = text.size();
-    FileSalt salt;
-    if (!read_file_header(text, segment, salt)) return;
-    RecordScanner scanner(text, salt);
+// Calls visit(view, offset, end) for each message that verifies.
+template <class Visit>
+void scan_records(std::string_view text, size_t begin, FileSalt salt, uint64_t stream,
+                  Visit visit) {
+    RecordScanner scanner(text, salt, begin);
     StoredRecord stored;
     while (scanner.next(stored)) {
         RecordView view;
-        if (!decode_record(stored.body, view) || view.type != RecordType::kMessage) continue;
-        if (view.stream != out.image.stream || !is_in(out.image.live, view.sequence)) continue;
-        FoundMessage message;
-        message.sequence = view.sequence;
-        message.timestamp = view.timestamp;
-        message.subject = std::string(view.subject);
-        message.header_bytes = static_cast<uint32_t>(view.headers.size());
-        message.payload_bytes = static_cast<uint32_t>(view.payload.size());
-        message.place = {segment, static_cast<uint32_t>(scanner.offset())};
-        out.messages.push_back(std::move(message));
-    }
-    info.file_bytes = (scanner.end() + 7) / 8 * 8;
-}
-
-void find_lost(FoundStream& out) {
-    auto message = out.messages.begin();
-    for (const SequenceRange& range : out.image.live) {
-        for (uint64_t s = range.first; s != range.first + range.count; ++s) {
-            while (message != out.messages.end() && message->sequence < s) ++message;
-            if (message != out.messages.end() && message->sequence == s) continue;
-            if (!out.lost.empty() && out.lost.back().first + out.lost.back().count == s) {
-                ++out.lost.back().count;
-            } else {
-                out.lost.push_back({s, 1});
-            }
+        if (!decode_record(stored.body, view) || view.stream != stream) continue;
+        if (view.type == RecordType::kMessage) visit(view, scanner.offset(), scanner.end());
+        if (view.type != RecordType::kPacked) continue;
+        for (const RecordPtr& record : unpack(view)) {
+            RecordView inner;
+            if (decode_record(record->body, inner) && inner.type == RecordType::kMessage)
+                visit(inner, scanner.offset(), scanner.end());
         }
     }
+}
+
+class SegmentReader {
+public:
+    SegmentReader(Disk& disk, uint64_t stream, uint32_t segment)
+        : disk_(disk), stream_(stream), segment_(segment) {}
+
+    Result<FoundSegment> run() {
+        CANDELA_TRY_ASSIGN(const std::unique_ptr<DiskFile> file,
+                           disk_.open(segment_path(stream_, segment_), false));
+        CANDELA_TRY_ASSIGN(const uint64_t size, file->size());
+        std::string header(kFileHeaderBytes, '\0');
+        CANDELA_TRY_ASSIGN(const size_t got, file->read(0, header));
+        header.resize(got);
+        // Without a header nothing in it can be told from what was there before.
+        if (!read_file_header(header, segment_, salt_)) {
+            out_.file_bytes = size;
+            return std::move(out_);
+        }
+        read_index();
+        // What follows is of a checkpoint that was cut short, or the index's end is rotten.
+        if (out_.file_bytes < size) CANDELA_TRY(scan(*file, size));
+        return std::move(out_);
+    }
+
+private:
+    // As far as its chunks follow each other.
+    void read_index() {
+        out_.file_bytes = kFileHeaderBytes;
+        const Result<std::string> text = read_whole(disk_, index_path(stream_, segment_));
+        FileSalt salt;
+        if (!text || !read_file_header(*text, segment_, salt) || salt != salt_) return;
+        out_.index_bytes = kFileHeaderBytes;
+        StoredRecord stored;
+        while (read_record(*text, out_.index_bytes, salt_, stored)) {
+            std::optional<IndexChunk> chunk = decode_chunk(
+                std::make_shared<Record>(Record{std::string(stored.body), stored.crc}));
+            if (!chunk || chunk->segment != segment_ || chunk->begin != out_.file_bytes) return;
+            ChunkRef ref;
+            ref.segment = segment_;
+            ref.offset = static_cast<uint32_t>(out_.index_bytes);
+            ref.size = static_cast<uint32_t>(stored.size);
+            out_.file_bytes = chunk->end;
+            out_.index_bytes += stored.size;
+            out_.chunks.emplace_back(std::move(*chunk), ref);
+        }
+    }
+
+    // Makes the index of what lies behind what it covers. Where it can't be written (the disk is
+    // full, say), the segment is read in its place.
+    Result<> scan(DiskFile& file, uint64_t size) {
+        const uint64_t begin = out_.file_bytes;
+        std::string text(size, '\0');
+        std::span<char> rest(text.data() + begin, size - begin);
+        CANDELA_TRY_ASSIGN(const size_t got, file.read(begin, rest));
+        text.resize(begin + got);
+        std::string index = out_.index_bytes == 0 ? file_header(salt_, segment_) : std::string();
+        const size_t first = out_.chunks.size();
+        const auto take = [&](const RecordView& view, uint64_t offset, uint64_t end) {
+            const uint64_t block = view.sequence >> kBlockBits;
+            if (!writer_.is_empty() && writer_.block() != block) end_chunk(index, offset);
+            if (writer_.is_empty()) {
+                writer_.begin(block, segment_, static_cast<uint32_t>(out_.file_bytes));
+            }
+            writer_.add(
+                {view.sequence, view.timestamp, 0, size_of(view), static_cast<uint32_t>(offset), 0},
+                view.subject);
+            scanned_to_ = end;
+        };
+        scan_records(text, begin, salt_, stream_, take);
+        if (!writer_.is_empty()) end_chunk(index, scanned_to_);
+        if (out_.chunks.size() == first) return {};
+        out_.is_made_again = true;
+        if (!write_index(index)) {
+            for (size_t i = first; i < out_.chunks.size(); ++i) out_.chunks[i].second.size = 0;
+        }
+        out_.index_bytes += index.size();
+        return {};
+    }
+
+    Result<> write_index(const std::string& index) {
+        CANDELA_TRY_ASSIGN(const std::unique_ptr<DiskFile> file,
+                           disk_.open(index_path(stream_, segment_), true));
+        CANDELA_TRY(file->truncate(out_.index_bytes));
+        CANDELA_TRY(file->write(out_.index_bytes, index));
+        CANDELA_TRY(file->sync());
+        return disk_.sync_folder(stream_folder(stream_));
+    }
+
+    void end_chunk(std::string& index, uint64_t end) {
+        const RecordPtr record = writer_.finish(stream_, static_cast<uint32_t>(end));
+        ChunkRef ref;
+        ref.segment = segment_;
+        ref.offset = static_cast<uint32_t>(out_.index_bytes + index.size());
+        append_record(index, *record, salt_, 0);
+        ref.size = static_cast<uint32_t>(out_.index_bytes + index.size()) - ref.offset;
+        out_.file_bytes = end;
+        std::optional<IndexChunk> chunk = decode_chunk(record);
+        if (chunk) out_.chunks.emplace_back(std::move(*chunk), ref);
+    }
+
+    Disk& disk_;
+    const uint64_t stream_;
+    const uint32_t segment_;
+    FileSalt salt_;
+    FoundSegment out_;
+    ChunkWriter writer_;
+    uint64_t scanned_to_ = 0;
+};
+
+// What the segment holds of one block.
+Result<> scan_block(Disk& disk, uint64_t stream, IndexChunk& out) {
+    CANDELA_TRY_ASSIGN(const std::string text, read_whole(disk, segment_path(stream, out.segment)));
+    FileSalt salt;
+    if (!read_file_header(text, out.segment, salt)) return fail(Code::kCorrupt, "no header");
+    ChunkWriter writer;
+    writer.begin(out.block, out.segment, kFileHeaderBytes);
+    const auto take = [&](const RecordView& view, uint64_t offset, uint64_t) {
+        if (view.sequence >> kBlockBits != out.block) return;
+        writer.add(
+            {view.sequence, view.timestamp, 0, size_of(view), static_cast<uint32_t>(offset), 0},
+            view.subject);
+    };
+    scan_records(text, kFileHeaderBytes, salt, stream, take);
+    std::optional<IndexChunk> made =
+        decode_chunk(writer.finish(stream, static_cast<uint32_t>(text.size())));
+    if (made) out = std::move(*made);
+    return {};
 }
 
 }  // namespace
@@ -243,8 +263,17 @@ std::string segment_path(uint64_t stream, uint32_t segment) {
     return fmt::format("streams/{}/{:08}.seg", stream, segment);
 }
 
-Result<> flush(Disk& disk, FlushJob& job, uint64_t segment_bytes_max) {
-    return Flusher(disk, job, segment_bytes_max).run();
+std::string index_path(uint64_t stream, uint32_t segment) {
+    return fmt::format("streams/{}/{:08}.idx", stream, segment);
+}
+
+Result<FileSalt> segment_salt(DiskFile& file, uint32_t segment) {
+    char header[kFileHeaderBytes];
+    CANDELA_TRY_ASSIGN(const size_t got, file.read(0, header));
+    FileSalt salt;
+    if (!read_file_header({header, got}, segment, salt))
+        return fail(Code::kCorrupt, "no segment header");
+    return salt;
 }
 
 Result<> write_image(Disk& disk, const StreamImage& image, uint64_t seed) {
@@ -252,7 +281,7 @@ Result<> write_image(Disk& disk, const StreamImage& image, uint64_t seed) {
     CANDELA_TRY(disk.sync_folder("streams"));
     SeededRandom random(seed);
     const FileSalt salt{random.next()};
-    const RecordPtr record = encode_other(RecordType::kStreamState, image.stream, 0,
+    const RecordPtr record = encode_other(RecordType::kStreamImage, image.stream, 0,
                                           encode_image(image), image.last_sequence);
     std::string text = file_header(salt, image.stream);
     append_record(text, *record, salt, 0);
@@ -277,38 +306,80 @@ Result<> remove_stream(Disk& disk, uint64_t stream) {
     return disk.sync_folder("streams");
 }
 
-Result<FoundStream> read_stream(Disk& disk, uint64_t stream) {
-    FoundStream out;
-    CANDELA_TRY_ASSIGN(out.image, read_image(disk, stream));
+Result<StreamImage> read_image(Disk& disk, uint64_t stream) {
+    CANDELA_TRY_ASSIGN(const std::string text,
+                       read_whole(disk, stream_folder(stream) + "/" + kStateName));
+    FileSalt salt;
+    StoredRecord stored;
+    if (read_file_header(text, stream, salt)) {
+        RecordScanner scanner(text, salt);
+        while (scanner.next(stored)) {
+            RecordView view;
+            StreamImage image;
+            if (!decode_record(stored.body, view)) continue;
+            if (view.type != RecordType::kStreamImage && view.type != RecordType::kStreamState)
+                continue;
+            if (view.stream == stream && decode_image(view, image)) return image;
+        }
+    }
+    return fail(Code::kCorrupt, "no copy of the state of stream {} verifies", stream);
+}
+
+Result<std::vector<uint32_t>> list_segments(Disk& disk, uint64_t stream) {
     CANDELA_TRY_ASSIGN(const std::vector<std::string> names, disk.list(stream_folder(stream)));
+    std::vector<uint32_t> out;
     for (const std::string& name : names) {
-        const uint32_t segment = segment_number(name);
-        if (segment == 0) continue;
-        CANDELA_TRY_ASSIGN(const std::string text, read_whole(disk, segment_path(stream, segment)));
-        read_segment(text, segment, out);
+        if (const uint32_t segment = segment_number(name); segment != 0) out.push_back(segment);
     }
-    // A message that was moved is in two segments, until the first is removed; the later copy
-    // counts.
-    std::stable_sort(out.messages.begin(), out.messages.end(),
-                     [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
-    std::vector<FoundMessage> unique;
-    unique.reserve(out.messages.size());
-    for (FoundMessage& message : out.messages) {
-        if (!unique.empty() && unique.back().sequence == message.sequence) unique.pop_back();
-        unique.push_back(std::move(message));
-    }
-    out.messages = std::move(unique);
-    find_lost(out);
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
+Result<FoundSegment> read_segment(Disk& disk, uint64_t stream, uint32_t segment) {
+    return SegmentReader(disk, stream, segment).run();
+}
+
+IndexChunk read_chunk(Disk& disk, uint64_t stream, uint64_t block, const ChunkRef& ref,
+                      bool& is_damaged) {
+    const auto read = [&]() -> std::optional<IndexChunk> {
+        const auto file = disk.open(index_path(stream, ref.segment), false);
+        if (!file || ref.size == 0) return std::nullopt;
+        std::string header(kFileHeaderBytes, '\0');
+        std::string text(ref.size, '\0');
+        const Result<size_t> header_got = (*file)->read(0, header);
+        const Result<size_t> got = (*file)->read(ref.offset, text);
+        FileSalt salt;
+        StoredRecord stored;
+        if (!header_got || !got || *got != text.size()) return std::nullopt;
+        if (!read_file_header(header, ref.segment, salt)) return std::nullopt;
+        if (!read_record(text, 0, salt, stored)) return std::nullopt;
+        std::optional<IndexChunk> chunk =
+            decode_chunk(std::make_shared<Record>(Record{std::string(stored.body), stored.crc}));
+        if (!chunk || chunk->block != block || chunk->segment != ref.segment) return std::nullopt;
+        return chunk;
+    };
+    if (std::optional<IndexChunk> chunk = read()) return std::move(*chunk);
+    is_damaged = true;
+    IndexChunk out;
+    out.block = block;
+    out.segment = ref.segment;
+    // Where that fails, too, the block's messages are missed, and so reported.
+    if (!scan_block(disk, stream, out)) out.entries.clear();
     return out;
 }
 
 Result<std::vector<std::pair<uint64_t, RecordPtr>>> read_messages(Disk& disk, uint64_t stream,
                                                                   SegmentPlace place,
+                                                                  uint64_t sequence,
                                                                   size_t record_bytes) {
     CANDELA_TRY_ASSIGN(const std::unique_ptr<DiskFile> file,
                        disk.open(segment_path(stream, place.segment), false));
-    CANDELA_TRY_ASSIGN(const FileSalt salt, salt_of(*file, place.segment));
+    CANDELA_TRY_ASSIGN(const FileSalt salt, segment_salt(*file, place.segment));
     std::vector<std::pair<uint64_t, RecordPtr>> out;
+    const auto take = [&](uint64_t found, RecordPtr record) {
+        // Of a pack, those in front of it are of no use.
+        if (!out.empty() || found == sequence) out.emplace_back(found, std::move(record));
+    };
     // Most reads go on with the next messages; a large one is read again, whole.
     for (size_t wanted = record_bytes + kReadAheadBytes;; wanted = kRecordBytesMax) {
         std::string text(wanted, '\0');
@@ -317,9 +388,19 @@ Result<std::vector<std::pair<uint64_t, RecordPtr>>> read_messages(Disk& disk, ui
         StoredRecord stored;
         for (size_t at = 0; read_record(text, at, salt, stored); at += stored.size) {
             RecordView view;
-            if (!decode_record(stored.body, view) || view.type != RecordType::kMessage) break;
-            out.emplace_back(view.sequence, std::make_shared<Record>(
-                                                Record{std::string(stored.body), stored.crc}));
+            if (!decode_record(stored.body, view) || view.stream != stream) break;
+            if (view.type == RecordType::kMessage) {
+                take(view.sequence,
+                     std::make_shared<Record>(Record{std::string(stored.body), stored.crc}));
+            } else if (view.type == RecordType::kPacked) {
+                for (RecordPtr& record : unpack(view)) {
+                    RecordView inner;
+                    if (decode_record(record->body, inner)) take(inner.sequence, std::move(record));
+                }
+            } else {
+                break;
+            }
+            if (out.empty()) break;  // it is another
         }
         if (!out.empty()) return out;
         if (got < wanted || wanted == kRecordBytesMax) break;

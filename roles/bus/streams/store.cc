@@ -19,6 +19,7 @@ Store::Store(Loop& loop, Disk& disk, StoreOptions options, uint64_t seed, Logger
       random_(seed),
       log_(std::move(log)),
       wal_(disk, random_.next(), options.log_chunk_bytes),
+      index_cache_(options.index_bytes_max, options.index_blocks_kept),
       cache_(options.cache_bytes_max),
       retry_(loop.timers(), [this] { checkpoint(); }) {}
 
@@ -47,10 +48,9 @@ Result<> Store::recover() {
         const Result<uint64_t> id = parse_uint(name);
         if (!id) continue;
         next_stream_ = std::max(next_stream_, *id + 1);
-        Result<FoundStream> found = read_stream(disk_, *id);
-        if (found) {
-            add_found(std::move(*found));
-        } else if (found.error().code() == Code::kCorrupt) {
+        const Result<> found = recover_stream(*id);
+        if (found) continue;
+        if (found.error().code() == Code::kCorrupt) {
             // Left as it is, for a person to look at; the log may still know the stream.
             ++counters_.damaged_places;
             log_.error("stream_state_damaged", {{"stream", *id}, {"error", found.error()}});
@@ -75,34 +75,12 @@ Result<> Store::recover() {
     return {};
 }
 
-void Store::add_found(FoundStream found) {
-    auto log = std::make_unique<StreamLog>(*this, found.image.stream, true);
-    log->blob_ = std::move(found.image.blob);
-    log->consumers_ = std::move(found.image.consumers);
-    log->segments_ = std::move(found.segments);
-    for (const FoundMessage& message : found.messages) {
-        const uint32_t size = StreamLog::message_size(true, message.subject.size(),
-                                                      message.header_bytes, message.payload_bytes);
-        log->index_.add(message.sequence, message.subject, message.timestamp, size);
-        log->set_place(message.sequence, message.place, size);
-        log->last_timestamp_ = message.timestamp;
-    }
-    log->last_sequence_ = log->last_given_ = found.image.last_sequence;
-    log->recovered_to_ = found.image.flushed_to;
-    log->lost_ = std::move(found.lost);
-    if (!log->segments_.empty()) {
-        log->segment_ = log->segments_.rbegin()->first;
-        log->segment_bytes_ = log->segments_.rbegin()->second.file_bytes;
-    }
-    // Dead messages were not counted; half of a file that is mostly dead is found all the same.
-    for (auto& [number, info] : log->segments_) {
-        info.message_bytes = std::max(info.message_bytes, info.file_bytes / 2);
-    }
-    uint64_t lost = 0;
-    for (const SequenceRange& range : log->lost_) lost += range.count;
-    counters_.damaged_places += lost;
-    if (lost != 0) log_.error("stream_damaged", {{"stream", log->id()}, {"messages_lost", lost}});
-    logs_.emplace(log->id(), std::move(log));
+Result<> Store::recover_stream(uint64_t id) {
+    CANDELA_TRY_ASSIGN(StreamImage image, read_image(disk_, id));
+    auto log = std::make_unique<StreamLog>(*this, id, true);
+    CANDELA_TRY(log->recover(disk_, std::move(image)));
+    logs_.emplace(id, std::move(log));
+    return {};
 }
 
 void Store::replay(const RecordView& view, const RecordPtr& record) {
@@ -378,9 +356,10 @@ void Store::flush_logs(uint64_t number) {
     flush->spare_bytes_max = 2 * options_.log_bytes_max;
     for (const auto& [id, log] : logs_) {
         if (!log->is_durable()) continue;
+        log->report_lost();
         flush->flushed_to[id] = log->last_sequence();
         FlushJob job = log->make_flush(random_.next());
-        if (!job.records.empty() || !job.moves.empty()) flush->jobs.push_back(std::move(job));
+        if (!job.items.empty()) flush->jobs.push_back(std::move(job));
     }
     loop_.offload(
         [flush, disk = &disk_] {
@@ -465,10 +444,12 @@ void Store::on_checkpoint_failed(const Error& error) {
 void Store::load(StreamLog& log, uint64_t sequence, Loop::Callback done) {
     struct Load {
         SegmentPlace place;
+        uint64_t sequence = 0;
         size_t size = 0;
         Result<std::vector<std::pair<uint64_t, RecordPtr>>> result;
     };
     auto load = std::make_shared<Load>();
+    load->sequence = sequence;
     const IndexEntry* entry = log.find(sequence);
     if (entry != nullptr && entry->segment != 0) {
         load->place = {entry->segment, entry->offset};
@@ -477,7 +458,7 @@ void Store::load(StreamLog& log, uint64_t sequence, Loop::Callback done) {
     loop_.offload(
         [load, disk = &disk_, id = log.id()] {
             if (load->place.segment == 0) return;
-            load->result = read_messages(*disk, id, load->place, load->size);
+            load->result = read_messages(*disk, id, load->place, load->sequence, load->size);
         },
         [this, alive = alive_, load, id = log.id(), sequence, done = std::move(done)]() mutable {
             if (!*alive) return;

@@ -38,8 +38,10 @@ struct StoreOptions {
     uint64_t pending_bytes_max =
         64 * 1024 * 1024;                         // not yet durable; beyond it appends are refused
     uint64_t cache_bytes_max = 32 * 1024 * 1024;  // of messages read from segments
-    Duration retry_interval = 1s;                 // of a checkpoint that failed
-    bool has_thread = true;                       // false: simulation
+    uint64_t index_bytes_max = 64 * 1024 * 1024;  // of index entries that can be read again
+    size_t index_blocks_kept = IndexCache::kBlocksKept;
+    Duration retry_interval = 1s;  // of a checkpoint that failed
+    bool has_thread = true;        // false: simulation
 };
 
 struct StoreCounters {
@@ -103,7 +105,7 @@ private:
 
     Store(Loop& loop, Disk& disk, StoreOptions options, uint64_t seed, Logger log);
     Result<> recover();
-    void add_found(FoundStream found);
+    Result<> recover_stream(uint64_t id);
     void replay(const RecordView& view, const RecordPtr& record);
     void submit(RecordPtr record, Pending pending);
     void submit_in_memory(Pending pending);
@@ -127,6 +129,7 @@ private:
     Wal wal_;
     ConsumerStates* states_ = nullptr;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+    IndexCache index_cache_;  // of the logs, which leave before it
     std::map<uint64_t, std::unique_ptr<StreamLog>> logs_;
     uint64_t next_stream_ = 1;
     std::vector<uint64_t> dropped_;  // folders to be removed

@@ -13,7 +13,7 @@ constexpr size_t kMovedSegmentsMax = 4;
 }  // namespace
 
 StreamLog::StreamLog(Store& store, uint64_t id, bool is_durable)
-    : store_(store), id_(id), is_durable_(is_durable) {}
+    : store_(store), id_(id), is_durable_(is_durable), index_(*this, store.index_cache_) {}
 
 uint32_t StreamLog::message_size(bool is_durable, size_t subject, size_t headers, size_t payload) {
     const size_t fixed = is_durable ? 30 + (headers != 0 ? 4 : 0) : 16;
@@ -97,9 +97,12 @@ void StreamLog::roll_up(uint64_t sequence, Rollup rollup) {
         while (index_.count() != 0 && index_.first() < sequence) take_out(index_.first());
         return;
     }
-    while (const IndexEntry* entry = index_.find(sequence)) {
-        if (entry->previous == 0) break;
-        take_out(entry->previous);
+    const IndexEntry* entry = index_.find(sequence);
+    if (entry == nullptr) return;
+    const uint32_t subject = entry->subject;
+    while (index_.subject(subject).count > 1) {
+        const uint64_t first = index_.first_of(subject);
+        if (first == sequence || !take_out(first)) break;
     }
 }
 
@@ -107,9 +110,10 @@ void StreamLog::roll_up(uint64_t sequence, Rollup rollup) {
 void StreamLog::enforce(uint64_t sequence) {
     if (limits_.messages_per_subject_max > 0) {
         while (const IndexEntry* entry = index_.find(sequence)) {
-            const SubjectEntry& subject = index_.subject(entry->subject);
-            if (subject.count <= static_cast<uint64_t>(limits_.messages_per_subject_max)) break;
-            take_out(subject.first);
+            const uint32_t subject = entry->subject;
+            const auto max = static_cast<uint64_t>(limits_.messages_per_subject_max);
+            if (index_.subject(subject).count <= max) break;
+            if (!take_out(index_.first_of(subject))) break;
         }
     }
     while (limits_.messages_max >= 0 &&
@@ -126,9 +130,8 @@ void StreamLog::set_limits(const LogLimits& limits) {
     limits_ = limits;
     if (limits_.messages_per_subject_max > 0) {
         const auto max = static_cast<uint64_t>(limits_.messages_per_subject_max);
-        for (size_t i = 0; i < index_.subject_numbers(); ++i) {
-            while (index_.subject(static_cast<uint32_t>(i)).count > max) {
-                take_out(index_.subject(static_cast<uint32_t>(i)).first);
+        for (uint32_t i = 0; i < index_.subject_numbers(); ++i) {
+            while (index_.subject(i).count > max && take_out(index_.first_of(i))) {
             }
         }
     }
@@ -157,18 +160,6 @@ void StreamLog::count_out(const IndexEntry& entry) {
     SegmentInfo& info = segments_[entry.segment];
     info.live_bytes -= entry.size;
     --info.live_count;
-}
-
-void StreamLog::set_place(uint64_t sequence, SegmentPlace place, uint32_t size) {
-    SegmentInfo& info = segments_[place.segment];
-    info.message_bytes += size;
-    IndexEntry* entry = index_.find(sequence);
-    if (entry == nullptr) return;
-    count_out(*entry);
-    entry->segment = place.segment;
-    entry->offset = place.offset;
-    info.live_bytes += entry->size;
-    ++info.live_count;
 }
 
 void StreamLog::remove(const std::vector<uint64_t>& sequences, Done done) {
@@ -226,15 +217,23 @@ void StreamLog::lose(uint64_t sequence) {
     if (take_out(sequence)) lost_.push_back({sequence, 1});
 }
 
-FlushJob StreamLog::make_flush(uint64_t seed) const {
+FlushJob StreamLog::make_flush(uint64_t seed) {
     FlushJob job;
     job.stream = id_;
+    job.is_packed = is_packed_;
     job.segment = segment_;
-    job.file_bytes = segment_bytes_;
     job.seed = seed;
-    job.records.assign(fresh_.begin(), fresh_.end());
-    std::sort(job.records.begin(), job.records.end(),
-              [](const auto& a, const auto& b) { return a.first < b.first; });
+    if (const auto last = segments_.find(segment_); last != segments_.end()) {
+        job.file_bytes = last->second.file_bytes;
+        job.index_bytes = last->second.index_bytes;
+    }
+    for (const auto& [sequence, record] : fresh_) {
+        const IndexEntry* entry = index_.find(sequence);
+        if (entry == nullptr) continue;
+        job.items.push_back({sequence, entry->previous, entry->size, record, SegmentPlace()});
+    }
+    std::sort(job.items.begin(), job.items.end(),
+              [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
     std::vector<uint32_t> sparse;
     for (const auto& [number, info] : segments_) {
         if (number == segment_ || info.live_count == 0 || sparse.size() == kMovedSegmentsMax)
@@ -242,48 +241,125 @@ FlushJob StreamLog::make_flush(uint64_t seed) const {
         if (info.live_bytes * 2 < info.message_bytes) sparse.push_back(number);
     }
     if (sparse.empty()) return job;
-    index_.for_each([&](const IndexEntry& entry) {
-        if (std::find(sparse.begin(), sparse.end(), entry.segment) == sparse.end()) return;
-        job.moves.push_back({entry.sequence, {entry.segment, entry.offset}});
-    });
+    for (const IndexEntry& entry : index_.entries_in(sparse)) {
+        job.items.push_back(
+            {entry.sequence, entry.previous, entry.size, nullptr, {entry.segment, entry.offset}});
+    }
     return job;
 }
 
 uint64_t StreamLog::take_flush(const FlushJob& job) {
+    for (const auto& [block, ref] : job.chunks) index_.add_chunk(block, ref);
     uint64_t unreadable = 0;
     for (size_t i = 0; i < job.places.size(); ++i) {
+        const FlushJob::Item& item = job.items[i];
         const SegmentPlace place = job.places[i];
-        if (i < job.records.size()) {
-            const auto& [sequence, record] = job.records[i];
-            const IndexEntry* entry = index_.find(sequence);
-            const size_t size = entry != nullptr ? entry->size : record->body.size();
-            set_place(sequence, place, static_cast<uint32_t>(size));
-            if (fresh_.erase(sequence) != 0) store_.unflushed_bytes_ -= record->body.size();
+        if (item.record != nullptr && fresh_.erase(item.sequence) != 0)
+            store_.unflushed_bytes_ -= item.record->body.size();
+        if (place.segment == 0) {
+            if (!index_.contains(item.sequence)) continue;
+            lose(item.sequence);
+            ++unreadable;
             continue;
         }
-        const FlushJob::Move& move = job.moves[i - job.records.size()];
-        const IndexEntry* entry = index_.find(move.sequence);
-        if (entry == nullptr) continue;
-        if (place.segment == 0) {
-            lose(move.sequence);
-            ++unreadable;
-        } else {
-            set_place(move.sequence, place, entry->size);
+        segments_[place.segment].message_bytes += item.size;
+        if (!index_.contains(item.sequence)) continue;
+        if (item.from.segment != 0) {
+            SegmentInfo& from = segments_[item.from.segment];
+            from.live_bytes -= item.size;
+            --from.live_count;
         }
+        index_.set_place(item.sequence, place.segment, place.offset);
+        SegmentInfo& to = segments_[place.segment];
+        to.live_bytes += item.size;
+        ++to.live_count;
     }
-    for (const auto& [number, size] : job.sizes) segments_[number].file_bytes = size;
+    for (const auto& [number, sizes] : job.files) {
+        segments_[number].file_bytes = sizes.file_bytes;
+        segments_[number].index_bytes = sizes.index_bytes;
+    }
     segment_ = job.segment;
-    segment_bytes_ = job.file_bytes;
     is_dirty_ = true;
     return unreadable;
 }
 
 void StreamLog::take_dead_segments(std::vector<std::string>& paths) {
-    std::erase_if(segments_, [&](const auto& entry) {
-        if (entry.first == segment_ || entry.second.live_count != 0) return false;
-        paths.push_back(segment_path(id_, entry.first));
-        return true;
-    });
+    std::vector<uint32_t> dead;
+    for (const auto& [number, info] : segments_) {
+        if (number == segment_ || info.live_count != 0) continue;
+        dead.push_back(number);
+        // Its index first: a segment without one is read, an index without a segment never is.
+        paths.push_back(index_path(id_, number));
+        paths.push_back(segment_path(id_, number));
+    }
+    if (dead.empty()) return;
+    index_.forget_segments(dead);
+    for (const uint32_t number : dead) segments_.erase(number);
+}
+
+// --- Recovery
+// -------------------------------------------------------------------------------------
+
+Result<> StreamLog::recover(Disk& disk, StreamImage image) {
+    blob_ = std::move(image.blob);
+    consumers_ = std::move(image.consumers);
+    last_sequence_ = last_given_ = image.last_sequence;
+    recovered_to_ = image.flushed_to;
+    index_.expect(image.live);
+    CANDELA_TRY_ASSIGN(const std::vector<uint32_t> numbers, list_segments(disk, id_));
+    uint64_t last = 0;
+    // The newest first: where a message was moved, its later copy counts.
+    for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
+        CANDELA_TRY_ASSIGN(const FoundSegment found, read_segment(disk, id_, *number));
+        SegmentInfo& info = segments_[*number];
+        info.file_bytes = found.file_bytes;
+        info.index_bytes = found.index_bytes;
+        for (auto item = found.chunks.rbegin(); item != found.chunks.rend(); ++item) {
+            for (const ChunkEntry& entry : item->first.entries) info.message_bytes += entry.size;
+            index_.recover_chunk(item->first, item->second, [&](const ChunkEntry& entry) {
+                info.live_bytes += entry.size;
+                ++info.live_count;
+                if (entry.sequence < last) return;
+                last = entry.sequence;
+                last_timestamp_ = entry.timestamp;
+            });
+        }
+        if (found.is_made_again) {
+            store_.log_.warn("segment_index_made", {{"stream", id_}, {"segment", *number}});
+        }
+    }
+    if (!segments_.empty()) segment_ = segments_.rbegin()->first;
+    note_lost(index_.finish_recovery());
+    return {};
+}
+
+void StreamLog::note_lost(const std::vector<SequenceRange>& ranges) {
+    uint64_t count = 0;
+    for (const SequenceRange& range : ranges) {
+        lost_.push_back(range);
+        count += range.count;
+    }
+    if (count == 0) return;
+    store_.counters_.damaged_places += count;
+    store_.log_.error("stream_damaged", {{"stream", id_}, {"messages_lost", count}});
+}
+
+IndexChunk StreamLog::read_chunk(uint64_t block, const ChunkRef& ref) {
+    bool is_damaged = false;
+    IndexChunk out = candela::bus_role::read_chunk(store_.disk_, id_, block, ref, is_damaged);
+    if (is_damaged && ref.size != 0) {
+        ++store_.counters_.damaged_places;
+        store_.log_.error("segment_index_damaged", {{"stream", id_}, {"segment", ref.segment}});
+    }
+    return out;
+}
+
+// Messages that neither an index nor its segment knows any more.
+void StreamLog::report_lost() {
+    std::vector<SequenceRange> ranges;
+    for (const uint64_t sequence : index_.take_lost()) ranges.push_back({sequence, 1});
+    if (!ranges.empty()) is_dirty_ = true;
+    note_lost(ranges);
 }
 
 StreamImage StreamLog::image(uint64_t flushed_to) const {

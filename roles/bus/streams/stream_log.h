@@ -38,7 +38,7 @@ protected:
     ~LogObserver() = default;
 };
 
-class StreamLog {
+class StreamLog final : private BlockSource {
 public:
     using Done = std::move_only_function<void(const Result<>&)>;
 
@@ -54,8 +54,12 @@ public:
     void set_observer(LogObserver* observer) { observer_ = observer; }
     // Takes effect on what is there already, too.
     void set_limits(const LogLimits& limits);
+    // Segments written from now on are compressed, or not.
+    void set_packed(bool is_packed) { is_packed_ = is_packed; }
 
     const MessageIndex& index() const { return index_; }
+    MessageIndex& index() { return index_; }
+    bool contains(uint64_t sequence) const { return index_.contains(sequence); }
     const IndexEntry* find(uint64_t sequence) { return index_.find(sequence); }
     const IndexEntry* at_or_after(uint64_t sequence) { return index_.at_or_after(sequence); }
     const IndexEntry* at_or_before(uint64_t sequence) { return index_.at_or_before(sequence); }
@@ -113,12 +117,16 @@ private:
     void roll_up(uint64_t sequence, Rollup rollup);
     void enforce(uint64_t sequence);
     bool take_out(uint64_t sequence);
-    void set_place(uint64_t sequence, SegmentPlace place, uint32_t size);
     void count_out(const IndexEntry& entry);
     // Takes it out for good: it can't be read.
     void lose(uint64_t sequence);
     StreamImage image(uint64_t flushed_to) const;
-    FlushJob make_flush(uint64_t seed) const;
+    FlushJob make_flush(uint64_t seed);
+    // What the index knows of the messages in the stream's segments.
+    Result<> recover(Disk& disk, StreamImage image);
+    IndexChunk read_chunk(uint64_t block, const ChunkRef& ref) override;
+    void note_lost(const std::vector<SequenceRange>& ranges);
+    void report_lost();
     // Returns how many messages turned out to be unreadable.
     uint64_t take_flush(const FlushJob& job);
     // Segments in which nothing lives any more; the caller removes their files.
@@ -145,9 +153,9 @@ private:
     uint64_t last_given_ = 0;
 
     std::map<uint32_t, SegmentInfo> segments_;
-    uint32_t segment_ = 0;        // being appended to
-    uint64_t segment_bytes_ = 0;  // its size
-    bool is_dirty_ = false;       // changed since its image was written
+    uint32_t segment_ = 0;  // being appended to
+    bool is_packed_ = false;
+    bool is_dirty_ = false;  // changed since its image was written
 };
 
 }  // namespace candela::bus_role

@@ -118,7 +118,11 @@ TEST_CASE("an index agrees with a plain model under random changes", "[streams]"
         if (subject == nullptr) continue;
         REQUIRE(subject->count == wanted.size());
         std::vector<uint64_t> chain;
-        for (uint64_t s = subject->first; s != 0; s = index.find(s)->next) chain.push_back(s);
+        const uint32_t number = *index.subject_number(name);
+        REQUIRE(index.first_of(number) == wanted.front());
+        for (uint64_t s = index.next_of(number, 0); s != 0; s = index.next_of(number, s + 1)) {
+            chain.push_back(s);
+        }
         REQUIRE(chain == wanted);
         REQUIRE(subject->last == wanted.back());
     }

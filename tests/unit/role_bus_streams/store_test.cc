@@ -38,6 +38,12 @@ struct Fixture {
         store->start(states);
     }
     void run() { world->run_for(1s); }
+    std::string path_that_ends(std::string_view end) const {
+        for (const std::string& path : disk->paths()) {
+            if (path.ends_with(end)) return path;
+        }
+        return {};
+    }
     void checkpoint() {
         store->checkpoint();
         run();
@@ -64,12 +70,7 @@ struct Fixture {
         REQUIRE(decode_record(record->body, view));
         return std::string(view.payload);
     }
-    std::string segment() const {
-        for (const std::string& path : disk->paths()) {
-            if (path.ends_with(".seg")) return path;
-        }
-        return {};
-    }
+    std::string segment() const { return path_that_ends(".seg"); }
 };
 
 TEST_CASE("a message is not visible before it is durable", "[streams]") {
@@ -159,17 +160,122 @@ TEST_CASE("a flipped bit in a segment loses one message, which is reported", "[s
         REQUIRE(log.lost().size() == 1);
         CHECK(log.lost()[0] == SequenceRange{2, 1});
     }
-    SECTION("found at the start") {
+    SECTION("found after a start, which reads the index only") {
         f.disk = f.disk->after_kill();
         f.open();
         StreamLog* found = f.store->find(1);
         REQUIRE(found != nullptr);
+        CHECK(found->lost().empty());
+        CHECK(f.read(*found, 2) == "unreadable");
         REQUIRE(found->lost().size() == 1);
         CHECK(found->lost()[0] == SequenceRange{2, 1});
         CHECK(found->index().count() == 2);
         CHECK(f.read(*found, 3) == "payload 3");
         CHECK(found->last_sequence() == 3);
         CHECK(f.store->counters().damaged_places == 1);
+    }
+}
+
+TEST_CASE("any flipped bit of an index file loses nothing", "[streams]") {
+    Fixture f;
+    f.options.index_bytes_max = 0;
+    f.open();
+    StreamLog& log = f.store->create("blob", true, {});
+    for (int i = 1; i <= 3; ++i) {
+        for (int j = 0; j < 40; ++j) log.append("a", {}, std::to_string(i), Rollup::kNone, 1, {});
+        f.run();
+        f.checkpoint();
+    }
+    const std::string index = f.path_that_ends(".idx");
+    REQUIRE_FALSE(index.empty());
+    const uint64_t size = f.disk->size_of(index);
+    for (uint64_t at = 0; at < size; ++at) {
+        INFO("byte " << at);
+        std::unique_ptr<SimDisk> before = f.disk->after_kill();
+        std::swap(before, f.disk);
+        f.disk->flip_bit(index, at, static_cast<unsigned>(at % 8));
+        f.open();
+        StreamLog* found = f.store->find(1);
+        REQUIRE(found != nullptr);
+        CHECK(found->lost().empty());
+        REQUIRE(found->index().count() == 120);
+        CHECK(found->index().find_subject("a")->count == 120);
+        CHECK(f.read(*found, 1) == "1");
+        CHECK(f.read(*found, 120) == "3");
+        f.store.reset();
+        std::swap(before, f.disk);
+    }
+}
+
+TEST_CASE("an index file that rots while its segment is served is made up for", "[streams]") {
+    Fixture f;
+    f.options.index_bytes_max = 0;
+    f.open();
+    StreamLog& log = f.store->create("blob", true, {});
+    // Blocks beyond those that always stay in memory.
+    constexpr uint64_t kCount = uint64_t{256} * 2 * IndexCache::kBlocksKept;
+    for (uint64_t i = 1; i <= kCount; ++i) log.append("a", {}, "x", Rollup::kNone, 1, {});
+    f.run();
+    f.checkpoint();
+    f.disk->flip_bit(f.path_that_ends(".idx"), kFileHeaderBytes + 40, 1);
+    CHECK(f.read(log, kCount) == "x");
+    CHECK(f.read(log, 3) == "x");
+    CHECK(log.lost().empty());
+    CHECK(f.store->counters().damaged_places == 1);
+}
+
+TEST_CASE("a missing index file is made again", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    for (int i = 1; i <= 9; ++i) {
+        REQUIRE(f.append(log, std::to_string(i), "s." + std::to_string(i % 2)).has_value());
+    }
+    f.checkpoint();
+    const std::string index = f.path_that_ends(".idx");
+    REQUIRE(f.disk->remove(index).has_value());
+    SECTION("where there is room for it") {}
+    SECTION("and done without where the disk is full") { f.disk->set_capacity(f.disk->bytes()); }
+    f.disk = f.disk->after_kill();
+    f.open();
+    StreamLog* found = f.store->find(1);
+    REQUIRE(found != nullptr);
+    CHECK(found->index().count() == 9);
+    CHECK(found->lost().empty());
+    CHECK(f.read(*found, 5) == "5");
+    CHECK(found->index().find_subject("s.1")->count == 5);
+}
+
+TEST_CASE("a compressed stream takes less room and reads the same", "[streams]") {
+    Fixture f;
+    StreamLog& log = f.store->create("blob", true, {});
+    log.set_packed(true);
+    std::string text;
+    for (int i = 0; i < 40; ++i) text += "the same words again ";
+    for (int i = 1; i <= 300; ++i) {
+        log.append("a", {}, text + std::to_string(i), Rollup::kNone, 1, {});
+    }
+    f.run();
+    f.checkpoint();
+    CHECK(f.disk->size_of(f.segment()) < 300 * text.size() / 4);
+    f.disk = f.disk->after_kill();
+    f.open();
+    StreamLog* found = f.store->find(1);
+    REQUIRE(found != nullptr);
+    REQUIRE(found->index().count() == 300);
+    for (const uint64_t i : {1, 77, 256, 300}) CHECK(f.read(*found, i) == text + std::to_string(i));
+    SECTION("a flipped bit loses its pack, and no other") {
+        f.disk->flip_bit(f.segment(), kFileHeaderBytes + 60, 1);
+        f.open();
+        found = f.store->find(1);
+        CHECK(f.read(*found, 1) == "unreadable");
+        CHECK(f.read(*found, 300) == text + "300");
+    }
+    SECTION("its index is made again, too") {
+        REQUIRE(f.disk->remove(f.path_that_ends(".idx")).has_value());
+        f.open();
+        found = f.store->find(1);
+        CHECK(found->index().count() == 300);
+        CHECK(f.read(*found, 200) == text + "200");
     }
 }
 
