@@ -23,7 +23,7 @@ HEAVY = [
     (re.compile(r"^nghttp2/"), "http"),
     (re.compile(r"^sqlite3\.h"), "store"),
     (re.compile(r"^archive(_entry)?\.h"), "service"),
-    (re.compile(r"^zstd\.h"), "service"),
+    (re.compile(r"^zstd\.h"), None),  # bundles, and the packs of compressed streams
     (re.compile(r"^CLI/"), "ctl"),
     (re.compile(r"^catch2/"), "tests"),
 ]
