@@ -1,141 +1,125 @@
-// ./dev bench bus [ROUNDS]: nats-server and candela's bus under the same load, by turns, with the same operator, account
-// and user. CPU is the server process's own, user and system, from /proc/PID/stat.
+// ./dev bench bus [ROUNDS [SCALE]]: nats-server 2.10 and candela's bus under the same load, by turns, with the same operator,
+// account and user; medians of ROUNDS (3), each SCALE (1) times as long as by default. CPU is the server process's own, user and
+// system, of all its threads. Beside each ratio stands the goal that it is held to.
 
 import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
-import net from 'node:net';
-import os from 'node:os';
-import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { createInterface } from 'node:readline';
+import { cpuSeconds, LOAD, median, rss, startServers, stopServers } from './bus/servers.mjs';
 
-const ROOT = path.resolve(import.meta.dirname, '../..');
-const BUILD = process.env.CANDELA_BUILD ?? path.join(ROOT, 'build');
-const CANDELA = path.join(BUILD, 'candela');
-const LOAD = path.join(BUILD, 'tests/bench/bench-bus-load');
-const ROUNDS = Number(process.argv[2] ?? 5);
-const TICKS = Number(execFileSync('getconf', ['CLK_TCK']).toString());
+const ROUNDS = Number(process.argv[2] ?? 3);
+const SCALE = Number(process.argv[3] ?? 1);
+const IDLE_CONNECTIONS = 10_000;
+const SUBSCRIPTIONS = 100_000;
 
 const LOADS = [
-  { name: '1:1, 16 B', args: ['pubsub'], size: 16, subscribers: 1, count: 2_000_000 },
-  { name: '1:1, 128 B', args: ['pubsub'], size: 128, subscribers: 1, count: 1_000_000 },
-  { name: '1:4, 16 B', args: ['pubsub'], size: 16, subscribers: 4, count: 600_000 },
-  { name: '1:4, 128 B', args: ['pubsub'], size: 128, subscribers: 4, count: 300_000 },
-  { name: 'request/reply, 16 B', args: ['request'], size: 16, count: 30_000 },
+  { name: '1:1, 16 B', mode: 'pubsub', size: 16, peers: 1, count: 1_500_000, work: 1_500_000, goal: 0.4 },
+  { name: '1:1, 1 KiB', mode: 'pubsub', size: 1024, peers: 1, count: 300_000, work: 300_000, goal: 0.6 },
+  { name: '1:100, 128 B', mode: 'pubsub', size: 128, peers: 100, count: 20_000, work: 2_000_000, goal: 0.5 },
+  { name: 'request/reply, 64 clients', mode: 'request', size: 16, peers: 64, count: 40_000, work: 80_000, latencies: 1.0 },
 ];
 
-const subject = (token) => JSON.parse(Buffer.from(token.split('.')[1], 'base64url')).sub;
-
-const cpuSeconds = (pid) => {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').pop().split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS;
-};
-
-const freePort = () => new Promise((done) => {
-  const server = net.createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address();
-    server.close(() => done(port));
-  });
-});
-
-const listening = async (port) => {
-  for (;;) {
-    const ok = await new Promise((done) => {
-      const socket = net.connect(port, '127.0.0.1', () => { socket.destroy(); done(true); });
-      socket.on('error', () => done(false));
-    });
-    if (ok) return;
-    await sleep(20);
-  }
-};
-
-const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'candela-bench-bus-'));
-const children = [];
-
-async function startCandela() {
-  const port = await freePort();
-  execFileSync(CANDELA, ['init', '--data-dir', dir], { stdio: 'ignore' });
-  const config = path.join(dir, 'bus.toml');
-  fs.writeFileSync(config, `[node]
-roles = ["bus"]
-data_dir = "${dir}"
-endpoint = "unix:${path.join(dir, 'node.sock')}"
-log_level = "warn"
-[bus]
-listen = "127.0.0.1:${port}"
-`);
-  const child = spawn(CANDELA, ['node', '--config', config], { stdio: ['ignore', 'ignore', 'inherit'] });
-  children.push(child);
-  await listening(port);
-  return { name: 'candela', pid: child.pid, port };
-}
-
-async function startNats() {
-  const port = await freePort();
-  const identity = path.join(dir, 'identity');
-  const read = (name) => fs.readFileSync(path.join(identity, name), 'utf8').trim();
-  const accounts = ['SYS', 'default'].map((name) => read(`accounts/${name}.jwt`));
-  const config = path.join(dir, 'nats.conf');
-  fs.writeFileSync(config, `listen: "127.0.0.1:${port}"
-operator: "${read('operator.jwt')}"
-system_account: ${subject(accounts[0])}
-resolver: MEMORY
-resolver_preload: {
-${accounts.map((token) => `  ${subject(token)}: "${token}"`).join('\n')}
-}
-`);
-  const child = spawn('nats-server', ['-c', config], { stdio: 'ignore' });
-  children.push(child);
-  await listening(port);
-  return { name: 'nats-server', pid: child.pid, port };
-}
-
-function mint() {
-  const creds = path.join(dir, 'bench.creds');
-  execFileSync(LOAD, ['mint', dir, creds]);
-  return creds;
-}
-
-function runLoad(server, load, creds) {
-  const args = [...load.args, `127.0.0.1:${server.port}`, creds, String(load.size)];
-  if (load.subscribers) args.push(String(load.subscribers));
-  args.push(String(load.count));
+function runLoad(server, { mode, size, peers, count }, creds) {
   const before = cpuSeconds(server.pid);
-  const result = JSON.parse(execFileSync(LOAD, args).toString());
-  result.cpu = cpuSeconds(server.pid) - before;
-  return result;
+  const result = JSON.parse(execFileSync(LOAD, [mode, server.address, creds, size, peers, count].map(String)).toString());
+  return { ...result, cpu: cpuSeconds(server.pid) - before };
 }
 
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+// A load that has prepared something and takes orders, one a line.
+class Session {
+  constructor(args) {
+    this.child = spawn(LOAD, args.map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+  }
 
-try {
-  const candela = await startCandela();
-  const nats = await startNats();
-  const creds = mint();
-  const rows = [];
-  for (const load of LOADS) {
-    // A message is counted once for each that it reaches; a request is two messages.
-    const messages = load.count * (load.subscribers ?? 2);
-    const results = new Map([[nats, []], [candela, []]]);
-    for (const [server] of results) runLoad(server, { ...load, count: Math.ceil(load.count / 10) }, creds);
+  async next() {
+    const { value, done } = await this.lines.next();
+    if (done) throw new Error('the load ended');
+    return value;
+  }
+
+  async order(text) {
+    this.child.stdin.write(`${text}\n`);
+    return JSON.parse(await this.next());
+  }
+
+  end() {
+    const ended = new Promise((done) => { this.child.on('close', done); });
+    this.child.stdin.end();
+    return ended;
+  }
+}
+
+const rows = [];
+function report(load, what, unit, values, goal, digits = 3) {
+  const [theirs, ours] = ['nats-server', 'candela'].map((name) => median(values.get(name)));
+  const ratio = ours / theirs;
+  rows.push({
+    load, what, 'nats-server': `${theirs.toFixed(digits)} ${unit}`, candela: `${ours.toFixed(digits)} ${unit}`, ratio: ratio.toFixed(2),
+    goal: goal === undefined ? '' : `≤ ${goal.toFixed(1)}${ratio <= goal ? '' : '  MISSED'}`,
+  });
+}
+
+const each = (names, pick) => new Map([...names].map(([server, list]) => [server.name, list.map(pick)]));
+
+async function benchLoads(servers, creds) {
+  for (const given of LOADS) {
+    const load = { ...given, count: Math.ceil(given.count * SCALE), work: given.work * SCALE };
+    const results = new Map(servers.map((server) => [server, []]));
+    for (const server of servers) runLoad(server, { ...load, count: Math.ceil(load.count / 10) }, creds);
     for (let round = 0; round < ROUNDS; round += 1) {
-      for (const [server, list] of results) list.push(runLoad(server, load, creds));
+      for (const server of servers) results.get(server).push(runLoad(server, load, creds));
     }
-    const cpu = new Map();
-    for (const [server, list] of results) {
-      cpu.set(server, median(list.map((r) => (r.cpu / messages) * 1e6)));
-      rows.push({
-        load: load.name,
-        server: server.name,
-        'messages/s': Math.round(median(list.map((r) => messages / r.seconds))),
-        'CPU µs/message': cpu.get(server).toFixed(3),
-        'p50 µs': list[0].p50_us ? median(list.map((r) => r.p50_us)) : '',
-        'p99 µs': list[0].p99_us ? median(list.map((r) => r.p99_us)) : '',
-        'CPU ratio': server === candela ? (cpu.get(candela) / cpu.get(nats)).toFixed(2) : '',
-      });
+    report(load.name, 'CPU a message delivered', 'µs', each(results, (r) => (r.cpu / load.work) * 1e6), load.goal);
+    report(load.name, 'messages', 'k/s', each(results, (r) => load.work / r.seconds / 1000), undefined, 0);
+    if (!load.latencies) continue;
+    report(load.name, 'p50', 'µs', each(results, (r) => r.p50_us), load.latencies, 0);
+    report(load.name, 'p99', 'µs', each(results, (r) => r.p99_us), load.latencies, 0);
+  }
+}
+
+async function benchMatching(servers, creds) {
+  const name = `${SUBSCRIPTIONS / 1000}k subscriptions with wildcards`;
+  const sessions = new Map();
+  for (const server of servers) {
+    const session = new Session(['match', server.address, creds, SUBSCRIPTIONS]);
+    await session.next();
+    sessions.set(server, session);
+  }
+  const results = new Map(servers.map((server) => [server, []]));
+  const count = Math.ceil(300_000 * SCALE);
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    for (const server of servers) {
+      const before = cpuSeconds(server.pid);
+      const result = await sessions.get(server).order(count);
+      if (round > 0) results.get(server).push({ ...result, cpu: cpuSeconds(server.pid) - before });
     }
   }
+  for (const session of sessions.values()) await session.end();
+  report(name, 'CPU a message matched', 'µs', each(results, (r) => (r.cpu / count) * 1e6), 0.5);
+}
+
+async function benchIdle(servers, creds) {
+  const memory = new Map();
+  for (const server of servers) {
+    const before = rss(server.pid);
+    const session = new Session(['idle', server.address, creds, IDLE_CONNECTIONS]);
+    await session.next();
+    memory.set(server.name, [(rss(server.pid) - before) / IDLE_CONNECTIONS / 1024]);
+    await session.end();
+  }
+  report(`${IDLE_CONNECTIONS / 1000}k idle connections`, 'memory a connection', 'KiB', memory, 0.5, 1);
+}
+
+const { servers, creds, dir } = await startServers();
+try {
+  // First: what a server has freed would hide what a connection takes.
+  await benchIdle(servers, creds);
+  await benchLoads(servers, creds);
+  await benchMatching(servers, creds);
+  console.log(`${servers.map((server) => server.version).join(', ')}; ${ROUNDS} rounds`);
   console.table(rows);
 } finally {
-  for (const child of children) child.kill('SIGKILL');
+  stopServers();
   fs.rmSync(dir, { recursive: true, force: true });
 }

@@ -1,9 +1,11 @@
 #pragma once
 
-// What the bus's load programs share: a connection over plain TCP that blocks, for a thread each.
+// What the bus's load programs share: connections over plain TCP that block, and waiting for
+// several of them. What goes wrong ends the program.
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -44,6 +46,7 @@ public:
     Peer(const Peer&) = delete;
     Peer& operator=(const Peer&) = delete;
 
+    int fd() const { return fd_; }
     void send(std::string_view text) {
         while (!text.empty()) {
             const ssize_t count = ::write(fd_, text.data(), text.size());
@@ -51,10 +54,12 @@ public:
             text.remove_prefix(static_cast<size_t>(count));
         }
     }
+    // What came, in a buffer that the thread's next call uses again, for whichever peer.
     std::string_view receive() {
-        const ssize_t count = ::read(fd_, buffer_.data(), buffer_.size());
+        thread_local std::vector<char> buffer(256 * 1024);
+        const ssize_t count = ::read(fd_, buffer.data(), buffer.size());
         if (count <= 0) die("the server closed the connection: " + seen_);
-        return {buffer_.data(), static_cast<size_t>(count)};
+        return {buffer.data(), static_cast<size_t>(count)};
     }
     // Everything before has been processed.
     void flush() {
@@ -80,8 +85,34 @@ private:
     }
 
     int fd_ = -1;
-    std::vector<char> buffer_ = std::vector<char>(256 * 1024);
     std::string seen_;
+};
+
+// Waits for several peers at once.
+class Poller {
+public:
+    Poller() : fd_(::epoll_create1(0)) {}
+    ~Poller() { ::close(fd_); }
+    Poller(const Poller&) = delete;
+    Poller& operator=(const Poller&) = delete;
+
+    void add(const Peer& peer, size_t index) const {
+        epoll_event event{};
+        event.events = EPOLLIN;
+        event.data.u64 = index;
+        if (::epoll_ctl(fd_, EPOLL_CTL_ADD, peer.fd(), &event) != 0) die("epoll");
+    }
+    // Calls `on_ready(index)` for each peer that has something to read.
+    template <class OnReady>
+    void wait(OnReady on_ready) {
+        const int count = ::epoll_wait(fd_, events_, 64, 30'000);
+        if (count <= 0) die("nothing came for 30 s");
+        for (int i = 0; i < count; ++i) on_ready(static_cast<size_t>(events_[i].data.u64));
+    }
+
+private:
+    int fd_;
+    epoll_event events_[64]{};
 };
 
 inline size_t number(const char* text) {
