@@ -2,10 +2,10 @@
 // account and user; medians of ROUNDS (3), each SCALE (1) times as long as by default. CPU is the server process's own, user and
 // system, of all its threads. Beside each ratio stands the goal that it is held to.
 
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { createInterface } from 'node:readline';
-import { cpuSeconds, LOAD, median, rss, startServers, stopServers } from './bus/servers.mjs';
+import { cpuSeconds, LOAD, median, rss, startProgram, startServers, stopServers } from './bus/servers.mjs';
 
 const ROUNDS = Number(process.argv[2] ?? 3);
 const SCALE = Number(process.argv[3] ?? 1);
@@ -28,7 +28,7 @@ function runLoad(server, { mode, size, peers, count }, creds) {
 // A load that has prepared something and takes orders, one a line.
 class Session {
   constructor(args) {
-    this.child = spawn(LOAD, args.map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.child = startProgram(LOAD, args.map(String), ['pipe', 'pipe', 'inherit']);
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
   }
 

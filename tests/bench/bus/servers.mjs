@@ -40,8 +40,9 @@ export const freePort = () => new Promise((done) => {
 const children = [];
 
 // With room for many connections, whatever the shell's limit is.
-export function startProgram(program, args) {
-  const child = spawn('sh', ['-c', `ulimit -n ${DESCRIPTORS}; exec "$0" "$@"`, program, ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
+export function startProgram(program, args, stdio = ['ignore', 'ignore', 'inherit']) {
+  const script = `ulimit -n ${DESCRIPTORS} 2>/dev/null || ulimit -n $(ulimit -Hn); exec "$0" "$@"`;
+  const child = spawn('sh', ['-c', script, program, ...args], { stdio });
   children.push(child);
   return child;
 }
