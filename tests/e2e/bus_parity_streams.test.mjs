@@ -157,6 +157,35 @@ const CASES = {
     await nc.flush();
   },
 
+  'a request that would not wait ends with the last message there is, though its own end is far': {
+    by: OLD,
+    run: async (t, server, client) => {
+      const { nc, js, jsm, name, subject } = await open(t, server, client);
+      await jsm.streams.add({ name, subjects: [subject] });
+      await jsm.consumers.add(name, { durable_name: 'c', ack_policy: AckPolicy.Explicit });
+      const ask = async (request, done) => {
+        const answers = [];
+        const inbox = `in.${name}.${made += 1}`;
+        nc.subscribe(inbox, {
+          callback: (error, message) => answers.push(message.headers ? `${message.headers.code} ${message.headers.get('Nats-Pending-Messages')}` : text(message)),
+        });
+        nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${name}.c`, bytes(JSON.stringify(request)), { reply: inbox });
+        await until('the answers', () => answers.length === done, { timeout: 2000, every: 5 });
+        return answers;
+      };
+      await fill(js, subject, 3);
+      assert.deepEqual(await ask({ batch: 5, expires: 60e9, no_wait: true }, 4), ['1', '2', '3', '408 2']);
+      await fill(js, subject, 2);
+      assert.deepEqual(await ask({ batch: 5, no_wait: true }, 3), ['1', '2', '408 3']);
+      assert.deepEqual(await ask({ batch: 5, no_wait: true }, 1), ['404 ']);
+      // With an end it does wait for the first, and for no second.
+      const answers = ask({ batch: 5, expires: 60e9, no_wait: true }, 2);
+      await until('it to wait', async () => (await jsm.consumers.info(name, 'c')).num_waiting === 1, { every: 5 });
+      await fill(js, subject, 1);
+      assert.deepEqual(await answers, ['1', '408 4']);
+    },
+  },
+
   'where a consumer starts': async (t, server, client) => {
     const { js, jsm, name, subject } = await open(t, server, client);
     await jsm.streams.add({ name, subjects: [`${subject}.*`] });

@@ -66,14 +66,9 @@ void Consumer::request(const std::string& reply, const std::string& body) {
     }
     if (expires > 0) request.expires = now + expires;
     if (request.heartbeat != 0) request.next_heartbeat = now + request.heartbeat;
-    if (request.no_wait) {
-        const uint64_t available = waiting_messages_ + again_.size();
-        if (available == 0 && expires <= 0) {
-            send_status(reply, "404 No Messages");
-            return;
-        }
-        if (available != 0)
-            request.left = std::min<int64_t>(request.left, static_cast<int64_t>(available));
+    if (request.no_wait && expires <= 0 && waiting_messages_ + again_.size() == 0) {
+        send_status(reply, "404 No Messages");
+        return;
     }
     drop_requests_without_interest();
     if (requests_.size() >= static_cast<size_t>(config_.waiting_max)) {
@@ -136,14 +131,15 @@ bool Consumer::deliver_pull(std::string_view subject, const std::string& ack,
     return true;
 }
 
-// Nothing more can be handed out now: those who would not wait are told so.
+// Nothing more can be handed out now: those who would not wait are told so. One with an end waits
+// for its first message until then, and for no other.
 void Consumer::finish_no_wait() {
     std::erase_if(requests_, [this](const Request& request) {
-        if (!request.no_wait || request.expires != 0) return false;
+        if (!request.no_wait || (request.expires != 0 && request.delivered == 0)) return false;
         if (request.delivered == 0) {
             send_status(request.reply, "404 No Messages");
         } else {
-            send_status(request.reply, "408 Requests Pending", pending_headers(request));
+            send_status(request.reply, "408 Request Timeout", pending_headers(request));
         }
         return true;
     });
