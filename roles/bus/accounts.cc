@@ -22,6 +22,7 @@ Result<Accounts::Update> Accounts::put(std::string_view jwt) {
     if (!operator_.may_sign_accounts(claims.issuer)) {
         return fail(Code::kDenied, "the account's JWT is not signed by this cloud's operator");
     }
+    CANDELA_TRY(auth::check_account(claims));
     Account* known = find(claims.subject);
     if (known != nullptr) {
         if (known->jwt == jwt) return Update{known, false, false};

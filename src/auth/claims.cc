@@ -144,6 +144,14 @@ Result<std::string> encode_generic(GenericClaims claims, const KeyPair& signer, 
     return sign_claims(claims, std::move(nats), "generic", signer, now);
 }
 
+Result<std::string> encode_activation(ActivationClaims claims, const KeyPair& signer,
+                                      WallTime now) {
+    if (signer.kind() != KeyKind::kAccount || !is_public_key(claims.subject, KeyKind::kAccount)) {
+        return fail(wrong_key("an activation is about an account and signed by an account"));
+    }
+    return sign_claims(claims, activation_to_json(claims), "activation", signer, now);
+}
+
 Result<OperatorClaims> decode_operator(std::string_view jwt) {
     OperatorClaims claims;
     CANDELA_TRY_ASSIGN(const Json nats, open_claims(jwt, "operator", KeyKind::kOperator,
@@ -173,6 +181,14 @@ Result<GenericClaims> decode_generic(std::string_view jwt) {
     CANDELA_TRY_ASSIGN(const Json nats,
                        open_claims(jwt, "generic", KeyKind::kOperator, KeyKind::kOperator, claims));
     CANDELA_TRY_ASSIGN(claims.accounts, read_strings(nats, "accounts"));
+    return claims;
+}
+
+Result<ActivationClaims> decode_activation(std::string_view jwt) {
+    ActivationClaims claims;
+    CANDELA_TRY_ASSIGN(const Json nats, open_claims(jwt, "activation", KeyKind::kAccount,
+                                                    KeyKind::kAccount, claims));
+    CANDELA_TRY(activation_from_json(nats, claims));
     return claims;
 }
 

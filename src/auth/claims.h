@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "auth/key_pair.h"
+#include "auth/sharing.h"
 #include "base/result.h"
 #include "base/time.h"
 
@@ -106,6 +107,11 @@ struct AccountClaims : Claims {
     // User key (or "*" for all) → unix seconds: JWTs issued at or before that are revoked.
     std::map<std::string, int64_t, std::less<>> revocations;
     Permissions default_permissions;
+    std::vector<Export> exports;
+    std::vector<Import> imports;
+    SubjectMappings mappings;
+    std::string description;
+    std::string info_url;
 
     const AccountSigningKey* find_signing_key(std::string_view key) const;
     bool is_revoked(std::string_view user_key, int64_t issued_at) const;
@@ -125,6 +131,13 @@ struct UserClaims : Claims {
     const std::string& account() const { return issuer_account.empty() ? issuer : issuer_account; }
 };
 
+// By what an account lets another (the subject) import something that needs a token.
+struct ActivationClaims : Claims {
+    std::string issuer_account;  // the exporter's key, where one of its signing keys has signed
+    std::string import_subject;  // a pattern that covers what may be imported
+    ShareKind kind = ShareKind::kStream;
+};
+
 // What an operator signs to have accounts removed ($SYS.REQ.CLAIMS.DELETE).
 struct GenericClaims : Claims {
     std::vector<std::string> accounts;
@@ -136,6 +149,7 @@ Result<std::string> encode_operator(OperatorClaims claims, const KeyPair& signer
 Result<std::string> encode_account(AccountClaims claims, const KeyPair& signer, WallTime now);
 Result<std::string> encode_user(UserClaims claims, const KeyPair& signer, WallTime now);
 Result<std::string> encode_generic(GenericClaims claims, const KeyPair& signer, WallTime now);
+Result<std::string> encode_activation(ActivationClaims claims, const KeyPair& signer, WallTime now);
 
 // Checks form, type, that issuer and subject are keys of the right kinds, and the signature by the
 // issuer. Whether the issuer is trusted, and expiry and revocation, are the caller's to check.
@@ -143,5 +157,12 @@ Result<OperatorClaims> decode_operator(std::string_view jwt);
 Result<AccountClaims> decode_account(std::string_view jwt);
 Result<UserClaims> decode_user(std::string_view jwt);
 Result<GenericClaims> decode_generic(std::string_view jwt);  // by an operator, about itself
+Result<ActivationClaims> decode_activation(std::string_view jwt);
+
+// Whether what the account shares fits together, within its limits, as the NATS libraries judge it:
+// nats-server refuses the JWT of an account with overlapping exports, say. kInvalid says what is
+// wrong. Activations are looked at as far as the account itself can; whether the exporter honours
+// them, it must say.
+Result<> check_account(const AccountClaims& claims);
 
 }  // namespace candela::auth

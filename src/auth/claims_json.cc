@@ -2,23 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "auth/sharing_json.h"
+
 namespace candela::auth {
 
 namespace {
-
-// The member, or null where the object has none.
-const Json* find(const Json& object, std::string_view key) {
-    if (!object.is_object()) return nullptr;
-    const auto found = object.find(key);
-    return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
-Result<bool> read_bool(const Json& object, std::string_view key) {
-    const Json* member = find(object, key);
-    if (member == nullptr) return false;
-    if (!member->is_boolean()) return fail(Code::kInvalid, "{}: neither true nor false", key);
-    return member->get<bool>();
-}
 
 Json to_json(const SubjectPermission& rule) {
     Json out = Json::object();
@@ -44,7 +32,7 @@ void write_limits(Json& out, const UserLimits& limits) {
 
 Result<SubjectPermission> read_rule(const Json& object, std::string_view key) {
     SubjectPermission rule;
-    const Json* member = find(object, key);
+    const Json* member = find_member(object, key);
     if (member == nullptr) return rule;
     if (!member->is_object()) return fail(Code::kInvalid, "{}: not an object", key);
     CANDELA_TRY_ASSIGN(rule.allow, read_strings(*member, "allow"));
@@ -56,7 +44,7 @@ Result<Permissions> read_permissions(const Json& object) {
     Permissions permissions;
     CANDELA_TRY_ASSIGN(permissions.publish, read_rule(object, "pub"));
     CANDELA_TRY_ASSIGN(permissions.subscribe, read_rule(object, "sub"));
-    const Json* response = find(object, "resp");
+    const Json* response = find_member(object, "resp");
     if (response == nullptr) return permissions;
     if (!response->is_object()) return fail(Code::kInvalid, "resp: not an object");
     ResponsePermission rule;
@@ -101,7 +89,7 @@ Result<AccountSigningKey> signing_key_from_json(const Json& value) {
     CANDELA_TRY_ASSIGN(key.key, json_string(value, "key"));
     AccountSigningKey::Scope scope;
     scope.role = json_string_or(value, "role");
-    const Json* permissions = find(value, "template");
+    const Json* permissions = find_member(value, "template");
     const Json empty = Json::object();
     if (permissions == nullptr) permissions = &empty;
     CANDELA_TRY_ASSIGN(scope.permissions, read_permissions(*permissions));
@@ -127,21 +115,42 @@ Result<AccountLimits> account_limits_from_json(const Json& object) {
     return limits;
 }
 
-Result<> read_revocations(const Json& nats, AccountClaims& out) {
-    const Json* member = find(nats, "revocations");
-    if (member == nullptr) return {};
+}  // namespace
+
+const Json* find_member(const Json& object, std::string_view key) {
+    if (!object.is_object()) return nullptr;
+    const auto found = object.find(key);
+    return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+Result<std::string> read_string(const Json& object, std::string_view key) {
+    const Json* member = find_member(object, key);
+    if (member == nullptr) return std::string();
+    if (!member->is_string()) return fail(Code::kInvalid, "{}: not a text", key);
+    return member->get<std::string>();
+}
+
+Result<bool> read_bool(const Json& object, std::string_view key) {
+    const Json* member = find_member(object, key);
+    if (member == nullptr) return false;
+    if (!member->is_boolean()) return fail(Code::kInvalid, "{}: neither true nor false", key);
+    return member->get<bool>();
+}
+
+Result<std::map<std::string, int64_t, std::less<>>> read_revocations(const Json& object) {
+    std::map<std::string, int64_t, std::less<>> out;
+    const Json* member = find_member(object, "revocations");
+    if (member == nullptr) return out;
     if (!member->is_object()) return fail(Code::kInvalid, "revocations: not an object");
     for (const auto& [key, at] : member->items()) {
         if (!at.is_number_integer()) return fail(Code::kInvalid, "revocations: not a time");
-        out.revocations.emplace(key, at.get<int64_t>());
+        out.emplace(key, at.get<int64_t>());
     }
-    return {};
+    return out;
 }
 
-}  // namespace
-
 Result<int64_t> read_int(const Json& object, std::string_view key, int64_t fallback) {
-    const Json* member = find(object, key);
+    const Json* member = find_member(object, key);
     if (member == nullptr) return fallback;
     if (!member->is_number_integer() ||
         (member->is_number_unsigned() && member->get<uint64_t>() > uint64_t{INT64_MAX})) {
@@ -152,7 +161,7 @@ Result<int64_t> read_int(const Json& object, std::string_view key, int64_t fallb
 
 Result<std::vector<std::string>> read_strings(const Json& object, std::string_view key) {
     std::vector<std::string> out;
-    const Json* member = find(object, key);
+    const Json* member = find_member(object, key);
     if (member == nullptr) return out;
     if (!member->is_array()) return fail(Code::kInvalid, "{}: not a list", key);
     for (const Json& element : *member) {
@@ -193,6 +202,11 @@ Json account_to_json(const AccountClaims& claims) {
     Json defaults = Json::object();
     write_permissions(defaults, claims.default_permissions);
     out["default_permissions"] = std::move(defaults);
+    if (!claims.exports.empty()) out["exports"] = exports_to_json(claims.exports);
+    if (!claims.imports.empty()) out["imports"] = imports_to_json(claims.imports);
+    if (!claims.mappings.empty()) out["mappings"] = mappings_to_json(claims.mappings);
+    if (!claims.description.empty()) out["description"] = claims.description;
+    if (!claims.info_url.empty()) out["info_url"] = claims.info_url;
     return out;
 }
 
@@ -210,6 +224,12 @@ Json user_to_json(const UserClaims& claims) {
     return out;
 }
 
+Json activation_to_json(const ActivationClaims& claims) {
+    Json out = {{"subject", claims.import_subject}, {"kind", to_string(claims.kind)}};
+    if (!claims.issuer_account.empty()) out["issuer_account"] = claims.issuer_account;
+    return out;
+}
+
 Result<> operator_from_json(const Json& nats, OperatorClaims& out) {
     CANDELA_TRY_ASSIGN(out.signing_keys, read_strings(nats, "signing_keys"));
     out.system_account = json_string_or(nats, "system_account");
@@ -218,20 +238,25 @@ Result<> operator_from_json(const Json& nats, OperatorClaims& out) {
 }
 
 Result<> account_from_json(const Json& nats, AccountClaims& out) {
-    const Json* limits = find(nats, "limits");
+    const Json* limits = find_member(nats, "limits");
     const Json empty = Json::object();
     CANDELA_TRY_ASSIGN(out.limits, account_limits_from_json(limits != nullptr ? *limits : empty));
-    if (const Json* keys = find(nats, "signing_keys")) {
+    if (const Json* keys = find_member(nats, "signing_keys")) {
         if (!keys->is_array()) return fail(Code::kInvalid, "signing_keys: not a list");
         for (const Json& value : *keys) {
             CANDELA_TRY_ASSIGN(AccountSigningKey key, signing_key_from_json(value));
             out.signing_keys.push_back(std::move(key));
         }
     }
-    CANDELA_TRY(read_revocations(nats, out));
-    if (const Json* defaults = find(nats, "default_permissions")) {
+    CANDELA_TRY_ASSIGN(out.revocations, read_revocations(nats));
+    if (const Json* defaults = find_member(nats, "default_permissions")) {
         CANDELA_TRY_ASSIGN(out.default_permissions, read_permissions(*defaults));
     }
+    CANDELA_TRY_ASSIGN(out.exports, exports_from_json(nats));
+    CANDELA_TRY_ASSIGN(out.imports, imports_from_json(nats));
+    CANDELA_TRY_ASSIGN(out.mappings, mappings_from_json(nats));
+    out.description = json_string_or(nats, "description");
+    out.info_url = json_string_or(nats, "info_url");
     return {};
 }
 
@@ -243,11 +268,22 @@ Result<> user_from_json(const Json& nats, UserClaims& out) {
     CANDELA_TRY_ASSIGN(out.allowed_connection_types,
                        read_strings(nats, "allowed_connection_types"));
     CANDELA_TRY_ASSIGN(out.source_networks, read_strings(nats, "src"));
-    const Json* times = find(nats, "times");
+    const Json* times = find_member(nats, "times");
     out.has_times = times != nullptr && !times->empty();
     // What a user under a scoped signing key must look like: not one limit, not one permission.
     out.scoped = out.limits == UserLimits{0, 0, 0} && out.permissions == Permissions{} &&
                  !out.bearer_token && out.source_networks.empty() && !out.has_times;
+    return {};
+}
+
+Result<> activation_from_json(const Json& nats, ActivationClaims& out) {
+    CANDELA_TRY_ASSIGN(out.import_subject, json_string(nats, "subject"));
+    CANDELA_TRY_ASSIGN(const std::string kind, json_string(nats, "kind"));
+    if (kind != to_string(ShareKind::kStream) && kind != to_string(ShareKind::kService)) {
+        return fail(Code::kInvalid, "kind: neither stream nor service");
+    }
+    out.kind = kind == "stream" ? ShareKind::kStream : ShareKind::kService;
+    CANDELA_TRY_ASSIGN(out.issuer_account, read_string(nats, "issuer_account"));
     return {};
 }
 

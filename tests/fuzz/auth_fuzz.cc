@@ -49,12 +49,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     (void)decode_account(sign(op, text));
     (void)decode_operator(with_nats(op, op, text));
     (void)decode_generic(with_nats(op, op, text));
+    (void)decode_activation(with_nats(account, account, text));
     const WallTime now = from_unix_millis(0);
     if (const auto claims = decode_account(with_nats(op, account, text))) {
         const auto again = decode_account(*encode_account(*claims, op, now));
         check(again && again->limits.connections == claims->limits.connections &&
               again->revocations == claims->revocations &&
-              again->signing_keys.size() == claims->signing_keys.size());
+              again->signing_keys.size() == claims->signing_keys.size() &&
+              again->exports == claims->exports && again->imports == claims->imports &&
+              again->mappings == claims->mappings);
+        (void)check_account(*claims);
     }
     if (const auto claims = decode_user(with_nats(account, user, text))) {
         const auto again = decode_user(*encode_user(*claims, account, now));

@@ -1,0 +1,72 @@
+#pragma once
+
+// JWTs of accounts that share, made once by npm @nats-io/jwt 0.0.11 with the keys of vectors.h:
+//   encodeActivation("act", importer, kAccount, "service", {subject: "orders.*"}, {exp:
+//   4102444800}); encodeAccount("E", kAccount, …) exports the service orders.* (token_req, Chunked,
+//   response_threshold 5 s, the importer's activations revoked at 1600000000, service_latency 25
+//   percent to "lat") and the stream events.*.> (account_token_position 2), and maps a.* to b.$1
+//   (40) and c.$1 (60); encodeAccount("I", importer, …) imports orders.* by that activation as
+//   buy.$1 (share), and events.<importer>.> with the old prefix "theirs".
+
+#include <string_view>
+
+namespace vectors {
+
+inline constexpr std::string_view kImporter =
+    "AC7NB2AWBJGKXQCBEQFQVODMDRUAXZGPRIUQ7AFPLR7GOEQVUXX2ENEI";
+inline constexpr std::string_view kActivationJwt =
+    "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.eyJleHAiOjQxMDI0NDQ4MDAsImF1ZCI6I"
+    "k5BVFMiLCJuYW1lIjoiYWN0Iiwic3ViIjoiQUM3TkIyQVdCSkdLWFFDQkVRRlFWT0RNRFJVQVhaR1BSS"
+    "VVRN0FGUExSN0dPRVFWVVhYMkVORUkiLCJuYXRzIjp7InN1YmplY3QiOiJvcmRlcnMuKiIsImtpbmQiO"
+    "iJzZXJ2aWNlIiwidHlwZSI6ImFjdGl2YXRpb24iLCJ2ZXJzaW9uIjoyfSwiaXNzIjoiQUNPUklLQjdDV"
+    "U1QUzRDNlZDM0VTRk5SNkEyQ0RCTkJXQUdTQ1A1VVpGTFROQkJPTlA2M1lPVEIiLCJpYXQiOjE3OTU2M"
+    "TI5MjgsImp0aSI6InBPTVBMRE1YYjdhMGhMNFVOdE1IQW9mZmc5NE9kWUJpTUhDTzZYRzVreFVYNlpuW"
+    "nAwRy9GZ2FxSFRDQU9wK0FUc090WFptWnQwQ2JKVHRielpwY3p3PT0ifQ.It3LdKX5L2hZtmVUdSCkaO"
+    "LtY5FbUpNZEdBkcTYV9vJWEfa1P9YUsV-v4r1tM6VvvrG1fRvkCkuZeDxaSmgIDw";
+inline constexpr std::string_view kExporterJwt =
+    "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.eyJhdWQiOiJOQVRTIiwibmFtZSI6IkUiL"
+    "CJzdWIiOiJBQ09SSUtCN0NVTVBTNEM2VkMzRVNGTlI2QTJDREJOQldBR1NDUDVVWkZMVE5CQk9OUDYzW"
+    "U9UQiIsIm5hdHMiOnsibGltaXRzIjp7InN1YnMiOi0xLCJkYXRhIjotMSwicGF5bG9hZCI6LTEsImltc"
+    "G9ydHMiOjEwLCJleHBvcnRzIjoxMCwid2lsZGNhcmRzIjp0cnVlLCJjb25uIjotMSwibGVhZiI6LTF9L"
+    "CJleHBvcnRzIjpbeyJuYW1lIjoib3JkZXJzIiwic3ViamVjdCI6Im9yZGVycy4qIiwidHlwZSI6InNlc"
+    "nZpY2UiLCJ0b2tlbl9yZXEiOnRydWUsInJlc3BvbnNlX3R5cGUiOiJDaHVua2VkIiwicmVzcG9uc2Vfd"
+    "GhyZXNob2xkIjo1MDAwMDAwMDAwLCJyZXZvY2F0aW9ucyI6eyJBQzdOQjJBV0JKR0tYUUNCRVFGUVZPR"
+    "E1EUlVBWFpHUFJJVVE3QUZQTFI3R09FUVZVWFgyRU5FSSI6MTYwMDAwMDAwMH0sInNlcnZpY2VfbGF0Z"
+    "W5jeSI6eyJzYW1wbGluZyI6MjUsInJlc3VsdHMiOiJsYXQifSwiZGVzY3JpcHRpb24iOiJkIiwiaW5mb"
+    "191cmwiOiJodHRwczovL2V4YW1wbGUuY29tLyJ9LHsibmFtZSI6Im1pbmUiLCJzdWJqZWN0IjoiZXZlb"
+    "nRzLiouPiIsInR5cGUiOiJzdHJlYW0iLCJhY2NvdW50X3Rva2VuX3Bvc2l0aW9uIjoyfV0sIm1hcHBpb"
+    "mdzIjp7ImEuKiI6W3sic3ViamVjdCI6ImIuJDEiLCJ3ZWlnaHQiOjQwfSx7InN1YmplY3QiOiJjLiQxI"
+    "iwid2VpZ2h0Ijo2MH1dfSwidHlwZSI6ImFjY291bnQiLCJ2ZXJzaW9uIjoyfSwiaXNzIjoiT0RBVzdJV"
+    "lhIRk1YVEtPR1Q2VVIzWDdHMlNJSDJMSTVRRDJSSjcyNjdaR1JDR1RMQTNWT01DUjYiLCJpYXQiOjE3O"
+    "TU2MTI5MjgsImp0aSI6ImdzL09hbGtxSTV3SkNicW9CQTh1UXhYK3VmeWlRNjZwamlEUjFIbWN2MzAxU"
+    "ncwZ25zU0YzSHlEUXNrSWhIUUE3aTAyWTN0dWQzUk11VE1HMHdITUtnPT0ifQ.PBG6BAzrL-Qhw0tbx7"
+    "RGdNan4WWxdQYaLo7CTf4fq5Ol4rcW-8_5YDVuWga2Yh2JRZgXQjod7jc6hOlC42m9Dg";
+inline constexpr std::string_view kImporterJwt =
+    "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.eyJhdWQiOiJOQVRTIiwibmFtZSI6IkkiL"
+    "CJzdWIiOiJBQzdOQjJBV0JKR0tYUUNCRVFGUVZPRE1EUlVBWFpHUFJJVVE3QUZQTFI3R09FUVZVWFgyR"
+    "U5FSSIsIm5hdHMiOnsibGltaXRzIjp7InN1YnMiOi0xLCJkYXRhIjotMSwicGF5bG9hZCI6LTEsImltc"
+    "G9ydHMiOjEwLCJleHBvcnRzIjoxMCwid2lsZGNhcmRzIjp0cnVlLCJjb25uIjotMSwibGVhZiI6LTF9L"
+    "CJpbXBvcnRzIjpbeyJuYW1lIjoib3JkZXJzIiwic3ViamVjdCI6Im9yZGVycy4qIiwiYWNjb3VudCI6I"
+    "kFDT1JJS0I3Q1VNUFM0QzZWQzNFU0ZOUjZBMkNEQk5CV0FHU0NQNVVaRkxUTkJCT05QNjNZT1RCIiwid"
+    "G9rZW4iOiJleUowZVhBaU9pSktWMVFpTENKaGJHY2lPaUpsWkRJMU5URTVMVzVyWlhraWZRLmV5SmxlS"
+    "EFpT2pReE1ESTBORFE0TURBc0ltRjFaQ0k2SWs1QlZGTWlMQ0p1WVcxbElqb2lZV04wSWl3aWMzVmlJa"
+    "m9pUVVNM1RrSXlRVmRDU2tkTFdGRkRRa1ZSUmxGV1QwUk5SRkpWUVZoYVIxQlNTVlZSTjBGR1VFeFNOM"
+    "GRQUlZGV1ZWaFlNa1ZPUlVraUxDSnVZWFJ6SWpwN0luTjFZbXBsWTNRaU9pSnZjbVJsY25NdUtpSXNJb"
+    "XRwYm1RaU9pSnpaWEoyYVdObElpd2lkSGx3WlNJNkltRmpkR2wyWVhScGIyNGlMQ0oyWlhKemFXOXVJa"
+    "m95ZlN3aWFYTnpJam9pUVVOUFVrbExRamREVlUxUVV6UkRObFpETTBWVFJrNVNOa0V5UTBSQ1RrSlhRV"
+    "WRUUTFBMVZWcEdURlJPUWtKUFRsQTJNMWxQVkVJaUxDSnBZWFFpT2pFM09UVTJNVEk1TWpnc0ltcDBhU"
+    "0k2SW5CUFRWQk1SRTFZWWpkaE1HaE1ORlZPZEUxSVFXOW1abWM1TkU5a1dVSnBUVWhEVHpaWVJ6VnJlR"
+    "lZZTmxwdVduQXdSeTlHWjJGeFNGUkRRVTl3SzBGVWMwOTBXRnB0V25Rd1EySktWSFJpZWxwd1kzcDNQV"
+    "DBpZlEuSXQzTGRLWDVMMmhadG1WVWRTQ2thT0x0WTVGYlVwTlpFZEJrY1RZVjl2SldFZmExUDlZVXNWL"
+    "XY0cjF0TTZWdnZyRzFmUnZrQ2t1WmVEeGFTbWdJRHciLCJsb2NhbF9zdWJqZWN0IjoiYnV5LiQxIiwid"
+    "HlwZSI6InNlcnZpY2UiLCJzaGFyZSI6dHJ1ZX0seyJuYW1lIjoibWluZSIsInN1YmplY3QiOiJldmVud"
+    "HMuQUM3TkIyQVdCSkdLWFFDQkVRRlFWT0RNRFJVQVhaR1BSSVVRN0FGUExSN0dPRVFWVVhYMkVORUkuP"
+    "iIsImFjY291bnQiOiJBQ09SSUtCN0NVTVBTNEM2VkMzRVNGTlI2QTJDREJOQldBR1NDUDVVWkZMVE5CQ"
+    "k9OUDYzWU9UQiIsInRvIjoidGhlaXJzIiwidHlwZSI6InN0cmVhbSJ9XSwidHlwZSI6ImFjY291bnQiL"
+    "CJ2ZXJzaW9uIjoyfSwiaXNzIjoiT0RBVzdJVlhIRk1YVEtPR1Q2VVIzWDdHMlNJSDJMSTVRRDJSSjcyN"
+    "jdaR1JDR1RMQTNWT01DUjYiLCJpYXQiOjE3OTU2MTI5MjgsImp0aSI6IlB6TmNiNG96bWNLVjRONmRhO"
+    "FBDanhoNzBoN0Qwb0FMOTVWR0VRelNySFQyOVRXRDJZWUY0Kzd0SWp4aU1YWFA0Yy9WOU4rc3EvbGFMb"
+    "nZoREorQ2J3PT0ifQ.8TLgB8QJRnjeWMHUlP_a5Bk88xTKKOXEjn9HjundI8K6jOjaMNgAd0V_cskJug"
+    "ZJRskMYwlMmhf7o-ctmsysCQ";
+
+}  // namespace vectors
