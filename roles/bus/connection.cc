@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
+
 #include "base/text.h"
 #include "bus/subject.h"
 #include "crypto/entropy.h"
@@ -52,6 +54,7 @@ Connection::Connection(Server& server, Guest guest, uint64_t id)
       reader_(0),
       subscriptions_(0, server.hash()),
       progress_at_(server.loop().now()),
+      started_at_(server.loop().wall()),
       timer_(server.loop().timers(), [this] { on_timer(); }),
       expiry_(server.loop().timers(), [this] { check_login(); }),
       hold_timer_(server.loop().timers(), [this] { resume_reading(); }) {}
@@ -124,7 +127,10 @@ bool Connection::on_line(const bus::Line& line, std::string_view headers,
         case Operation::kSub: on_sub(line); break;
         case Operation::kUnsub: on_unsub(line); break;
         case Operation::kPing: send("PONG\r\n"); break;
-        case Operation::kPong: pings_unanswered_ = 0; break;
+        case Operation::kPong:
+            if (pings_unanswered_ == 1) rtt_ = server_.loop().now() - pinged_at_;
+            pings_unanswered_ = 0;
+            break;
         case Operation::kConnect: on_connect(line.text); break;
         default: break;  // +OK, -ERR and INFO from clients mean nothing
     }
@@ -179,6 +185,27 @@ void Connection::on_connect(std::string_view text) {
                                       {"user", login_->user_name},
                                       {"account", login_->account->claims.name}});
     send_ok();
+}
+
+Json Connection::describe() const {
+    Json out = {{"start", format_rfc3339(started_at_)},
+                {"host", peer_.kind == Address::Kind::kTcp ? peer_.host : peer_.to_string()},
+                {"id", id_},
+                {"acc", login_->account->key()},
+                {"user", login_->user_key},
+                {"server", server_.options().name},
+                {"issuer_key", login_->issuer},
+                {"kind", "Client"},
+                {"client_type", "nats"}};
+    const auto add = [&](std::string_view key, const std::string& text) {
+        if (!text.empty()) out[std::string(key)] = text;
+    };
+    add("name", options_.name);
+    add("lang", options_.language);
+    add("ver", options_.version);
+    add("name_tag", login_->user_name);
+    if (rtt_ != 0ns) out["rtt"] = rtt_.count();
+    return out;
 }
 
 size_t Connection::payload_max() const {
@@ -369,7 +396,7 @@ void Connection::on_timer() {
         close("stale", "Stale Connection");
         return;
     }
-    ++pings_unanswered_;
+    if (++pings_unanswered_ == 1) pinged_at_ = server_.loop().now();
     send("PING\r\n");
     timer_.start(server_.options().ping_interval);
 }

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/json.h"
 #include "base/keyed_hash.h"
 #include "bus/protocol.h"
 #include "login.h"
@@ -38,6 +39,10 @@ public:
     const ConnectOptions& options() const { return options_; }
     // The largest message that this user may send; after the login.
     size_t payload_max() const;
+    // Who it is, in nats-server's form: for those whom its account lets know.
+    Json describe() const;
+    // Between a PING and its PONG; 0: not measured yet.
+    Duration rtt() const { return rtt_; }
     bool is_closing() const { return closing_; }
     const std::string& close_reason() const { return close_reason_; }
 
@@ -135,6 +140,9 @@ private:
     bool lingers_ = false;
     std::string close_reason_;
     unsigned pings_unanswered_ = 0;
+    const WallTime started_at_;
+    MonoTime pinged_at_;
+    Duration rtt_{};
     Timer timer_;   // login first, pings later
     Timer expiry_;  // of the user
     Timer hold_timer_;

@@ -79,12 +79,15 @@ private:
 struct Matches {
     std::vector<Subscription*> plain;
     GroupList queues;
+    std::vector<Subscription*> passages;  // into other accounts (imports.h)
 
-    bool empty() const { return plain.empty() && queues.empty(); }
-    size_t receivers() const { return plain.size() + queues.member_count(); }
+    bool empty() const { return !has_receivers() && passages.empty(); }
+    bool has_receivers() const { return !plain.empty() || !queues.empty(); }
+    size_t receivers() const { return plain.size() + queues.member_count() + passages.size(); }
     void clear() {
         plain.clear();
         queues.clear();
+        passages.clear();
     }
 
     // For the Sublist: when a cached one was found, and which changes outdate it.

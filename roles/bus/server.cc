@@ -32,13 +32,17 @@ Server::Server(Loop& loop, ServerOptions options, Accounts accounts, Logger log)
       log_(std::move(log)),
       id_(auth::KeyPair::generate(auth::KeyKind::kServer).public_key()),
       reception_(log_, [this](Guest guest) { on_guest(std::move(guest)); }),
-      backlog_timer_(loop.timers(), [this] { check_backlogs(); }) {}
+      imports_(std::make_unique<Imports>(*this)),
+      backlog_timer_(loop.timers(), [this] { check_backlogs(); }) {
+    for (const auto& [key, account] : accounts_.all()) imports_->update(*account);
+}
 
 Server::~Server() {
     *alive_ = false;
     doors_.clear();
     reception_.close();
     connections_.clear();
+    imports_.reset();
 }
 
 Result<> Server::listen(const Address& address, EntrancePtr entrance) {
@@ -161,15 +165,10 @@ bool Server::publish(Account& account, Connection* from, const Message& message)
     const Matches* matches = find_matches(account, from, message);
     if (matches == nullptr) return false;
     bool is_delivered = false;
-    if (!matches->empty()) {
-        make_tails(message);
-        for (Subscription* subscription : matches->plain) {
-            is_delivered = deliver(*subscription, from, message) || is_delivered;
-        }
-        for (const GroupList::Members group : matches->queues) {
-            is_delivered = deliver_to_one(group, from, message) || is_delivered;
-        }
-    }
+    if (!matches->passages.empty())
+        is_delivered = imports_->route(account, from, message, message.subject, nullptr);
+    else if (!matches->empty())
+        is_delivered = deliver_all(*matches, from, message, nullptr);
     if (!is_delivered && from != nullptr && !message.reply.empty() &&
         from->options().no_responders) {
         send_no_responders(account, *from, message);
@@ -181,18 +180,43 @@ bool Server::publish_to(Account& account, std::string_view route, const Message&
                         size_t* backlog) {
     const Matches& matches = account.sublist.match(route);
     touch(account);
-    if (matches.empty()) return false;
+    if (!matches.passages.empty()) {
+        return imports_->route(account, nullptr, message, route, backlog);
+    }
+    return !matches.empty() && deliver_all(matches, nullptr, message, backlog);
+}
+
+bool Server::has_interest(Account& account, std::string_view subject) {
+    return imports_->has_interest(account, subject);
+}
+
+bool Server::deliver_all(const Matches& matches, Connection* from, const Message& message,
+                         size_t* backlog) {
+    bool is_delivered = deliver_plain(matches, from, message, backlog);
+    if (matches.queues.empty()) return is_delivered;
+    if (matches.plain.empty()) make_tails(message);
+    for (const GroupList::Members group : matches.queues) {
+        is_delivered = deliver_to_one(group, from, message) || is_delivered;
+    }
+    return is_delivered;
+}
+
+bool Server::deliver_plain(const Matches& matches, Connection* from, const Message& message,
+                           size_t* backlog) {
+    if (matches.plain.empty()) return false;
     make_tails(message);
     bool is_delivered = false;
     for (Subscription* subscription : matches.plain) {
         const Connection* to = subscription->connection;
-        is_delivered = deliver(*subscription, nullptr, message) || is_delivered;
+        is_delivered = deliver(*subscription, from, message) || is_delivered;
         if (backlog != nullptr && to != nullptr) *backlog = std::max(*backlog, to->pending_bytes());
     }
-    for (const GroupList::Members group : matches.queues) {
-        is_delivered = deliver_to_one(group, nullptr, message) || is_delivered;
-    }
     return is_delivered;
+}
+
+bool Server::deliver_to_group(GroupList::Members group, Connection* from, const Message& message) {
+    make_tails(message);
+    return deliver_to_one(group, from, message);
 }
 
 bool Server::deliver(Subscription& subscription, Connection* from, const Message& message) {
@@ -317,6 +341,7 @@ void Server::check_backlogs() {
 
 Result<> Server::put_account(std::string_view jwt) {
     CANDELA_TRY_ASSIGN(const Accounts::Update update, accounts_.put(jwt));
+    if (update.is_changed) imports_->update(*update.account);
     if (update.is_new) {
         for (const auto& callback : on_account_) callback(*update.account);
     } else if (update.is_changed) {
@@ -328,6 +353,7 @@ Result<> Server::put_account(std::string_view jwt) {
 bool Server::remove_account(std::string_view key) {
     std::unique_ptr<Account> account = accounts_.take(key);
     if (account == nullptr) return false;
+    imports_->remove(*account);
     for (Connection* connection : account->connections) {
         connection->close("the account was removed", "Account Authentication Expired");
     }

@@ -16,6 +16,7 @@
 #include "base/keyed_hash.h"
 #include "base/log.h"
 #include "connection.h"
+#include "imports.h"
 #include "loop/loop.h"
 #include "reception.h"
 
@@ -84,6 +85,15 @@ public:
     // for the slowest of them.
     bool publish_to(Account& account, std::string_view route, const Message& message,
                     size_t* backlog);
+    // Somebody would get it, in this account or in one that imports from it.
+    bool has_interest(Account& account, std::string_view subject);
+    Imports& imports() { return *imports_; }
+    // For Imports: to those in one account, as match() has found them, and nowhere else.
+    bool deliver_all(const Matches& matches, Connection* from, const Message& message,
+                     size_t* backlog);
+    bool deliver_plain(const Matches& matches, Connection* from, const Message& message,
+                       size_t* backlog);
+    bool deliver_to_group(GroupList::Members group, Connection* from, const Message& message);
     // The same at the end of the round, from a copy: for services, which must not publish while
     // routing.
     void publish_later(std::string account_key, std::string subject, std::string payload);
@@ -152,6 +162,7 @@ private:
         std::unique_ptr<Listener> listener;
     };
     Reception reception_;
+    std::unique_ptr<Imports> imports_;
     std::vector<Door> doors_;
     std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
     uint64_t next_id_ = 1;

@@ -21,9 +21,11 @@ struct Sublist::Node {
     std::unique_ptr<Node> rest;
     std::vector<Subscription*> plain;
     std::vector<Group*> groups;
+    std::vector<Subscription*> passages;
 
     bool is_unused() const {
-        return next.empty() && !star && !rest && plain.empty() && groups.empty();
+        return next.empty() && !star && !rest && plain.empty() && groups.empty() &&
+               passages.empty();
     }
 };
 
@@ -93,6 +95,11 @@ void Sublist::insert(Subscription& subscription) {
         }
         node = next;
     }
+    if (subscription.passage != nullptr) {
+        add(node->passages, subscription);
+        outdate(subscription.subject);
+        return;
+    }
     if (subscription.queue.empty())
         add(node->plain, subscription);
     else
@@ -105,11 +112,15 @@ void Sublist::remove(Subscription& subscription) {
     split(subscription.subject);
     Node* node = find_node();
     if (node == nullptr) return;
-    if (subscription.queue.empty())
-        drop(node->plain, subscription);
-    else
-        leave_queue(*node, subscription);
-    --size_;
+    if (subscription.passage != nullptr) {
+        drop(node->passages, subscription);
+    } else {
+        if (subscription.queue.empty())
+            drop(node->plain, subscription);
+        else
+            leave_queue(*node, subscription);
+        --size_;
+    }
     outdate(subscription.subject);
     if (node->is_unused()) prune();
 }
@@ -196,6 +207,7 @@ void Sublist::set_buckets(Matches& matches) const {
 
 void Sublist::take(const Node& node, Matches& out) {
     out.plain.insert(out.plain.end(), node.plain.begin(), node.plain.end());
+    out.passages.insert(out.passages.end(), node.passages.begin(), node.passages.end());
     for (const Group* group : node.groups) {
         // Groups of one name are one group, whichever patterns their members have.
         QueueName& name = *group->name;

@@ -46,7 +46,7 @@ public:
     // Frees outdated results. Not while one is in use.
     void sweep();
 
-    size_t size() const { return size_; }
+    size_t size() const { return size_; }  // without passages into other accounts
 
 private:
     struct Node;

@@ -37,9 +37,12 @@ protected:
     ~Service() = default;
 };
 
+class Passage;
+
 struct Subscription {
     Connection* connection = nullptr;  // or
-    Service* service = nullptr;
+    Service* service = nullptr;        // or
+    Passage* passage = nullptr;        // into another account (imports.h)
     std::string subject;
     std::string queue;
     std::string sid;

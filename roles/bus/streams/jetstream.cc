@@ -216,9 +216,7 @@ bool JetStream::send(JsAccount& owner, std::string_view subject, std::string_vie
 bool JetStream::has_interest(JsAccount& owner, std::string_view subject) {
     Account* found = owner.account();
     if (found == nullptr) return false;
-    const bool is_heard = !found->sublist.match(subject).empty();
-    server_.touch(*found);
-    return is_heard;
+    return server_.has_interest(*found, subject);
 }
 
 void JetStream::respond(JsAccount& owner, const std::string& reply, std::string_view type,
