@@ -8,23 +8,11 @@
 #include <cerrno>
 #include <utility>
 
+#include "loop/fd.h"
+
 namespace candela {
 
 namespace {
-
-class Fd {
-public:
-    explicit Fd(int fd) : fd_(fd) {}
-    Fd(const Fd&) = delete;
-    Fd& operator=(const Fd&) = delete;
-    ~Fd() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    int get() const { return fd_; }
-
-private:
-    int fd_;
-};
 
 Result<> write_all(int fd, std::string_view content, const std::filesystem::path& path) {
     while (!content.empty()) {

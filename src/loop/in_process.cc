@@ -1,5 +1,7 @@
 #include "loop/in_process.h"
 
+#include "loop/pending_connect.h"
+
 namespace candela {
 
 namespace {
@@ -8,27 +10,6 @@ class PostLink final : public DuplexLink {
 public:
     void deliver(Loop& to, Loop::Callback callback) override { to.post(std::move(callback)); }
 };
-
-// Shared by the attempt that the caller holds and the calls that are under way between the loops.
-struct PendingConnect {
-    Loop::ConnectHandler on_connect;  // on the connecting loop; empty once called or cancelled
-};
-
-class HubConnectAttempt final : public ConnectAttempt {
-public:
-    explicit HubConnectAttempt(std::shared_ptr<PendingConnect> pending)
-        : pending_(std::move(pending)) {}
-    ~HubConnectAttempt() override { pending_->on_connect = nullptr; }
-
-private:
-    std::shared_ptr<PendingConnect> pending_;
-};
-
-void finish(PendingConnect& pending, Result<StreamPtr> result) {
-    auto handler = std::move(pending.on_connect);
-    pending.on_connect = nullptr;
-    if (handler) handler(std::move(result));
-}
 
 }  // namespace
 
@@ -63,9 +44,8 @@ Result<std::unique_ptr<Listener>> InProcessHub::listen(Loop& loop, const std::st
 
 std::unique_ptr<ConnectAttempt> InProcessHub::connect(Loop& loop, const std::string& name,
                                                       Loop::ConnectHandler on_connect) {
-    auto pending = std::make_shared<PendingConnect>();
-    pending->on_connect = std::move(on_connect);
-    auto attempt = std::make_unique<HubConnectAttempt>(pending);
+    auto pending = std::make_shared<PendingConnect>(std::move(on_connect));
+    auto attempt = std::make_unique<PendingAttempt>(pending);
 
     Loop* server = nullptr;
     std::weak_ptr<Loop::AcceptHandler> on_accept;
@@ -79,8 +59,8 @@ std::unique_ptr<ConnectAttempt> InProcessHub::connect(Loop& loop, const std::str
     }
     if (server == nullptr) {
         loop.defer([pending, name] {
-            finish(*pending,
-                   fail(Code::kUnreachable, "connecting to inproc:{}: nobody listens", name));
+            pending->finish(
+                fail(Code::kUnreachable, "connecting to inproc:{}: nobody listens", name));
         });
         return attempt;
     }
@@ -90,7 +70,7 @@ std::unique_ptr<ConnectAttempt> InProcessHub::connect(Loop& loop, const std::str
         if (const auto handler = on_accept.lock()) (*handler)(std::move(far));
     });
     loop.defer(
-        [pending, near = std::move(near_end)]() mutable { finish(*pending, std::move(near)); });
+        [pending, near = std::move(near_end)]() mutable { pending->finish(std::move(near)); });
     return attempt;
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "loop/pending_connect.h"
 
 namespace candela {
 
@@ -35,26 +36,6 @@ private:
 };
 
 namespace {
-
-struct PendingConnect {
-    Loop::ConnectHandler on_connect;
-};
-
-class SimConnectAttempt final : public ConnectAttempt {
-public:
-    explicit SimConnectAttempt(std::shared_ptr<PendingConnect> pending)
-        : pending_(std::move(pending)) {}
-    ~SimConnectAttempt() override { pending_->on_connect = nullptr; }
-
-private:
-    std::shared_ptr<PendingConnect> pending_;
-};
-
-void finish(PendingConnect& pending, Result<StreamPtr> result) {
-    auto handler = std::move(pending.on_connect);
-    pending.on_connect = nullptr;
-    if (handler) handler(std::move(result));
-}
 
 class SimListener final : public Listener {
 public:
@@ -214,9 +195,8 @@ Result<std::unique_ptr<Listener>> SimLoop::listen(const Address& address, const 
 
 std::unique_ptr<ConnectAttempt> SimLoop::connect(const Address& address,
                                                  ConnectHandler on_connect) {
-    auto pending = std::make_shared<PendingConnect>();
-    pending->on_connect = std::move(on_connect);
-    auto attempt = std::make_unique<SimConnectAttempt>(pending);
+    auto pending = std::make_shared<PendingConnect>(std::move(on_connect));
+    auto attempt = std::make_unique<PendingAttempt>(pending);
     world_.schedule(world_.now() + world_.latency(), *this, [this, pending, address] {
         const auto found = world_.listeners_.find(address.to_string());
         if (found != world_.listeners_.end() && world_.is_cut(*this, *found->second.loop)) {
@@ -225,8 +205,8 @@ std::unique_ptr<ConnectAttempt> SimLoop::connect(const Address& address,
         const auto accept =
             found == world_.listeners_.end() ? nullptr : found->second.on_accept.lock();
         if (accept == nullptr) {
-            finish(*pending, fail(Code::kUnreachable, "connecting to {}: connection refused",
-                                  address.to_string()));
+            pending->finish(fail(Code::kUnreachable, "connecting to {}: connection refused",
+                                 address.to_string()));
             return;
         }
         SimLoop& server = *found->second.loop;
@@ -236,7 +216,7 @@ std::unique_ptr<ConnectAttempt> SimLoop::connect(const Address& address,
                         [weak = found->second.on_accept, far = std::move(far_end)]() mutable {
                             if (const auto handler = weak.lock()) (*handler)(std::move(far));
                         });
-        finish(*pending, std::move(near_end));
+        pending->finish(std::move(near_end));
     });
     return attempt;
 }

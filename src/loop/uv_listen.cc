@@ -6,26 +6,12 @@
 
 #include <cstring>
 
+#include "loop/fd.h"
 #include "loop/uv_stream_impl.h"
 
 namespace candela {
 
 namespace {
-
-class Fd {
-public:
-    explicit Fd(int fd) : fd_(fd) {}
-    Fd(const Fd&) = delete;
-    Fd& operator=(const Fd&) = delete;
-    ~Fd() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    int get() const { return fd_; }
-    int release() { return std::exchange(fd_, -1); }
-
-private:
-    int fd_;
-};
 
 class UvListener final : public Listener {
 public:
