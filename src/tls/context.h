@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,15 +36,23 @@ class ServerContext final {
 public:
     static Result<std::shared_ptr<ServerContext>> create(const KeyPair& key_pair,
                                                          const ServerOptions& options);
+    // Several certificates: a client is shown the one that has the name it asks for (SNI, RFC 6066
+    // §3), exactly or by a wildcard, otherwise the first.
+    static Result<std::shared_ptr<ServerContext>> create(std::span<const KeyPair> key_pairs,
+                                                         const ServerOptions& options);
     ServerContext(SslCtxPtr context, ServerOptions options);
 
     // New connections use the new certificate, those open keep theirs. An error changes nothing.
     Result<> swap(const KeyPair& key_pair);
+    Result<> swap(std::span<const KeyPair> key_pairs);
     // The same, with another authority for clients' certificates or other names.
     Result<> swap(const KeyPair& key_pair, const ServerOptions& options);
     SslCtxPtr current() const;
 
 private:
+    Result<> swap(std::span<const KeyPair> key_pairs, const ServerOptions& options);
+    ServerOptions options() const;
+
     mutable std::mutex mutex_;
     ServerOptions options_;
     SslCtxPtr context_;

@@ -248,3 +248,36 @@ TEST_CASE("tls_data_cut_off_without_a_farewell_is_an_error") {
     REQUIRE(world.run_until([&] { return !world.at_server.failure.empty(); }));
     CHECK_FALSE(world.at_server.ended);
 }
+
+TEST_CASE("tls_server_shows_the_certificate_of_the_name_asked_for") {
+    TlsWorld world;
+    const auto issued = [&](std::vector<std::string> names) {
+        CertificateRequest request;
+        request.common_name = names.front();
+        request.names = std::move(names);
+        request.now = real_now();
+        request.lifetime = 24h;
+        return world.authority.issue(request).value();
+    };
+    KeyPair pairs[] = {issued({"first.test", "exact.wild.test"}), issued({"second.test"}),
+                       issued({"*.wild.test", "wild.test"})};
+    const auto shown = [&](std::string name, size_t expected) {
+        TlsWorld fresh;
+        REQUIRE(fresh.server_context->swap(std::span<const KeyPair>(pairs)));
+        ClientOptions options;
+        options.pinned_fingerprint =
+            inspect_certificate(pairs[expected].certificate_pem)->fingerprint;
+        fresh.connect(options, std::move(name));
+        return fresh.client->has_value();
+    };
+    CHECK(shown("first.test", 0));
+    CHECK(shown("second.test", 1));
+    CHECK(shown("SECOND.test", 1));
+    CHECK(shown("a.wild.test", 2));
+    CHECK(shown("wild.test", 2));
+    CHECK(shown("exact.wild.test", 0));
+    CHECK(shown("a.b.wild.test", 0));
+    CHECK(shown("unknown.test", 0));
+    CHECK(shown("10.0.0.1", 0));
+    CHECK_FALSE(world.server_context->swap(std::span<const KeyPair>()));
+}
