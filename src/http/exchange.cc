@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "http/proxy_connection.h"
 
 namespace candela::http {
 namespace {
@@ -19,10 +18,10 @@ Exchange::Exchange(Proxy& proxy)
 
 Exchange::~Exchange() = default;
 
-void Exchange::begin(ProxyConnection& client, const RouteResult& route, std::string_view target,
+void Exchange::begin(Requester& client, const RouteResult& route, std::string_view target,
                      const ForwardedInfo& info) {
-    const RequestHead& head = client.parser().head();
-    const Framing& framing = client.parser().framing();
+    const RequestHead& head = client.request_head();
+    const Framing& framing = client.request_framing();
     client_ = &client;
     upstream_ = route.upstream;
     ++upstream_->users_;
@@ -31,10 +30,8 @@ void Exchange::begin(ProxyConnection& client, const RouteResult& route, std::str
     began_at_ = proxy_.loop_.now();
     is_idempotent_ = is_idempotent(head.method);
     is_head_ = head.method == "HEAD";
-    is_http11_ = head.version == Version::kHttp11;
     is_chunked_ = framing.body == BodyKind::kChunked;
     offers_upgrade_ = framing.upgrade;
-    expects_continue_ = framing.expects_continue;
     head_.clear();
     append_upstream_request(head, framing, target, info, head_);
     attempt();
@@ -175,8 +172,7 @@ void Exchange::on_upstream_drained() {
 void Exchange::on_upstream_data(std::string_view bytes) {
     if (state_ == State::kRelay) {
         timer_.start(proxy_.options_.relay_timeout);
-        client_->stream().write(bytes);
-        client_->note_written(bytes.size());
+        client_->relay_to_client(bytes);
         sent_bytes_ += bytes.size();
         flush_client();
         return;
@@ -202,58 +198,23 @@ void Exchange::on_upstream_data(std::string_view bytes) {
 
 bool Exchange::on_response_head() {
     const ResponseHead& head = connection_->parser().head();
-    const Framing& framing = connection_->parser().framing();
-    Stream& stream = client_->stream();
     if (connection_->parser().is_interim()) {
         if (++interim_count_ > kInterimMax) {
             upstream_failed("too many interim responses");
             return false;
         }
-        // HTTP/1.0 knows none, and 100 is for those who wait for it (RFC 9110 §15.2).
-        const bool is_wanted = is_http11_ && (head.status != 100 || expects_continue_);
-        if (!is_wanted) return true;
-        std::string& out = proxy_.to_client_.begin_head(stream);
-        append_client_response(head, ClientBody::kNone, ClientConnection::kPersistent, "", out);
-        proxy_.to_client_.add_head(stream);
+        client_->send_interim(head);
         return true;
     }
     response_begun_ = true;
     status_ = head.status;
     timer_.start(proxy_.options_.stream_timeout);
-    if (framing.upgrade) {
-        client_body_ = ClientBody::kNone;
-    } else if (is_head_ || status_has_no_body(head.status)) {
-        client_body_ = ClientBody::kNone;
-    } else if (framing.body == BodyKind::kNone || framing.body == BodyKind::kLength) {
-        client_body_ = ClientBody::kLength;
-    } else {
-        client_body_ = is_http11_ ? ClientBody::kChunked : ClientBody::kUntilClose;
-    }
-    persistent_ = client_->is_persistent() && client_body_ != ClientBody::kUntilClose;
-    ClientConnection connection = ClientConnection::kPersistent;
-    if (framing.upgrade) {
-        connection = ClientConnection::kSayUpgrade;
-    } else if (!persistent_) {
-        connection = ClientConnection::kSayClose;
-    } else if (!is_http11_) {
-        connection = ClientConnection::kSayKeepAlive;
-    }
-    std::string& out = proxy_.to_client_.begin_head(stream);
-    append_client_response(head, client_body_, connection, proxy_.date(), out);
-    proxy_.to_client_.add_head(stream);
+    client_->send_head(head, connection_->parser().framing());
     return true;
 }
 
 void Exchange::on_response_body(std::string_view bytes) {
-    Stream& stream = client_->stream();
-    if (client_body_ == ClientBody::kChunked) {
-        ChunkLine line;
-        proxy_.to_client_.copy(stream, chunk_line(bytes.size(), line));
-        proxy_.to_client_.borrow(stream, bytes);
-        proxy_.to_client_.copy(stream, "\r\n");
-    } else {
-        proxy_.to_client_.borrow(stream, bytes);
-    }
+    client_->send_body(bytes);
     sent_bytes_ += bytes.size();
 }
 
@@ -263,18 +224,15 @@ bool Exchange::on_response_complete(std::string_view rest) {
         start_relay(rest);
         return false;
     }
-    if (client_body_ == ClientBody::kChunked) {
-        proxy_.to_client_.borrow(client_->stream(), kLastChunk);
-    }
+    client_->send_end();
     finish(rest.empty() && request_sent_ && connection_->parser().framing().keep_alive);
     return false;
 }
 
 // Writes what was gathered, and stops reading the upstream while the client is behind.
 void Exchange::flush_client() {
-    Stream& stream = client_->stream();
-    client_->note_written(proxy_.to_client_.flush(stream));
-    if (upstream_paused_ || stream.queued_bytes() <= proxy_.options_.buffer_bytes_max) return;
+    client_->flush();
+    if (upstream_paused_ || client_->queued_bytes() <= client_->queued_bytes_max()) return;
     upstream_paused_ = true;
     connection_->stream().pause();
     client_->has_taken_more();
@@ -294,12 +252,11 @@ void Exchange::on_client_drained() {
 }
 
 void Exchange::finish(bool reusable) {
-    client_->note_written(proxy_.to_client_.flush(client_->stream()));
+    client_->flush();
     Balancer::on_success(*endpoint_);
-    ProxyConnection& client = *client_;
-    const bool persistent = persistent_;
+    Requester& client = *client_;
     let_go(reusable);
-    client.exchange_done(persistent);
+    client.exchange_done();
 }
 
 Duration Exchange::upstream_idle_max() const {
@@ -324,7 +281,7 @@ void Exchange::let_go(bool reusable) {
     }
     connecting_.reset();
     // The timer runs on: the next request moves it, which is cheaper, and in kFree it does nothing.
-    const RequestHead& head = client_->parser().head();
+    const RequestHead& head = client_->request_head();
     const std::string_view endpoint = endpoint_ != nullptr ? std::string_view(endpoint_->id()) : "";
     proxy_.router_.on_done(ProxyRecord{head, upstream_, endpoint, status_,
                                        proxy_.loop_.now() - began_at_, received_bytes_,
@@ -357,7 +314,7 @@ void Exchange::reset() {
     received_bytes_ = 0;
     sent_bytes_ = 0;
     was_held_ = use_fresh_ = body_sent_ = request_sent_ = answer_heard_ = false;
-    response_begun_ = persistent_ = upstream_paused_ = upstream_ended_ = client_ended_ = false;
+    response_begun_ = upstream_paused_ = upstream_ended_ = client_ended_ = false;
     // One client with huge heads must not leave its size to everyone after it.
     if (head_.capacity() > 8192) head_ = std::string();
 }
@@ -367,16 +324,14 @@ void Exchange::abort() { let_go(false); }
 void Exchange::on_upstream_end() {
     if (state_ == State::kRelay) {
         upstream_ended_ = true;
-        client_->stream().end();
+        client_->end_relay();
         timer_.start(proxy_.options_.send_timeout);
         return;
     }
     // The end is what ends some bodies (RFC 9112 §6.3); in all other places it is a failure.
     const ParseEvent event = connection_->parser().finish();
     if (event == ParseEvent::kComplete && response_begun_) {
-        if (client_body_ == ClientBody::kChunked) {
-            proxy_.to_client_.borrow(client_->stream(), kLastChunk);
-        }
+        client_->send_end();
         finish(false);
         return;
     }
@@ -385,7 +340,7 @@ void Exchange::on_upstream_end() {
 
 void Exchange::on_upstream_error(const Error& error) {
     if (state_ == State::kRelay) {
-        ProxyConnection& client = *client_;
+        Requester& client = *client_;
         client.close();
         return;
     }
@@ -421,14 +376,14 @@ void Exchange::upstream_failed(std::string_view what) {
 }
 
 void Exchange::fail(int status, std::string_view cause) {
-    ProxyConnection& client = *client_;
+    Requester& client = *client_;
     if (response_begun_) {
         // Part of the answer is out: only a cut shows that it is not whole.
-        proxy_.to_client_.clear();
+        client.discard();
         client.close();
         return;
     }
-    proxy_.to_client_.clear();
+    client.discard();
     status_ = status;
     const std::string text = fmt::format("{} {}", upstream_->name(), cause);
     let_go(false);

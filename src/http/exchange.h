@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "http/proxy.h"
+#include "http/requester.h"
 #include "loop/timers.h"
 
 namespace candela::http {
@@ -24,7 +25,7 @@ public:
     Exchange& operator=(const Exchange&) = delete;
 
     // What the client side does. begin() may answer at once, by way of exchange_done().
-    void begin(ProxyConnection& client, const RouteResult& route, std::string_view target,
+    void begin(Requester& client, const RouteResult& route, std::string_view target,
                const ForwardedInfo& info);
     // The request's body can be sent now. Otherwise the client keeps it unread.
     bool takes_body() const { return state_ == State::kOpen; }
@@ -81,7 +82,7 @@ private:
 
     Proxy& proxy_;
     State state_ = State::kFree;
-    ProxyConnection* client_ = nullptr;
+    Requester* client_ = nullptr;
     Upstream* upstream_ = nullptr;
     Endpoint* endpoint_ = nullptr;
     UpstreamConnectionPtr connection_;
@@ -101,20 +102,16 @@ private:
     uint64_t sent_bytes_ = 0;
     uint64_t written_upstream_ = 0;  // on this attempt
     uint64_t taken_upstream_ = 0;    // of it, at the last look
-    ClientBody client_body_ = ClientBody::kNone;
     bool is_idempotent_ = false;
     bool is_head_ = false;
     bool is_chunked_ = false;  // the request's body
     bool offers_upgrade_ = false;
-    bool expects_continue_ = false;
-    bool is_http11_ = true;  // the client
     bool was_held_ = false;
     bool use_fresh_ = false;       // a pooled connection turned out closed
     bool body_sent_ = false;       // any of it
     bool request_sent_ = false;    // all of it
     bool answer_heard_ = false;    // any byte of it
     bool response_begun_ = false;  // the final head went to the client
-    bool persistent_ = false;      // the client's connection goes on after this
     bool upstream_paused_ = false;
     bool upstream_ended_ = false;  // relay: its direction
     bool client_ended_ = false;    // relay: its direction

@@ -2,12 +2,11 @@
 // each side read only as fast as the other takes.
 
 #include "http/exchange.h"
-#include "http/proxy_connection.h"
 
 namespace candela::http {
 
 void Exchange::start_relay(std::string_view rest) {
-    client_->note_written(proxy_.to_client_.flush(client_->stream()));
+    client_->flush();
     Balancer::on_success(*endpoint_);
     state_ = State::kRelay;
     bump(proxy_.counters_.upgrades);
@@ -31,7 +30,7 @@ void Exchange::on_client_end() {
 
 // Both have said all, and a stream that was ended tells when that is out.
 void Exchange::end_relay_if_drained() {
-    if (client_->stream().queued_bytes() > 0 || connection_->stream().queued_bytes() > 0) return;
+    if (client_->queued_bytes() > 0 || connection_->stream().queued_bytes() > 0) return;
     client_->close();
 }
 

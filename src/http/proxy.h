@@ -1,10 +1,11 @@
 #pragma once
 
 // The proxy core of gateway and load balancer, on one loop: takes client connections, reads
-// HTTP/1.1 requests, asks the Router where each goes, and streams both ways through an Upstream's
-// pooled connections. On a warm keep-alive connection a request costs no allocation.
+// HTTP/1.1 and HTTP/2 requests, asks the Router where each goes, and streams both ways through an
+// Upstream's pooled connections. On a warm HTTP/1.1 connection a request costs no allocation.
 //
-//   ProxyConnection  one client connection: requests in, timeouts, pipelining   proxy_connection.h
+//   ProxyConnection  one HTTP/1.1 client: requests in, timeouts, pipelining     proxy_connection.h
+//   H2Connection     one HTTP/2 client, with an H2Stream for each request       h2_connection.h
 //   Exchange         one request and its answer, from a pool                    exchange.h
 //   Upstream         a service: endpoints, connections, held requests           upstream.h
 //
@@ -29,6 +30,8 @@
 namespace candela::http {
 
 class Exchange;
+class H2Connection;
+class ProxyClient;
 class ProxyConnection;
 
 struct ProxyOptions {
@@ -49,6 +52,7 @@ struct ProxyOptions {
     Duration response_timeout = 2min;  // from the request's last byte to the answer's head; 504
     Duration stream_timeout = 1h;      // silence within an answer
     Duration relay_timeout = 1h;       // silence in both directions after an upgrade
+    uint32_t h2_streams_max = 128;     // requests in progress on one HTTP/2 connection
     TrustedPeers trusted_peers;
 };
 
@@ -65,6 +69,14 @@ struct RouteResult {
     std::string_view prefix;  // that the route covers, for X-Forwarded-Prefix; "" for the root
     int status = 404;
     std::string_view text = "no route leads here";
+};
+
+// A request with its route: an upstream and the target that it is asked for, or an answer of the
+// proxy's own.
+struct RoutedRequest {
+    RouteResult route;
+    std::string_view target;
+    bool ends_connection = false;  // on HTTP/1.1: what was asked leaves its framing in doubt
 };
 
 // One request, answered or not, when it is over.
@@ -127,11 +139,17 @@ public:
 
 private:
     friend class Exchange;
+    friend class H2Connection;
+    friend class H2Stream;
     friend class ProxyConnection;
 
+    // Views of the result are good until the next call, and as long as the head.
+    RoutedRequest find_route(const RequestHead& head, const Framing& framing);
+    void add(std::unique_ptr<ProxyClient> client);
+    // Frees it in a later step of the loop.
+    void bury(ProxyClient& client);
     Exchange& take_exchange();
     void recycle(Exchange& exchange);
-    void bury(ProxyConnection& connection);
     void clean_up();
     std::string_view date();
 
@@ -151,8 +169,8 @@ private:
     std::vector<std::unique_ptr<Upstream>> retired_;
     std::vector<std::unique_ptr<Exchange>> all_exchanges_;
     std::vector<Exchange*> free_exchanges_;
-    std::vector<std::unique_ptr<ProxyConnection>> connections_;
-    std::vector<std::unique_ptr<ProxyConnection>> buried_;
+    std::vector<std::unique_ptr<ProxyClient>> connections_;
+    std::vector<std::unique_ptr<ProxyClient>> buried_;
     Timer clean_up_timer_;
 };
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "http/target.h"
+#include "http/h2_connection.h"
 
 namespace candela::http {
 namespace {
@@ -15,7 +15,6 @@ constexpr Duration kReleaseMemoryAfter = 2s;
 // now and then.
 constexpr Duration kHalfClosedUntilAnswer = 30s;
 constexpr Duration kHalfClosedProgress = 5s;
-constexpr std::string_view kRetryAfterSeconds = "2";
 
 }  // namespace
 
@@ -80,6 +79,7 @@ void ProxyConnection::on_data(std::string_view bytes) {
         return;
     }
     if (state_ == State::kLinger || state_ == State::kClosed) return;
+    if (is_new_ && may_be_http2(bytes)) return;
     if (input_.empty()) process(bytes);
     if (state_ == State::kClosed || state_ == State::kLinger) return;
     if (!bytes.empty()) {
@@ -87,6 +87,34 @@ void ProxyConnection::on_data(std::string_view bytes) {
         if (input_.size() >= proxy_.options_.pipelined_bytes_max) pause_reading();
     }
     settle();
+}
+
+// HTTP/2 with prior knowledge (RFC 9113 §3.3): true where its preface has come, and another took
+// over, or a beginning of it, and it is too early to say.
+bool ProxyConnection::may_be_http2(std::string_view bytes) {
+    const std::string_view rest = H2Connection::kPreface.substr(input_.size());
+    const size_t compared = std::min(rest.size(), bytes.size());
+    // With TLS, ALPN has said what it is.
+    const bool matches =
+        stream_->alpn().empty() && bytes.substr(0, compared) == rest.substr(0, compared);
+    if (!matches) {
+        is_new_ = false;
+        if (input_.empty()) return false;
+        input_.append(bytes);
+        process_input();
+        return true;
+    }
+    input_.append(bytes);
+    if (compared < rest.size()) {
+        if (wait_ != Wait::kHead) wait(Wait::kHead, proxy_.options_.head_timeout);
+        return true;
+    }
+    state_ = State::kClosed;
+    timer_.stop();
+    auto other = std::make_unique<H2Connection>(proxy_, std::move(stream_), std::move(input_));
+    proxy_.bury(*this);
+    proxy_.add(std::move(other));
+    return true;
 }
 
 bool ProxyConnection::may_parse() const {
@@ -180,48 +208,16 @@ void ProxyConnection::on_request_head() {
 }
 
 void ProxyConnection::route_request() {
-    const RequestHead& head = parser_.head();
-    if (head.method == "CONNECT" || head.method == "TRACE") {
-        answer(405, "this method is not for a gateway", false);
+    const RoutedRequest routed = proxy_.find_route(parser_.head(), parser_.framing());
+    if (routed.route.upstream == nullptr) {
+        answer(routed.route.status, routed.route.text, routed.ends_connection);
         return;
     }
-    const uint64_t length_max = proxy_.options_.body_bytes_max;
-    if (length_max != 0 && parser_.framing().content_length > length_max) {
-        answer(413, "the request's body is larger than is allowed here", true);
-        return;
-    }
-    // Route and upstream see one path, in the form that leaves no doubt.
-    std::string_view target = head.target;
-    TargetParts parts = split_target(target);
-    std::string normal;
-    if (parts.path != "*" && !is_normal_path(parts.path)) {
-        auto path = normalize_path(parts.path);
-        if (!path) {
-            bump(proxy_.counters_.requests_malformed);
-            answer(400, path.error().message(), true);
-            return;
-        }
-        normal = std::move(*path);
-        const size_t path_bytes = normal.size();
-        if (parts.has_query) normal.append("?").append(parts.query);
-        target = normal;
-        parts.path = std::string_view(normal).substr(0, path_bytes);
-    }
-    std::string& host = proxy_.host_buffer_;
-    host.assign(parser_.framing().host);
-    for (char& c : host) {
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-    }
-    if (host.ends_with('.')) host.pop_back();
-    const RouteResult route = proxy_.router_.route(RouteRequest{head, host, parts.path});
-    if (route.upstream == nullptr) {
-        answer(route.status, route.text, false);
-        return;
-    }
-    const ForwardedInfo info{peer_ip_, peer_is_trusted_, stream_->is_encrypted(), route.prefix};
+    const ForwardedInfo info{peer_ip_, peer_is_trusted_, stream_->is_encrypted(),
+                             routed.route.prefix};
     state_ = State::kBusy;
     exchange_ = &proxy_.take_exchange();
-    exchange_->begin(*this, route, target, info);
+    exchange_->begin(*this, routed.route, routed.target, info);
 }
 
 void ProxyConnection::on_request_complete() {
@@ -262,14 +258,8 @@ void ProxyConnection::answer(int status, std::string_view text, bool close_after
 }
 
 void ProxyConnection::write_answer(int status, std::string_view text, bool close_after) {
-    const std::string body = fmt::format("{} {}: {}\n", status, reason_phrase(status), text);
-    ResponseHead head;
-    head.status = status;
-    head.headers.add("Server", "candela");
-    head.headers.add("Content-Type", "text/plain; charset=utf-8");
-    head.headers.add("Content-Length", fmt::format("{}", body.size()));
-    if (status == 503) head.headers.add("Retry-After", kRetryAfterSeconds);
-    if (status == 405) head.headers.add("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    const std::string body = own_answer_body(status, text);
+    const ResponseHead head = own_answer_head(status, body.size());
     auto connection = ClientConnection::kPersistent;
     if (close_after) {
         connection = ClientConnection::kSayClose;
@@ -280,19 +270,20 @@ void ProxyConnection::write_answer(int status, std::string_view text, bool close
     append_client_response(head, ClientBody::kLength, connection, proxy_.date(), out);
     if (parser_.head().method != "HEAD") out += body;
     proxy_.to_client_.add_head(*stream_);
-    note_written(proxy_.to_client_.flush(*stream_));
+    flush();
 }
 
 void ProxyConnection::answer_for_exchange(int status, std::string_view text) {
     exchange_ = nullptr;
     const bool close_after = !is_persistent() || (has_body_ && !request_complete_);
     write_answer(status, text, close_after);
-    exchange_done(!close_after);
+    persistent_ = !close_after;
+    exchange_done();
 }
 
-void ProxyConnection::exchange_done(bool persistent) {
+void ProxyConnection::exchange_done() {
     exchange_ = nullptr;
-    if (!persistent || (has_body_ && !request_complete_)) {
+    if (!persistent_ || (has_body_ && !request_complete_)) {
         finish_and_close();
         return;
     }
@@ -355,7 +346,7 @@ void ProxyConnection::on_end() {
             return;
         case State::kReading:
         case State::kAnswered:
-            if (input_.empty()) finish_and_close();
+            if (input_.empty() || is_new_) finish_and_close();
             return;
     }
 }

@@ -1,47 +1,49 @@
 #pragma once
 
-// One client connection of a proxy: reads requests one after the other, hands each to an Exchange
-// or answers it itself, and keeps the client to the limits. Owned by the Proxy, which frees it in a
-// later step of the loop than the one in which it closed.
+// One HTTP/1.1 client connection of a proxy: reads requests one after the other, hands each to an
+// Exchange or answers it itself, and keeps the client to the limits. Owned by the Proxy, which
+// frees it in a later step of the loop than the one in which it closed.
 
 #include <string>
 #include <string_view>
 
 #include "http/exchange.h"
 #include "http/proxy.h"
+#include "http/proxy_client.h"
+#include "http/requester.h"
 #include "loop/stream.h"
 #include "loop/timers.h"
 
 namespace candela::http {
 
-class ProxyConnection final : public StreamHandler {
+class ProxyConnection final : public ProxyClient, public Requester, public StreamHandler {
 public:
     ProxyConnection(Proxy& proxy, StreamPtr stream);
-    ~ProxyConnection();
+    ~ProxyConnection() override;
 
-    void start();
-    // Closes when idle; otherwise after the answer in progress.
-    void drain();
-    // Closes at once.
-    void close();
+    void start() override;
+    void drain() override;
+    void close() override;
 
-    size_t index = 0;  // in the proxy's list
-
-    // For the exchange.
-    Stream& stream() { return *stream_; }
-    const RequestParser& parser() const { return parser_; }
-    bool is_persistent() const;
-    void note_written(size_t bytes) { written_bytes_ += bytes; }
-    // True where the client has taken something since the last call.
-    bool has_taken_more();
-    // The upstream takes the request's body now (again).
-    void on_upstream_ready();
-    void exchange_done(bool persistent);
-    // Answers in the exchange's stead, as exchange_done() does: the exchange is over.
-    void answer_for_exchange(int status, std::string_view text);
-    void start_relay();
-    void pause_reading();
-    void resume_reading();
+    const RequestHead& request_head() const override { return parser_.head(); }
+    const Framing& request_framing() const override { return parser_.framing(); }
+    void send_interim(const ResponseHead& head) override;
+    void send_head(const ResponseHead& head, const Framing& framing) override;
+    void send_body(std::string_view bytes) override;
+    void send_end() override;
+    void flush() override;
+    void discard() override;
+    size_t queued_bytes() const override { return stream_->queued_bytes(); }
+    size_t queued_bytes_max() const override { return proxy_.options().buffer_bytes_max; }
+    bool has_taken_more() override;
+    void on_upstream_ready() override;
+    void exchange_done() override;
+    void answer_for_exchange(int status, std::string_view text) override;
+    void start_relay() override;
+    void relay_to_client(std::string_view bytes) override;
+    void end_relay() override { stream_->end(); }
+    void pause_reading() override;
+    void resume_reading() override;
 
 private:
     enum class State : uint8_t {
@@ -59,6 +61,8 @@ private:
     void on_error(const Error& error) override;
     void on_drained() override;
 
+    bool is_persistent() const;
+    bool may_be_http2(std::string_view bytes);
     bool may_parse() const;
     // Parses until it must wait; cuts off what it used.
     void process(std::string_view& bytes);
@@ -90,6 +94,9 @@ private:
     State state_ = State::kReading;
     Wait wait_ = Wait::kNothing;
     bool peer_is_trusted_ = false;
+    ClientBody answer_body_ = ClientBody::kNone;
+    bool persistent_ = true;  // the connection goes on after this answer
+    bool is_new_ = true;      // it may turn out to speak HTTP/2
     bool has_body_ = false;
     bool request_complete_ = true;
     bool processing_ = false;

@@ -11,6 +11,8 @@
 namespace candela::http {
 namespace {
 
+constexpr std::string_view kRetryAfterSeconds = "2";
+
 // IPv4 is kept as IPv4-mapped IPv6, so that one comparison does for both.
 bool parse_ip(std::string_view text, unsigned char* bytes, bool& is_v4) {
     std::array<char, INET6_ADDRSTRLEN> copy{};
@@ -25,33 +27,6 @@ bool parse_ip(std::string_view text, unsigned char* bytes, bool& is_v4) {
     is_v4 = true;
     return inet_pton(AF_INET, copy.data(), bytes + 12) == 1;
 }
-
-// Fields that Connection names besides the usual ones, which are then for this hop only.
-class NamedByConnection {
-public:
-    explicit NamedByConnection(const Headers& headers) {
-        for (const Headers::Field field : headers) {
-            if (field.id != FieldId::kConnection) continue;
-            for_each_list_element(field.value, [this](std::string_view name) { add(name); });
-        }
-    }
-    bool empty() const { return count_ == 0; }
-    bool contains(std::string_view name) const {
-        for (size_t i = 0; i < count_; ++i) {
-            if (ascii_iequals(names_[i], name)) return true;
-        }
-        return false;
-    }
-
-private:
-    void add(std::string_view name) {
-        if (ascii_iequals(name, "close") || ascii_iequals(name, "keep-alive")) return;
-        // Further names than anybody sends are not honoured: their fields go through.
-        if (count_ < names_.size()) names_[count_++] = name;
-    }
-    std::array<std::string_view, 16> names_;
-    size_t count_ = 0;
-};
 
 bool is_hop_by_hop(FieldId id) {
     switch (id) {
@@ -174,6 +149,40 @@ void append_forwarded(const Headers& headers, const ForwardedInfo& info, std::st
 
 }  // namespace
 
+NamedByConnection::NamedByConnection(const Headers& headers) {
+    for (const Headers::Field field : headers) {
+        if (field.id != FieldId::kConnection) continue;
+        for_each_list_element(field.value, [this](std::string_view name) { add(name); });
+    }
+}
+
+bool NamedByConnection::contains(std::string_view name) const {
+    for (size_t i = 0; i < count_; ++i) {
+        if (ascii_iequals(names_[i], name)) return true;
+    }
+    return false;
+}
+
+void NamedByConnection::add(std::string_view name) {
+    if (ascii_iequals(name, "close") || ascii_iequals(name, "keep-alive")) return;
+    // Further names than anybody sends are not honoured: their fields go through.
+    if (count_ < names_.size()) names_[count_++] = name;
+}
+
+bool AnswerFields::passes(const Headers::Field& field) {
+    if (is_hop_by_hop(field.id)) return false;
+    if (field.id == FieldId::kContentLength) {
+        if (!may_have_length_ || has_length_) return false;
+        has_length_ = true;
+        return true;
+    }
+    if (field.id == FieldId::kDate) {
+        has_date_ = true;
+        return true;
+    }
+    return named_.empty() || !named_.contains(field.name);
+}
+
 Result<> TrustedPeers::add(std::string_view network) {
     const auto parts = split_once(network, '/');
     Network added{};
@@ -260,27 +269,16 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
 void append_client_response(const ResponseHead& head, ClientBody body, ClientConnection connection,
                             std::string_view date, std::string& out) {
     append_status_line(head.status, head.reason, out);
-    const NamedByConnection named(head.headers);
     const bool may_have_length =
         body == ClientBody::kLength ||
         (body == ClientBody::kNone && head.status >= 200 && head.status != 204);
+    AnswerFields fields(head, may_have_length);
     std::string_view upgrade;
-    bool has_date = false;
-    bool has_length = false;
     for (const Headers::Field field : head.headers) {
         if (field.id == FieldId::kUpgrade) upgrade = field.value;
-        if (is_hop_by_hop(field.id)) continue;
-        if (field.id == FieldId::kContentLength) {
-            if (!may_have_length || has_length) continue;
-            has_length = true;
-        } else if (field.id == FieldId::kDate) {
-            has_date = true;
-        } else if (!named.empty() && named.contains(field.name)) {
-            continue;
-        }
-        append_field(field.name, field.value, out);
+        if (fields.passes(field)) append_field(field.name, field.value, out);
     }
-    if (!has_date && head.status >= 200) append_field("Date", date, out);
+    if (!fields.has_date() && head.status >= 200) append_field("Date", date, out);
     if (body == ClientBody::kChunked) out += "Transfer-Encoding: chunked\r\n";
     switch (connection) {
         case ClientConnection::kPersistent: break;
@@ -292,6 +290,21 @@ void append_client_response(const ResponseHead& head, ClientBody body, ClientCon
             break;
     }
     out += "\r\n";
+}
+
+ResponseHead own_answer_head(int status, size_t body_bytes) {
+    ResponseHead head;
+    head.status = status;
+    head.headers.add("Server", "candela");
+    head.headers.add("Content-Type", "text/plain; charset=utf-8");
+    head.headers.add("Content-Length", fmt::format("{}", body_bytes));
+    if (status == 503) head.headers.add("Retry-After", kRetryAfterSeconds);
+    if (status == 405) head.headers.add("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    return head;
+}
+
+std::string own_answer_body(int status, std::string_view text) {
+    return fmt::format("{} {}: {}\n", status, reason_phrase(status), text);
 }
 
 }  // namespace candela::http

@@ -4,6 +4,7 @@
 // framing written anew, and X-Forwarded-* and Forwarded (RFC 7239) said truly. Pure functions, no
 // allocation beyond the growth of `out`.
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,8 +57,43 @@ enum class ClientConnection : uint8_t {
     kSayUpgrade,  // 101
 };
 
+// The fields that a Connection field names besides the usual ones, which are then for that hop
+// only.
+class NamedByConnection {
+public:
+    explicit NamedByConnection(const Headers& headers);
+    bool empty() const { return count_ == 0; }
+    bool contains(std::string_view name) const;
+
+private:
+    void add(std::string_view name);
+    std::array<std::string_view, 16> names_;
+    size_t count_ = 0;
+};
+
+// Which fields of an upstream's answer go on to the client, in either protocol. Each field is asked
+// for once, in order.
+class AnswerFields {
+public:
+    // `may_have_length`: a Content-Length of the upstream's is true for the client, too.
+    AnswerFields(const ResponseHead& head, bool may_have_length)
+        : named_(head.headers), may_have_length_(may_have_length) {}
+    bool passes(const Headers::Field& field);
+    bool has_date() const { return has_date_; }
+
+private:
+    const NamedByConnection named_;
+    const bool may_have_length_;
+    bool has_date_ = false;
+    bool has_length_ = false;
+};
+
 // Appends the response as it goes to the client. `date` is used where the upstream sent none.
 void append_client_response(const ResponseHead& head, ClientBody body, ClientConnection connection,
                             std::string_view date, std::string& out);
+
+// An answer of the proxy's own: plain text, so many bytes of it.
+ResponseHead own_answer_head(int status, size_t body_bytes);
+std::string own_answer_body(int status, std::string_view text);
 
 }  // namespace candela::http

@@ -41,7 +41,7 @@ private:
     StreamPtr stream_;
 };
 
-class World final : public Router {
+class World : public Router {
 public:
     explicit World(ProxyOptions options = ProxyOptions(), UpstreamOptions upstream_options = {})
         : loop(sim.add_loop("gateway")),
@@ -51,7 +51,7 @@ public:
         listener_ = *loop.listen(Address::tcp("10.0.0.1", 80), ListenOptions(),
                                  [this](StreamPtr stream) { proxy->accept(std::move(stream)); });
     }
-    ~World() { proxy.reset(); }
+    virtual ~World() { proxy.reset(); }
 
     // Opens the endpoint "10.0.1.<number>:80" on a machine of its own; connections to it collect in
     // `at`.
@@ -78,15 +78,15 @@ public:
         upstream->update(std::move(specs));
     }
 
-    std::unique_ptr<Peer> connect() {
-        std::unique_ptr<Peer> peer;
-        const auto attempt =
-            client_loop.connect(Address::tcp("10.0.0.1", 80), [&peer](Result<StreamPtr> stream) {
-                peer = std::make_unique<Peer>(std::move(*stream));
-            });
-        sim.run_until([&] { return peer != nullptr; }, 1s);
-        return peer;
+    StreamPtr connect_stream() {
+        StreamPtr connected;
+        const auto attempt = client_loop.connect(
+            Address::tcp("10.0.0.1", 80),
+            [&connected](Result<StreamPtr> stream) { connected = std::move(*stream); });
+        sim.run_until([&] { return connected != nullptr; }, 1s);
+        return connected;
     }
+    std::unique_ptr<Peer> connect() { return std::make_unique<Peer>(connect_stream()); }
     void settle(Duration duration = 50ms) { sim.run_for(duration); }
 
     RouteResult route(const RouteRequest& request) override {

@@ -1,0 +1,59 @@
+#pragma once
+
+// Who asked for an exchange, as the exchange sees it: the request in progress on an HTTP/1.1
+// connection, or one stream of an HTTP/2 connection. It says what was asked, writes the answer in
+// its protocol's form, and tells how far the client is behind. Borrowed by the exchange until one
+// of exchange_done(), answer_for_exchange() and close(), or until it aborts the exchange itself. On
+// the proxy's loop.
+
+#include <cstddef>
+#include <string_view>
+
+#include "http/h1_parser.h"
+
+namespace candela::http {
+
+class Requester {
+public:
+    virtual const RequestHead& request_head() const = 0;
+    virtual const Framing& request_framing() const = 0;
+
+    // The answer, from its interim heads on. What is sent is gathered, and borrowed until flush().
+    virtual void send_interim(const ResponseHead& head) = 0;
+    // `framing` is that of the upstream's answer.
+    virtual void send_head(const ResponseHead& head, const Framing& framing) = 0;
+    virtual void send_body(std::string_view bytes) = 0;
+    virtual void send_end() = 0;
+    virtual void flush() = 0;
+    // Drops what is gathered and not flushed.
+    virtual void discard() = 0;
+
+    // Bytes of the answer that wait for the client; beyond the maximum, the upstream is not read
+    // until Exchange::on_client_drained().
+    virtual size_t queued_bytes() const = 0;
+    virtual size_t queued_bytes_max() const = 0;
+    // True where the client has taken something since the last call.
+    virtual bool has_taken_more() = 0;
+
+    // The upstream takes the request's body now (again).
+    virtual void on_upstream_ready() = 0;
+    // The answer is sent whole.
+    virtual void exchange_done() = 0;
+    // Answers in the exchange's stead: the exchange is over.
+    virtual void answer_for_exchange(int status, std::string_view text) = 0;
+    // Cuts the client off: part of the answer is out and the rest will not come. Aborts the
+    // exchange.
+    virtual void close() = 0;
+
+    // After send_head() of a 101 (HTTP/1.1 only): raw bytes both ways.
+    virtual void start_relay() = 0;
+    virtual void relay_to_client(std::string_view bytes) = 0;
+    virtual void end_relay() = 0;  // the upstream has no more
+    virtual void pause_reading() = 0;
+    virtual void resume_reading() = 0;
+
+protected:
+    ~Requester() = default;
+};
+
+}  // namespace candela::http
