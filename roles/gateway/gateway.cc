@@ -19,13 +19,8 @@ Gateway::~Gateway() { *alive_ = nullptr; }
 
 Task<Result<>> Gateway::start() {
     source_.load();
-    Address address = settings_.listen;
-    for (size_t i = 0; i < workers_.size(); ++i) {
-        auto bound = co_await open(i, address);
-        if (!bound) co_return fail(bound.error());
-        address = *bound;  // a port of 0 has become a real one, which the others share
-    }
-    address_ = address.to_string();
+    Result<> opened = co_await open_all();
+    if (!opened) co_return fail(opened.error());
     add_gauge("candela_gateway_connections", "Client connections open.",
               &http::ProxyCounters::connections_open);
     add_gauge("candela_gateway_requests_in_flight", "Requests being answered.",
@@ -36,8 +31,52 @@ Task<Result<>> Gateway::start() {
               &http::ProxyCounters::requests_malformed);
     source_.start();
     beat_ = context_.heartbeats.add(*this);
-    context_.log.info("gateway_listening", {{"address", address_}, {"workers", workers_.size()}});
+    context_.log.info(
+        "gateway_listening",
+        {{"address", address_}, {"tls_address", tls_address_}, {"workers", workers_.size()}});
     co_return Result<>();
+}
+
+Task<Result<>> Gateway::open_all() {
+    Address address = settings_.listen;
+    for (size_t i = 0; i < workers_.size(); ++i) {
+        auto bound = co_await open(i, address);
+        if (!bound) co_return fail(bound.error());
+        address = *bound;  // a port of 0 has become a real one, which the others share
+    }
+    if (settings_.tls.listen) {
+        Result<> opened = co_await open_tls();
+        if (!opened) co_return fail(opened.error().in("[gateway.tls]"));
+    }
+    address_ = address.to_string();
+    co_return Result<>();
+}
+
+Task<Result<>> Gateway::open_tls() {
+    auto read = [folder = settings_.tls.certificates] { return read_certificates(folder); };
+    auto certificates = co_await offload(context_.loop, std::move(read));
+    if (!certificates) co_return fail(certificates.error());
+    const tls::ServerOptions options = server_options(settings_.tls);
+    auto made = tls::ServerContext::create(std::span<const tls::KeyPair>(*certificates), options);
+    if (!made) co_return fail(made.error());
+    tls_context_ = std::move(*made);
+    Address address = *settings_.tls.listen;
+    for (size_t i = 0; i < workers_.size(); ++i) {
+        auto bound = co_await open_tls_at(i, address);
+        if (!bound) co_return fail(bound.error());
+        address = *bound;
+    }
+    tls_address_ = address.to_string();
+    co_return Result<>();
+}
+
+Task<Result<Address>> Gateway::open_tls_at(size_t index, Address address) {
+    const bool reuse_port = workers_.size() > 1;
+    auto work = [address, reuse_port, context = tls_context_,
+                 timeout = settings_.tls.handshake_timeout](std::unique_ptr<Worker>& worker) {
+        return worker->listen_tls(address, reuse_port, context, timeout);
+    };
+    co_return co_await workers_.run(index, std::move(work));
 }
 
 Task<Result<Address>> Gateway::open(size_t index, Address address) {
@@ -86,6 +125,20 @@ Task<Result<>> Gateway::reload(const Config& config) {
     if (settings.listen != settings_.listen) {
         co_return fail(Code::kUnsupported, "[gateway] listen changes with a restart only");
     }
+    TlsSettings same = settings.tls;
+    same.certificates = settings_.tls.certificates;
+    if (!(same == settings_.tls)) {
+        co_return fail(Code::kUnsupported,
+                       "[gateway.tls] changes with a restart only, but for its certificates");
+    }
+    if (tls_context_ != nullptr) {
+        auto read = [folder = settings.tls.certificates] { return read_certificates(folder); };
+        auto certificates = co_await offload(context_.loop, std::move(read));
+        if (!certificates) co_return fail(certificates.error().in("[gateway.tls]"));
+        // Connections that are open keep what they have.
+        Result<> swapped = tls_context_->swap(std::span<const tls::KeyPair>(*certificates));
+        if (!swapped) co_return fail(swapped.error().in("[gateway.tls]"));
+    }
     settings_ = std::move(settings);
     workers_.post_to_all(
         [options = settings_.proxy](Worker& worker) { worker.set_options(options); });
@@ -117,9 +170,10 @@ RoleStatus Gateway::status() const {
         status.detail = "waits for its first routes from the lighthouse";
     } else {
         status.ready = true;
-        status.detail =
-            fmt::format("{}, {} services, routes {}", address_, table_->services().size(),
-                        source_.is_live() ? "from the lighthouse" : "as kept on disk");
+        status.detail = fmt::format("{}{}{}, {} services, routes {}", address_,
+                                    tls_address_.empty() ? "" : " and https ", tls_address_,
+                                    table_->services().size(),
+                                    source_.is_live() ? "from the lighthouse" : "as kept on disk");
     }
     return status;
 }

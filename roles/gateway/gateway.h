@@ -32,7 +32,10 @@ public:
     void add_to_heartbeat(proto::NodeHeartbeat& beat) override;
 
 private:
+    Task<Result<>> open_all();
     Task<Result<Address>> open(size_t index, Address address);
+    Task<Result<>> open_tls();
+    Task<Result<Address>> open_tls_at(size_t index, Address address);
     void on_table(RouteTablePtr table);
     void on_report(size_t index, const WorkerReport& report);
     void add_gauge(const char* name, const char* help,
@@ -43,7 +46,9 @@ private:
     PerLoop<Worker> workers_;
     std::vector<WorkerReport> reports_;  // one for each worker
     size_t drained_count_ = 0;
-    std::string address_;  // in fact bound; empty until then
+    std::string address_;      // in fact bound; empty until then
+    std::string tls_address_;  // the same; empty without TLS
+    std::shared_ptr<tls::ServerContext> tls_context_;
     // Calls from other loops find the gateway gone.
     std::shared_ptr<Gateway*> alive_;
     RouteTablePtr table_;

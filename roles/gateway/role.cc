@@ -6,7 +6,7 @@ namespace candela::gateway {
 
 const RoleSpec kRole{
     .name = "gateway",
-    .summary = "serves HTTP to the world and brings each request to its service",
+    .summary = "The gateway: serves HTTP to the world and brings each request to its service.",
     .schema = settings_schema,
     .check = check_settings,
     .create = [](NodeContext& context, const Config& config) -> std::unique_ptr<Role> {

@@ -5,11 +5,13 @@
 #include "base/config.h"
 #include "http/proxy.h"
 #include "loop/address.h"
+#include "tls_settings.h"
 
 namespace candela::gateway {
 
 struct Settings {
     Address listen;
+    TlsSettings tls;
     http::ProxyOptions proxy;
 };
 

@@ -55,8 +55,25 @@ Result<Address> Worker::listen(const Address& address, bool reuse_port) {
     return listener_->address();
 }
 
+Result<Address> Worker::listen_tls(const Address& address, bool reuse_port,
+                                   std::shared_ptr<tls::ServerContext> context,
+                                   Duration handshake_timeout) {
+    acceptor_ = std::make_unique<tls::Acceptor>(
+        std::move(context), handshake_timeout, context_.log,
+        [this](StreamPtr stream) { proxy_.accept(std::move(stream)); });
+    ListenOptions options;
+    options.reuse_port = reuse_port;
+    auto listener = loop_.listen(
+        address, options, [this](StreamPtr stream) { acceptor_->accept(std::move(stream)); });
+    if (!listener) return fail(listener.error());
+    tls_listener_ = std::move(*listener);
+    return tls_listener_->address();
+}
+
 void Worker::drain(std::move_only_function<void()> on_empty) {
     listener_.reset();
+    tls_listener_.reset();
+    acceptor_.reset();
     proxy_.drain(std::move(on_empty));
 }
 

@@ -18,6 +18,7 @@
 #include "route_table.h"
 #include "service_metrics.h"
 #include "settings.h"
+#include "tls/stream.h"
 
 namespace candela::gateway {
 
@@ -39,6 +40,9 @@ public:
 
     // Opens the listener; returns the address in fact bound.
     Result<Address> listen(const Address& address, bool reuse_port);
+    Result<Address> listen_tls(const Address& address, bool reuse_port,
+                               std::shared_ptr<tls::ServerContext> context,
+                               Duration handshake_timeout);
     void apply(RouteTablePtr table);
     void set_options(const http::ProxyOptions& options) { proxy_.set_options(options); }
     // Stops accepting; `on_empty` is called when the last connection is gone.
@@ -77,7 +81,9 @@ private:
     std::map<std::string, Service, std::less<>> services_;  // by "space/service"
     std::vector<Service*> by_index_;                        // as the table counts them
     http::Proxy proxy_;
+    std::unique_ptr<tls::Acceptor> acceptor_;  // its handshakes end before the proxy
     std::unique_ptr<Listener> listener_;
+    std::unique_ptr<Listener> tls_listener_;
     Timer tick_timer_;
 };
 

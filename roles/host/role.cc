@@ -67,7 +67,7 @@ std::unique_ptr<Role> create_host(NodeContext& context, const Config& config) {
 
 const RoleSpec kRole{
     .name = "host",
-    .summary = "runs instances of services",
+    .summary = "The host: runs instances of services.",
     .schema = host_schema,
     .check = check_host,
     .create = create_host,

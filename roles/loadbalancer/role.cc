@@ -6,7 +6,7 @@ namespace candela::loadbalancer {
 
 const RoleSpec kRole{
     .name = "loadbalancer",
-    .summary = "balances HTTP over upstreams that it checks",
+    .summary = "The load balancer: spreads HTTP over upstreams that it checks.",
     .schema = settings_schema,
     .check = check_settings,
     .create = [](NodeContext& context, const Config& config) -> std::unique_ptr<Role> {

@@ -8,40 +8,11 @@ import path from 'node:path';
 import test from 'node:test';
 import { connect, credsAuthenticator, headers as natsHeaders } from 'nats';
 import jwt from '@nats-io/jwt';
-import { Cloud } from './lib/cloud.mjs';
+import { startGateway } from './lib/gateway.mjs';
 import { Load, request } from './lib/http.mjs';
 import { FakeLighthouse } from './lib/lighthouse.mjs';
-import { freePort } from './lib/ports.mjs';
-import { CANDELA, run } from './lib/program.mjs';
 import { serve } from './lib/proxy.mjs';
 import { sleep, until } from './lib/wait.mjs';
-
-async function startGateway(t) {
-  const cloud = new Cloud(t);
-  const data = path.join(cloud.dir, 'data');
-  const ports = { bus: await freePort(), gateway: await freePort(), node: await freePort() };
-  const made = await run(CANDELA, ['init', '--data-dir', data]);
-  assert.equal(made.code, 0, made.stderr);
-  const profile = path.join(cloud.dir, 'node.toml');
-  fs.writeFileSync(profile, `[node]
-name = "gw"
-roles = ["bus", "gateway"]
-data_dir = "${data}"
-workers = 2
-endpoint = "127.0.0.1:${ports.node}"
-[bus]
-listen = "127.0.0.1:${ports.bus}"
-[gateway]
-listen = "127.0.0.1:${ports.gateway}"
-`);
-  const start = () => cloud.start('gw', ['node', '--config', profile], { cwd: cloud.dir });
-  start();
-  const server = `127.0.0.1:${ports.bus}`;
-  await until('the bus', () => connect({ servers: server, timeout: 500 }).then((c) => c.close(), (error) => {
-    if (/REFUSED/.test(error.code ?? '')) throw error;
-  }).then(() => true));
-  return { cloud, data, server, ports, start, get: (target, options) => request(ports.gateway, target, options) };
-}
 
 const named = (t, name, port) => serve(t, (incoming, response) => response.end(name), port);
 const endpoint = (instance, server) => ({ instance, port: server.address().port });
