@@ -1,5 +1,5 @@
 // The bare proxy core on one loop, for `./dev bench http` and the raw-socket end-to-end tests:
-//     bench-http-proxy LISTEN UPSTREAM…
+//     bench-http-proxy LISTEN UPSTREAM… [--tls LISTEN CERTIFICATE KEY]
 // Prints "listening on ADDRESS" once it is ready and runs until it is killed.
 
 #include <csignal>
@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "http/proxy.h"
+#include "loop/file.h"
 #include "loop/uv_loop.h"
+#include "tls/stream.h"
 
 using namespace candela;
 
@@ -33,6 +35,24 @@ int complain(const Error& error) {
     return 1;
 }
 
+// `words`: LISTEN CERTIFICATE KEY.
+Result<std::unique_ptr<Listener>> open_tls(Loop& loop, http::Proxy& proxy, const char* const* words,
+                                           std::unique_ptr<tls::Acceptor>& acceptor) {
+    CANDELA_TRY_ASSIGN(const Address address, Address::parse(words[0]));
+    tls::KeyPair pair;
+    CANDELA_TRY_ASSIGN(pair.certificate_pem, read_file(words[1]));
+    CANDELA_TRY_ASSIGN(std::string key, read_file(words[2]));
+    pair.key_pem = Secret(std::move(key));
+    tls::ServerOptions options;
+    options.alpn = {"h2", "http/1.1"};
+    CANDELA_TRY_ASSIGN(auto context, tls::ServerContext::create(pair, options));
+    acceptor = std::make_unique<tls::Acceptor>(
+        std::move(context), 10s, Logger(),
+        [&proxy](StreamPtr stream) { proxy.accept(std::move(stream)); });
+    return loop.listen(address, ListenOptions(),
+                       [&acceptor](StreamPtr stream) { acceptor->accept(std::move(stream)); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -46,7 +66,12 @@ int main(int argc, char** argv) {
 
     http::Upstream upstream(loop, "bench", http::UpstreamOptions());
     std::vector<http::EndpointSpec> endpoints;
+    const char* const* tls = nullptr;
     for (int i = 2; i < argc; ++i) {
+        if (std::string_view(argv[i]) == "--tls" && i + 3 < argc) {
+            tls = argv + i + 1;
+            break;
+        }
         auto address = Address::parse(argv[i]);
         if (!address) return complain(address.error());
         endpoints.push_back({argv[i], argv[i], std::make_shared<http::AddressConnector>(*address)});
@@ -60,6 +85,13 @@ int main(int argc, char** argv) {
     auto listener = loop.listen(*address, ListenOptions(),
                                 [&proxy](StreamPtr stream) { proxy->accept(std::move(stream)); });
     if (!listener) return complain(listener.error());
+    std::unique_ptr<tls::Acceptor> acceptor;
+    std::unique_ptr<Listener> tls_listener;
+    if (tls != nullptr) {
+        auto opened = open_tls(loop, *proxy, tls, acceptor);
+        if (!opened) return complain(opened.error());
+        tls_listener = std::move(*opened);
+    }
     std::printf("listening on %s\n", (*listener)->address().to_string().c_str());
     std::fflush(stdout);
     loop.run();
