@@ -41,7 +41,7 @@ public:
     size_t size() const { return seats_.size(); }
     Loop& loop(size_t index) { return *seats_[index].loop; }
     // For what T lets any thread do; once it was made and its making was waited for.
-    T& at(size_t index) {
+    T& at(size_t index) const {
         CANDELA_CHECK(*seats_[index].place != nullptr);
         return **seats_[index].place;
     }

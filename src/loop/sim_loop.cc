@@ -160,13 +160,21 @@ void SimLoop::run(Callback callback) {
     world_.schedule_timers(*this);
 }
 
-void SimLoop::post(Callback callback) { world_.schedule(world_.now(), *this, std::move(callback)); }
+void SimLoop::post(Callback callback) {
+    Duration delay{0};
+    if (world_.post_latency_max_ > Duration(0)) {
+        const auto range = static_cast<uint64_t>(world_.post_latency_max_.count());
+        delay = Duration(static_cast<int64_t>(world_.random().below(range + 1)));
+    }
+    last_post_ = std::max(last_post_, world_.now() + delay);
+    world_.schedule(last_post_, *this, std::move(callback));
+}
 
 void SimLoop::defer(Callback callback) {
     if (running_) {
         deferred_.push_back(std::move(callback));
     } else {
-        post(std::move(callback));
+        world_.schedule(world_.now(), *this, std::move(callback));
     }
 }
 

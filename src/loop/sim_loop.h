@@ -31,6 +31,8 @@ public:
 
     // Each delivery takes between these; the default is 100 µs to 1 ms.
     void set_latency(Duration shortest, Duration longest);
+    // What is posted to a loop runs so much later, still in order; the default is at once.
+    void set_post_latency_max(Duration longest) { post_latency_max_ = longest; }
     // While cut, nothing passes between the two machines; it arrives once they are joined again.
     void cut(const SimLoop& a, const SimLoop& b);
     void join(const SimLoop& a, const SimLoop& b);
@@ -66,6 +68,7 @@ private:
     uint64_t sequence_ = 0;
     Duration latency_min_ = 100us;
     Duration latency_max_ = 1ms;
+    Duration post_latency_max_{0};
     std::map<Key, Event> events_;
     std::vector<std::unique_ptr<SimLoop>> loops_;
     struct Listening {
@@ -112,6 +115,7 @@ private:
     Timers timers_;
     std::vector<Callback> deferred_;
     bool running_ = false;
+    MonoTime last_post_{};
     std::optional<MonoTime> scheduled_;  // when the world will look at our timers
 };
 

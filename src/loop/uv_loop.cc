@@ -26,6 +26,7 @@ struct UvLoop::Impl {
     std::mutex mutex;
     std::vector<Callback> posted;  // under mutex
     bool stopping = false;         // under mutex
+    std::vector<Callback> posted_before;
     bool watched = false;          // run_until() asks its condition after each round
     std::unique_ptr<char[]> read_buffer = std::make_unique<char[]>(kReadBufferSize);
 
@@ -53,7 +54,7 @@ void UvLoop::Impl::run_deferred() {
 }
 
 void UvLoop::Impl::run_posted() {
-    std::vector<Callback> batch;
+    std::vector<Callback> batch = std::move(posted_before);
     bool stop = false;
     {
         const std::lock_guard lock(mutex);
@@ -61,6 +62,8 @@ void UvLoop::Impl::run_posted() {
         stop = stopping;
     }
     for (Callback& callback : batch) callback();
+    batch.clear();
+    posted_before = std::move(batch);  // keep the storage
     if (stop) uv_stop(&loop);
 }
 

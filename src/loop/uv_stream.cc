@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -224,6 +225,13 @@ void UvStream::fail_soon(int uv_status) {
             self->handler_->on_error(uv_failure("write", uv_status));
         }
     });
+}
+
+int UvStream::duplicate_fd() const {
+    CANDELA_CHECK(handler_ == nullptr);
+    uv_os_fd_t fd = -1;
+    if (uv_fileno(&block_->handle.any, &fd) != 0) return -1;
+    return ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
 Address UvStream::peer() const {

@@ -66,6 +66,9 @@ public:
     Address peer() const override;
     Address local() const override;
     std::optional<uint32_t> peer_uid() const override;
+    bool is_tcp() const { return block_->is_tcp; }
+    // -1 where that fails. Only while the stream is not started.
+    int duplicate_fd() const;
 
 private:
     struct PendingWrite;

@@ -1,0 +1,19 @@
+#pragma once
+
+// Moves a connection to another loop: for roles that accept on several loops and want each to have
+// its share.
+
+#include <functional>
+
+#include "loop/loop.h"
+
+namespace candela {
+
+// Takes a stream that was not started yet, and hands the same connection, as a stream of the loop
+// `to`, to `done` on that loop. Where that loop ends before, the connection is closed. False: this
+// kind of stream can't move (in-process, simulated), and nothing has changed. Called on the
+// stream's own loop.
+bool move_stream(StreamPtr& stream, Loop& to,
+                 std::move_only_function<void(Result<StreamPtr>)> done);
+
+}  // namespace candela
