@@ -2,10 +2,19 @@
 
 namespace candela::bus_role {
 
-void Account::add_service(std::string_view subject, Service& service) {
+bool AccountTotals::take_one(std::atomic<int64_t>& count, int64_t max) {
+    int64_t now = count.load(std::memory_order_relaxed);
+    do {
+        if (max >= 0 && now >= max) return false;
+    } while (!count.compare_exchange_weak(now, now + 1, std::memory_order_relaxed));
+    return true;
+}
+
+void Account::add_service(std::string_view subject, Service& service, bool is_private) {
     auto subscription = std::make_unique<Subscription>();
     subscription->service = &service;
     subscription->subject = std::string(subject);
+    subscription->is_private = is_private;
     sublist.insert(*subscription);
     services.push_back(std::move(subscription));
 }
@@ -40,9 +49,22 @@ Result<Accounts::Update> Accounts::put(std::string_view jwt) {
     auto account = std::make_unique<Account>();
     account->claims = std::move(claims);
     account->jwt = std::string(jwt);
+    account->number = ++last_number_;
     Account* added = account.get();
     all_.emplace(added->key(), std::move(account));
     return Update{added, true, true};
+}
+
+Accounts::Update Accounts::adopt(const AccountNews& news) {
+    std::unique_ptr<Account>& place = all_[news.claims.subject];
+    const bool is_new = place == nullptr;
+    if (is_new) {
+        place = std::make_unique<Account>();
+        place->number = news.number;
+        place->totals = news.totals;
+    }
+    place->claims = news.claims;
+    return Update{place.get(), is_new, true};
 }
 
 std::unique_ptr<Account> Accounts::take(std::string_view key) {

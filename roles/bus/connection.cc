@@ -65,8 +65,10 @@ void Connection::leave_account() {
     if (!login_) return;
     Account& account = *login_->account;
     for (auto& [sid, subscription] : subscriptions_) account.sublist.remove(*subscription);
+    account.totals->subscriptions -= static_cast<int64_t>(subscriptions_.size());
     subscriptions_.clear();
     account.connections.erase(this);
+    --account.totals->connections;
     server_.touch(account);
     login_.reset();
 }
@@ -100,9 +102,7 @@ void Connection::on_drained() {
     progress_at_ = server_.loop().now();
     flush();
     if (held_publishers_.empty() || pending_bytes() > kHoldBytes / 2) return;
-    for (const uint64_t held : std::exchange(held_publishers_, {})) {
-        if (Connection* publisher = server_.find_connection(held)) publisher->resume_reading();
-    }
+    for (const uint64_t held : std::exchange(held_publishers_, {})) server_.release_held(held);
 }
 
 void Connection::on_read_error(bus::ReadError error) {
@@ -126,7 +126,7 @@ bool Connection::on_line(const bus::Line& line, std::string_view headers,
         case Operation::kHpub: on_publish(line, headers, payload); break;
         case Operation::kSub: on_sub(line); break;
         case Operation::kUnsub: on_unsub(line); break;
-        case Operation::kPing: send("PONG\r\n"); break;
+        case Operation::kPing: server_.answer_ping(*this); break;
         case Operation::kPong:
             if (pings_unanswered_ == 1) rtt_ = server_.loop().now() - pinged_at_;
             pings_unanswered_ = 0;
@@ -162,9 +162,8 @@ void Connection::on_connect(std::string_view text) {
         close("no_responders without headers", "no responders requires headers support");
         return;
     }
-    const int64_t connections_max = login->account->claims.limits.connections;
-    if (connections_max >= 0 &&
-        login->account->connections.size() >= static_cast<size_t>(connections_max)) {
+    if (!AccountTotals::take_one(login->account->totals->connections,
+                                 login->account->claims.limits.connections)) {
         close("account at its limit", "maximum account active connections exceeded");
         return;
     }
@@ -255,10 +254,9 @@ void Connection::on_sub(const bus::Line& line) {
     if (login_->limits.subscriptions >= 0) {
         limit = std::min(limit, static_cast<size_t>(login_->limits.subscriptions));
     }
-    const int64_t account_limit = login_->account->claims.limits.subscriptions;
-    const bool is_account_full =
-        account_limit >= 0 && login_->account->sublist.size() >= static_cast<size_t>(account_limit);
-    if (subscriptions_.size() >= limit || is_account_full) {
+    if (subscriptions_.size() >= limit ||
+        !AccountTotals::take_one(login_->account->totals->subscriptions,
+                                 login_->account->claims.limits.subscriptions)) {
         send_error("maximum subscriptions exceeded");
         return;
     }
@@ -272,6 +270,7 @@ void Connection::on_sub(const bus::Line& line) {
         permissions_ != nullptr && permissions_->needs_delivery_check(line.subject);
     login_->account->sublist.insert(*subscription);
     server_.touch(*login_->account);
+    server_.note_change(*this);
     subscriptions_.emplace(subscription->sid, std::move(subscription));
     send_ok();
 }
@@ -293,6 +292,7 @@ void Connection::on_unsub(const bus::Line& line) {
 
 void Connection::remove_subscription(Subscription& subscription) {
     login_->account->sublist.remove(subscription);
+    --login_->account->totals->subscriptions;
     server_.touch(*login_->account);
     subscriptions_.erase(subscriptions_.find(subscription.sid));
 }
@@ -365,6 +365,7 @@ bool Connection::start_linger() {
     stream_->end();
     timer_.start(kLingerTime);
     expiry_.stop();
+    set_stalled(false);
     resume_reading();
     return true;
 }
@@ -434,9 +435,13 @@ bool Connection::wants_publisher_to_wait(MonoTime now) const {
 }
 
 void Connection::hold_publisher(Connection& publisher) {
-    if (held_publishers_.size() >= kHeldPublishersMax) return;
-    held_publishers_.push_back(publisher.id());
-    publisher.pause_reading();
+    if (add_held(publisher.id())) publisher.pause_reading();
+}
+
+bool Connection::add_held(uint64_t publisher) {
+    if (held_publishers_.size() >= kHeldPublishersMax) return false;
+    held_publishers_.push_back(publisher);
+    return true;
 }
 
 void Connection::pause_reading() {
@@ -450,7 +455,16 @@ void Connection::resume_reading() {
     if (!is_held_) return;
     is_held_ = false;
     hold_timer_.stop();
-    stream_->resume();
+    if (!is_stalled_) stream_->resume();
+}
+
+void Connection::set_stalled(bool is_stalled) {
+    if (is_stalled_ == is_stalled) return;
+    is_stalled_ = is_stalled;
+    if (is_stalled)
+        stream_->pause();
+    else if (!is_held_)
+        stream_->resume();
 }
 
 }  // namespace candela::bus_role

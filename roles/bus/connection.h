@@ -1,7 +1,7 @@
 #pragma once
 
 // One client of the bus: its protocol state, subscriptions and what waits to be sent to it. Owned
-// by the Server; lives on the control loop. It ends by close(), which takes effect at the end of
+// by the Server of its loop. It ends by close(), which takes effect at the end of
 // the round, so that nothing that is being looked at goes away.
 
 #include <memory>
@@ -74,9 +74,17 @@ public:
     // shortly.
     bool wants_publisher_to_wait(MonoTime now) const;
     void hold_publisher(Connection& publisher);
+    // A publisher, of whichever loop, to be told when the backlog has shrunk; false: there are too
+    // many already.
+    bool add_held(uint64_t publisher);
     bool is_held() const { return is_held_; }
     void pause_reading();
     void resume_reading();
+    // It is not read while another loop is behind with what it sent.
+    bool is_stalled() const { return is_stalled_; }
+    void set_stalled(bool is_stalled);
+    uint64_t sent_round = 0;     // when it last had something for other loops; for Links
+    unsigned pongs_waiting = 0;  // until they know; for Links
 
     // Ends the login where it is no longer good (expired, revoked, its account gone).
     void check_login();
@@ -135,6 +143,7 @@ private:
     MonoTime progress_at_;  // when the client last took something
     std::vector<uint64_t> held_publishers_;
     bool is_held_ = false;  // we are the publisher that waits
+    bool is_stalled_ = false;
 
     bool closing_ = false;
     bool lingers_ = false;

@@ -219,6 +219,8 @@ bool Imports::forms_circle(const Passage& added) const {
 
 void Imports::insert(Passage& passage) {
     passage.subscription.passage = &passage;
+    // Where a message enters, that loop's own passages take it; answers must come to this loop.
+    passage.subscription.is_private = passage.kind != Passage::Kind::kResponse;
     passage.subscription.subject =
         passage.kind == Passage::Kind::kResponse ? responses_.pattern() : passage.mapping.pattern();
     passage.from->sublist.insert(passage.subscription);

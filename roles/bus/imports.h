@@ -59,6 +59,9 @@ public:
     // Routes a message of which match() has found passages, to all who get it. False: nobody does.
     bool route(Account& account, Connection* from, const Message& message, std::string_view route,
                size_t* backlog);
+    // What another loop forwards of what was published there: an answer to a request that entered
+    // here. False: it is none, or too late.
+    bool answer_forwarded(Account& account, const Message& message, std::string_view route);
     // Somebody would get it.
     bool has_interest(Account& account, std::string_view subject);
 

@@ -44,7 +44,7 @@ bool Imports::send(Account& account, Connection* from, const Message& message,
     server_.touch(account);
     if (matches.empty()) return false;
     if (!matches.passages.empty()) return route(account, from, message, route_subject, backlog);
-    return server_.deliver_all(matches, from, message, backlog);
+    return server_.deliver_all(account, matches, from, message, route_subject, backlog);
 }
 
 Imports::Frame& Imports::take_frame() {
@@ -83,7 +83,9 @@ bool Imports::route(Account& account, Connection* from, const Message& message,
         if (!is_shown_apart) named.subject = leg.subject;
         const Matches& matches = leg.account->sublist.match(leg.subject);
         has_groups = has_groups || !matches.queues.empty();
-        is_delivered = server_.deliver_plain(matches, from, named, backlog) || is_delivered;
+        is_delivered =
+            server_.deliver_plain(*leg.account, matches, from, named, leg.subject, backlog) ||
+            is_delivered;
         server_.touch(*leg.account);
     }
     if (has_groups) {
@@ -110,8 +112,10 @@ bool Imports::route_to_groups(size_t base, Connection* from, const Message& mess
     parts.clear();
     for (size_t i = base; i < legs_used_; ++i) {
         const Leg& leg = *legs_[i];
-        for (const GroupList::Members group : leg.account->sublist.match(leg.subject).queues) {
-            parts.push_back(Part{group.front()->queue, i, group.size()});
+        const Matches& matches = leg.account->sublist.match(leg.subject);
+        for (size_t group = 0; group < matches.queues.size(); ++group) {
+            const size_t members = matches.queues[group].size() + matches.remote_members(group);
+            parts.push_back(Part{std::string(matches.queue_name(group)), i, members});
         }
     }
     std::stable_sort(parts.begin(), parts.end(),
@@ -134,9 +138,10 @@ bool Imports::route_to_groups(size_t base, Connection* from, const Message& mess
             Message named = message;
             named.subject = shown.empty() ? std::string_view(leg.subject) : shown;
             const Matches& matches = leg.account->sublist.match(leg.subject);
-            for (const GroupList::Members group : matches.queues) {
-                if (group.front()->queue != part.name) continue;
-                is_taken = server_.deliver_to_group(group, from, named);
+            for (size_t group = 0; group < matches.queues.size(); ++group) {
+                if (matches.queue_name(group) != part.name) continue;
+                is_taken = server_.deliver_to_group(*leg.account, matches, group, from, named,
+                                                    leg.subject);
                 break;
             }
             server_.touch(*leg.account);
@@ -145,6 +150,15 @@ bool Imports::route_to_groups(size_t base, Connection* from, const Message& mess
         start = end;
     }
     return is_delivered;
+}
+
+bool Imports::answer_forwarded(Account& account, const Message& message,
+                               std::string_view route_subject) {
+    const auto found = states_.find(&account);
+    if (found == states_.end() || found->second.answers == nullptr) return false;
+    if (responses_.find(route_subject) == nullptr) return false;
+    return answer(*found->second.answers, route_subject, nullptr, message,
+                  route_subject != message.subject, nullptr);
 }
 
 bool Imports::make_reply(Account& asker, Account& answerer, std::string_view reply,

@@ -1,11 +1,14 @@
 #pragma once
 
-// Who gets a subject: plain subscriptions, and groups of which one member does. Groups lie one
-// behind the other in one vector, so that a result that is filled again allocates nothing.
+// Who gets a subject: plain subscriptions, and groups of which one member does, on this loop and on
+// others. Groups lie one behind the other in one vector, so that a result that is filled again
+// allocates nothing.
 
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -76,18 +79,48 @@ private:
     std::vector<size_t> ends_;
 };
 
+constexpr size_t kLoopsMax = 64;
+
+// So many members of queues[group] are on another loop.
+struct RemoteMembers {
+    size_t group;
+    uint32_t loop;
+    uint32_t count;
+    const std::string* queue;  // the group's name, which lasts as long as the result is current
+};
+
 struct Matches {
     std::vector<Subscription*> plain;
-    GroupList queues;
+    uint64_t plain_loops = 0;  // bit i: loop i has plain subscriptions, too
+    GroupList queues;          // a group may have no member on this loop
+    std::vector<RemoteMembers> remotes;
     std::vector<Subscription*> passages;  // into other accounts (imports.h)
 
     bool empty() const { return !has_receivers() && passages.empty(); }
-    bool has_receivers() const { return !plain.empty() || !queues.empty(); }
-    size_t receivers() const { return plain.size() + queues.member_count() + passages.size(); }
+    bool has_receivers() const { return !plain.empty() || plain_loops != 0 || !queues.empty(); }
+    size_t receivers() const {
+        return plain.size() + queues.member_count() + remotes.size() + passages.size();
+    }
     void clear() {
         plain.clear();
+        plain_loops = 0;
         queues.clear();
+        remotes.clear();
         passages.clear();
+    }
+    std::string_view queue_name(size_t group) const {
+        if (!queues[group].empty()) return queues[group].front()->queue;
+        for (const RemoteMembers& remote : remotes) {
+            if (remote.group == group) return *remote.queue;
+        }
+        return {};
+    }
+    uint64_t remote_members(size_t group) const {
+        uint64_t out = 0;
+        for (const RemoteMembers& remote : remotes) {
+            if (remote.group == group) out += remote.count;
+        }
+        return out;
     }
 
     // For the Sublist: when a cached one was found, and which changes outdate it.

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kInProcessName = "bus";
 constexpr Duration kDrainPoll = 20ms;
+constexpr size_t kWorkersForLoops = 8;
 
 const ConfigSchema& schema() {
     static const ConfigSchema schema({
@@ -30,6 +31,12 @@ const ConfigSchema& schema() {
             .range("100ms", "1m"),
         config_duration("ping_interval", "2m", "How often a client is asked whether it is there.")
             .range("1s", "1h"),
+        config_int(
+            "loops", "0",
+            "On how many of the node's event loops (workers) clients are served. One costs the "
+            "least CPU for each message; more carry more messages than one core can. 0: one, "
+            "and from eight workers on a quarter of them.")
+            .range("0", "64"),
         tls_key(),
         websocket_key(),
     });
@@ -87,6 +94,7 @@ BusConfig::BusConfig(const Config& config, const NodeInfo& node)
       accounts(path_or(config.string("accounts"), node.data_dir / "identity" / "accounts")),
       store(node.data_dir / "bus" / "accounts"),
       streams(node.data_dir / "bus" / "streams") {
+    loops = static_cast<size_t>(config.integer("loops"));
     options.name = node.name;
     options.payload_max = config.size_bytes("max_payload");
     options.pending_bytes_max = config.size_bytes("max_pending");
@@ -103,7 +111,7 @@ BusRole::~BusRole() {
     metrics_.clear();
     // Streams take their subscriptions off the server, and write to the store.
     jetstream_.reset();
-    server_.reset();
+    servers_.reset();
     streams_.reset();
 }
 
@@ -113,12 +121,83 @@ Task<Result<>> BusRole::start() {
     if (!files) co_return fail(files.error().in("bus"));
     Result<> streams = co_await open_streams();
     if (!streams) co_return fail(streams.error().in("bus: streams"));
-    Result<> opened = open(files->operator_jwt, files->accounts, files->tls);
+    Result<> opened = co_await start_servers(files->operator_jwt);
+    if (opened) opened = open(files->accounts, files->tls);
+    if (opened) opened = co_await listen();
     if (!opened) {
+        metrics_.clear();
         jetstream_.reset();
-        server_.reset();
+        server_ = nullptr;
+        servers_.reset();
     }
     co_return std::move(opened).in("bus");
+}
+
+// One server a loop, before there is anything that they would tell each other.
+Task<Result<>> BusRole::start_servers(std::string_view operator_jwt) {
+    Result<auth::OperatorClaims> claims = auth::decode_operator(operator_jwt);
+    if (!claims) co_return fail(claims.error().in(config_.operator_jwt.string()));
+    const std::span<Loop* const> loops = loops_to_use();
+    servers_.emplace(context_.loop, loops);
+    const std::vector<Loop*> seats(loops.begin(), loops.end());
+    const std::shared_ptr<Mesh> mesh = Mesh::create(seats);
+    for (size_t i = 0; i < servers_->size(); ++i) {
+        auto work = [&loop = servers_->loop(i), &log = context_.log, options = config_.options,
+                     operator_claims = *claims, mesh, i](std::unique_ptr<Server>& server) {
+            server =
+                std::make_unique<Server>(loop, options, Accounts(operator_claims), log, mesh, i);
+            return Result<>();
+        };
+        Result<> made = co_await servers_->run(i, std::move(work));
+        if (!made) co_return fail(made.error());
+    }
+    server_ = &servers_->at(0);
+    co_return Result<>();
+}
+
+std::span<Loop* const> BusRole::loops_to_use() const {
+    const size_t workers = context_.loops.size();
+    size_t count = config_.loops;
+    if (count == 0) count = workers < kWorkersForLoops ? 1 : workers / 4;
+    if (count > workers) {
+        context_.log.warn("bus_loops_limited", {{"loops", count}, {"workers", workers}});
+        count = workers;
+    }
+    return context_.loops.first(std::min(count, kLoopsMax));
+}
+
+// On every loop in this order: reload() counts on it.
+Task<Result<>> BusRole::listen() {
+    Address nats = config_.listening.nats;
+    std::optional<Address> websocket = config_.listening.websocket;
+    const bool reuse_port = servers_->size() > 1;
+    for (size_t i = 0; i < servers_->size(); ++i) {
+        auto work = [nats, websocket, reuse_port, entrances = entrances_](
+                        std::unique_ptr<Server>& server) -> Result<std::vector<Address>> {
+            ListenOptions options;
+            options.reuse_port = reuse_port;
+            server->set_has_streams();
+            CANDELA_TRY(server->listen(nats, entrances.nats, options));
+            if (websocket) CANDELA_TRY(server->listen(*websocket, entrances.websocket, options));
+            return server->addresses();
+        };
+        Result<std::vector<Address>> bound = co_await servers_->run(i, std::move(work));
+        if (!bound) co_return fail(bound.error());
+        // A port of 0 has become a real one, which the others share.
+        nats = bound->front();
+        if (websocket) websocket = bound->back();
+    }
+    const EntrancePtr in_process = plain_entrance(ConnectionType::kInProcess);
+    Result<> listening = server_->listen(Address::in_process(kInProcessName), in_process);
+    if (!listening) co_return fail(listening.error());
+    is_listening_ = true;
+    context_.log.info("bus_listening", {{"address", nats.to_string()},
+                                        {"accounts", server_->accounts().all().size()},
+                                        {"loops", servers_->size()}});
+    if (websocket) {
+        context_.log.info("bus_websocket_listening", {{"address", websocket->to_string()}});
+    }
+    co_return Result<>();
 }
 
 // Reads what is on disk, on a pool thread; nobody uses the store before it is there.
@@ -136,13 +215,8 @@ Task<Result<>> BusRole::open_streams() {
     co_return Result<>();
 }
 
-Result<> BusRole::open(std::string_view operator_jwt, const std::vector<std::string>& accounts,
-                       const TlsFiles& tls) {
-    Result<auth::OperatorClaims> claims = auth::decode_operator(operator_jwt);
-    if (!claims) return fail(claims.error().in(config_.operator_jwt.string()));
+Result<> BusRole::open(const std::vector<std::string>& accounts, const TlsFiles& tls) {
     store_ = std::make_unique<AccountStore>(context_.loop, config_.store);
-    server_ = std::make_unique<Server>(context_.loop, config_.options, Accounts(std::move(*claims)),
-                                       context_.log);
     for (const std::string& jwt : accounts) {
         const Result<> put = server_->put_account(jwt);
         if (put) continue;
@@ -155,47 +229,32 @@ Result<> BusRole::open(std::string_view operator_jwt, const std::vector<std::str
     }
     system_api_ = std::make_unique<SystemApi>(*server_, store_.get());
     jetstream_ = std::make_unique<JetStream>(*server_, *streams_);
-    server_->set_has_streams();
     CANDELA_TRY_ASSIGN(entrances_, make_entrances(config_.listening, tls, nullptr));
-    CANDELA_TRY(listen());
     add_metrics();
-    context_.log.info("bus_listening", {{"address", server_->addresses().front().to_string()},
-                                        {"accounts", server_->accounts().all().size()}});
-    return {};
-}
-
-// In this order: reload() counts on it.
-Result<> BusRole::listen() {
-    CANDELA_TRY(server_->listen(config_.listening.nats, entrances_.nats));
-    CANDELA_TRY(server_->listen(Address::in_process(kInProcessName),
-                                plain_entrance(ConnectionType::kInProcess)));
-    if (!config_.listening.websocket) return {};
-    CANDELA_TRY(server_->listen(*config_.listening.websocket, entrances_.websocket));
-    context_.log.info("bus_websocket_listening",
-                      {{"address", server_->addresses().back().to_string()}});
     return {};
 }
 
 void BusRole::add_metrics() {
-    Server* server = server_.get();
+    Server* server = server_;
     const auto add = [&](std::string_view name, std::string_view help, auto read) {
         metrics_.push_back(context_.metrics.sampled_gauge(
             name, help, {}, [server, read] { return static_cast<double>(read(*server)); }));
     };
-    add("candela_bus_connections", "Clients connected.",
-        [](Server& s) { return s.connection_count(); });
+    const auto add_sum = [&](std::string_view name, std::string_view help,
+                             Tally ServerCounters::* counter) {
+        metrics_.push_back(context_.metrics.sampled_gauge(
+            name, help, {}, [this, counter] { return static_cast<double>(sum(counter)); }));
+    };
+    add_sum("candela_bus_connections", "Clients connected.", &ServerCounters::connections_open);
     add("candela_bus_accounts", "Accounts known.",
         [](Server& s) { return s.accounts().all().size(); });
-    add("candela_bus_messages_in", "Messages taken from publishers.",
-        [](Server& s) { return s.counters().messages_in; });
-    add("candela_bus_messages_out", "Messages handed to subscribers.",
-        [](Server& s) { return s.counters().messages_out; });
-    add("candela_bus_in_bytes", "Bytes read from clients.",
-        [](Server& s) { return s.counters().bytes_in; });
-    add("candela_bus_out_bytes", "Bytes written to clients.",
-        [](Server& s) { return s.counters().bytes_out; });
-    add("candela_bus_logins_refused", "Logins refused.",
-        [](Server& s) { return s.counters().logins_refused; });
+    add_sum("candela_bus_messages_in", "Messages taken from publishers.",
+            &ServerCounters::messages_in);
+    add_sum("candela_bus_messages_out", "Messages handed to subscribers.",
+            &ServerCounters::messages_out);
+    add_sum("candela_bus_in_bytes", "Bytes read from clients.", &ServerCounters::bytes_in);
+    add_sum("candela_bus_out_bytes", "Bytes written to clients.", &ServerCounters::bytes_out);
+    add_sum("candela_bus_logins_refused", "Logins refused.", &ServerCounters::logins_refused);
     JetStream* streams = jetstream_.get();
     Store* store = streams_.get();
     add("candela_bus_streams", "Durable streams.",
@@ -208,8 +267,14 @@ void BusRole::add_metrics() {
         [store](Server&) { return store->counters().commits; });
     add("candela_bus_streams_damaged", "Damaged places found on disk.",
         [store](Server&) { return store->counters().damaged_places; });
-    add("candela_bus_slow_consumers", "Clients closed because they did not keep up.",
-        [](Server& s) { return s.counters().slow_consumers; });
+    add_sum("candela_bus_slow_consumers", "Clients closed because they did not keep up.",
+            &ServerCounters::slow_consumers);
+}
+
+uint64_t BusRole::sum(Tally ServerCounters::* counter) const {
+    uint64_t out = 0;
+    for (size_t i = 0; i < servers_->size(); ++i) out += servers_->at(i).counters().*counter;
+    return out;
 }
 
 Task<Result<>> BusRole::reload(const Config& config) {
@@ -220,34 +285,45 @@ Task<Result<>> BusRole::reload(const Config& config) {
         co_return fail(Code::kUnsupported,
                        "where [bus] and [bus.websocket] listen can't change while the node runs");
     }
+    if (fresh.loops != config_.loops) {
+        co_return fail(Code::kUnsupported, "[bus] loops can't change while the node runs");
+    }
     auto work = [listening = fresh.listening] { return read_tls_files(listening); };
     Result<TlsFiles> files = co_await offload(context_.loop, std::move(work));
     if (!files) co_return fail(files.error().in("[bus.tls]"));
-    if (server_ == nullptr) co_return Result<>();
+    if (!is_listening_) co_return Result<>();
     Result<Entrances> entrances = make_entrances(fresh.listening, *files, &entrances_);
     if (!entrances) co_return fail(entrances.error());
     entrances_ = std::move(*entrances);
-    server_->set_entrance(0, entrances_.nats);
-    if (entrances_.websocket != nullptr) server_->set_entrance(2, entrances_.websocket);
     config_ = std::move(fresh);
-    server_->set_options(config_.options);
+    servers_->post_to_all([options = config_.options, shared = entrances_](Server& server) {
+        server.set_entrance(0, shared.nats);
+        if (shared.websocket != nullptr) server.set_entrance(1, shared.websocket);
+        server.set_options(options);
+    });
     co_return Result<>();
 }
 
 Task<void> BusRole::drain(MonoTime deadline) {
     if (server_ == nullptr) co_return;
-    server_->announce_end();
+    servers_->post_to_all([](Server& server) { server.announce_end(); });
     while (context_.loop.now() < deadline) {
         co_await sleep_for(context_.loop, kDrainPoll);
-        if (server_->is_flushed()) co_return;
+        bool is_flushed = true;
+        for (size_t i = 0; i < servers_->size(); ++i) {
+            auto ask = [](std::unique_ptr<Server>& server) { return server->is_flushed(); };
+            const bool is_empty = co_await servers_->run(i, std::move(ask));
+            is_flushed = is_flushed && is_empty;
+        }
+        if (is_flushed) co_return;
     }
 }
 
 RoleStatus BusRole::status() const {
     RoleStatus status;
-    status.ready = server_ != nullptr;
-    status.detail =
-        status.ready ? fmt::format("{} clients", server_->connection_count()) : "not listening yet";
+    status.ready = is_listening_;
+    status.detail = status.ready ? fmt::format("{} clients", sum(&ServerCounters::connections_open))
+                                 : "not listening yet";
     return status;
 }
 

@@ -5,10 +5,13 @@
 // ("bus"), for the roles of this process, which log in in the same way.
 
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "account_store.h"
 #include "listening.h"
+#include "loop/per_loop.h"
 #include "node/metrics.h"
 #include "node/role.h"
 #include "server.h"
@@ -31,6 +34,7 @@ struct BusConfig {
     std::filesystem::path accounts;  // to start with
     std::filesystem::path store;     // what was learnt since
     std::filesystem::path streams;   // durable streams
+    size_t loops = 1;
     ServerOptions options;
 };
 
@@ -45,25 +49,29 @@ public:
     RoleStatus status() const override;
 
     // For tests: null before start().
-    Server* server() { return server_.get(); }
+    Server* server() { return server_; }
 
 private:
-    Result<> open(std::string_view operator_jwt, const std::vector<std::string>& accounts,
-                  const TlsFiles& tls);
-    Result<> listen();
+    Result<> open(const std::vector<std::string>& accounts, const TlsFiles& tls);
+    Task<Result<>> start_servers(std::string_view operator_jwt);
+    Task<Result<>> listen();
     Task<Result<>> open_streams();
+    std::span<Loop* const> loops_to_use() const;
     void add_metrics();
+    uint64_t sum(Tally ServerCounters::* counter) const;
 
     NodeContext& context_;
     BusConfig config_;
     Entrances entrances_;
     std::unique_ptr<AccountStore> store_;
-    std::unique_ptr<Server> server_;
+    std::optional<PerLoop<Server>> servers_;
+    Server* server_ = nullptr;  // the control loop's, where services are
     std::unique_ptr<SystemApi> system_api_;
     std::unique_ptr<Disk> disk_;
     std::unique_ptr<Store> streams_;
     std::unique_ptr<JetStream> jetstream_;
     std::vector<Metrics::Sampled> metrics_;
+    bool is_listening_ = false;
 };
 
 }  // namespace candela::bus_role

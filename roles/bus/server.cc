@@ -1,11 +1,13 @@
 #include "server.h"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "user_info.h"
 
 namespace candela::bus_role {
 
@@ -25,16 +27,26 @@ void append_number(std::string& out, size_t value) {
 
 }  // namespace
 
-Server::Server(Loop& loop, ServerOptions options, Accounts accounts, Logger log)
+Server::Server(Loop& loop, ServerOptions options, Accounts accounts, Logger log,
+               std::shared_ptr<Mesh> mesh, size_t index)
     : loop_(loop),
       options_(std::move(options)),
       accounts_(std::move(accounts)),
       log_(std::move(log)),
-      id_(auth::KeyPair::generate(auth::KeyKind::kServer).public_key()),
+      id_(mesh != nullptr ? mesh->server_id()
+                          : auth::KeyPair::generate(auth::KeyKind::kServer).public_key()),
       reception_(log_, [this](Guest guest) { on_guest(std::move(guest)); }),
       imports_(std::make_unique<Imports>(*this)),
+      next_id_(index + 1),
+      id_step_(mesh != nullptr ? mesh->size() : 1),
       backlog_timer_(loop.timers(), [this] { check_backlogs(); }) {
-    for (const auto& [key, account] : accounts_.all()) imports_->update(*account);
+    if (mesh != nullptr && mesh->size() > 1)
+        links_ = std::make_unique<Links>(*this, std::move(mesh), index);
+    user_info_ = std::make_unique<UserInfo>(*this);
+    for (const auto& [key, account] : accounts_.all()) {
+        if (links_ != nullptr) links_->add(*account);
+        imports_->update(*account);
+    }
 }
 
 Server::~Server() {
@@ -45,13 +57,12 @@ Server::~Server() {
     imports_.reset();
 }
 
-Result<> Server::listen(const Address& address, EntrancePtr entrance) {
+Result<> Server::listen(const Address& address, EntrancePtr entrance,
+                        const ListenOptions& options) {
     auto shared = std::make_shared<EntrancePtr>(std::move(entrance));
-    const auto on_accept = [this, shared](StreamPtr stream) {
-        reception_.receive(std::move(stream), *shared);
-    };
+    const auto on_accept = [this, shared](StreamPtr stream) { accept(std::move(stream), *shared); };
     CANDELA_TRY_ASSIGN(std::unique_ptr<Listener> listener,
-                       loop_.listen(address, ListenOptions(), on_accept));
+                       loop_.listen(address, options, on_accept));
     doors_.push_back(Door{std::move(shared), std::move(listener)});
     return {};
 }
@@ -62,12 +73,38 @@ std::vector<Address> Server::addresses() const {
     return out;
 }
 
+void Server::accept(StreamPtr stream, const EntrancePtr& entrance) {
+    note_load();
+    const auto go_on = [entrance](Server& server, StreamPtr moved) {
+        server.receive(std::move(moved), entrance);
+    };
+    if (links_ != nullptr && links_->hand_over(stream, go_on)) return;
+    receive(std::move(stream), entrance);
+}
+
+void Server::receive(StreamPtr stream, const EntrancePtr& entrance) {
+    reception_.receive(std::move(stream), entrance);
+    note_load();
+}
+
+void Server::note_load() {
+    if (links_ == nullptr) return;
+    links_->mesh().connections(links_->index()) = connections_.size() + reception_.waiting();
+}
+
 void Server::on_guest(Guest guest) {
-    const bool is_full = connections_.size() >= options_.connections_max;
+    const size_t others =
+        links_ != nullptr ? links_->mesh().connections_total()++ : connections_.size();
+    const bool is_full = others >= options_.connections_max;
     if (is_full) log_.warn("bus_connections_exceeded", {{"max", options_.connections_max}});
-    if (connections_.size() >= options_.connections_max + kRefusedMax) return;
+    ++counters_.connections_open;
+    if (others >= options_.connections_max + kRefusedMax) {
+        uncount_connection();
+        return;
+    }
     ++counters_.connections_total;
-    const uint64_t id = next_id_++;
+    const uint64_t id = next_id_;
+    next_id_ += id_step_;
     auto connection = std::make_unique<Connection>(*this, std::move(guest), id);
     Connection& added = *connection;
     connections_.emplace(id, std::move(connection));
@@ -75,6 +112,12 @@ void Server::on_guest(Guest guest) {
         added.refuse("maximum connections exceeded");
     else
         added.start();
+}
+
+void Server::uncount_connection() {
+    --counters_.connections_open;
+    if (links_ != nullptr) --links_->mesh().connections_total();
+    note_load();
 }
 
 Connection* Server::find_connection(uint64_t id) {
@@ -168,7 +211,7 @@ bool Server::publish(Account& account, Connection* from, const Message& message)
     if (!matches->passages.empty())
         is_delivered = imports_->route(account, from, message, message.subject, nullptr);
     else if (!matches->empty())
-        is_delivered = deliver_all(*matches, from, message, nullptr);
+        is_delivered = deliver_all(account, *matches, from, message, {}, nullptr);
     if (!is_delivered && from != nullptr && !message.reply.empty() &&
         from->options().no_responders) {
         send_no_responders(account, *from, message);
@@ -183,26 +226,15 @@ bool Server::publish_to(Account& account, std::string_view route, const Message&
     if (!matches.passages.empty()) {
         return imports_->route(account, nullptr, message, route, backlog);
     }
-    return !matches.empty() && deliver_all(matches, nullptr, message, backlog);
+    return !matches.empty() && deliver_all(account, matches, nullptr, message, route, backlog);
 }
 
 bool Server::has_interest(Account& account, std::string_view subject) {
     return imports_->has_interest(account, subject);
 }
 
-bool Server::deliver_all(const Matches& matches, Connection* from, const Message& message,
-                         size_t* backlog) {
-    bool is_delivered = deliver_plain(matches, from, message, backlog);
-    if (matches.queues.empty()) return is_delivered;
-    if (matches.plain.empty()) make_tails(message);
-    for (const GroupList::Members group : matches.queues) {
-        is_delivered = deliver_to_one(group, from, message) || is_delivered;
-    }
-    return is_delivered;
-}
-
-bool Server::deliver_plain(const Matches& matches, Connection* from, const Message& message,
-                           size_t* backlog) {
+bool Server::deliver_here(const Matches& matches, Connection* from, const Message& message,
+                          size_t* backlog) {
     if (matches.plain.empty()) return false;
     make_tails(message);
     bool is_delivered = false;
@@ -214,14 +246,52 @@ bool Server::deliver_plain(const Matches& matches, Connection* from, const Messa
     return is_delivered;
 }
 
-bool Server::deliver_to_group(GroupList::Members group, Connection* from, const Message& message) {
+void Server::forward(Account& account, const Matches& matches, Connection* from,
+                     const Message& message, std::string_view route, uint8_t flags,
+                     size_t* backlog) {
+    if (backlog != nullptr) flags |= link_flags::kWantsBacklog;
+    links_->forward(account, from, message, route, matches.plain_loops, flags);
+    if (backlog != nullptr)
+        *backlog = std::max(*backlog, links_->backlog(account, route, matches.plain_loops));
+}
+
+bool Server::deliver_plain(Account& account, const Matches& matches, Connection* from,
+                           const Message& message, std::string_view route, size_t* backlog) {
+    const bool is_delivered = deliver_here(matches, from, message, backlog);
+    if (matches.plain_loops == 0) return is_delivered;
+    forward(account, matches, from, message, route, 0, backlog);
+    return true;
+}
+
+bool Server::deliver_all(Account& account, const Matches& matches, Connection* from,
+                         const Message& message, std::string_view route, size_t* backlog) {
+    bool is_delivered = deliver_here(matches, from, message, backlog);
+    const uint8_t flags =
+        is_delivered || links_ == nullptr ? 0 : answer_flag(matches, from, message);
+    if (!matches.queues.empty()) {
+        if (matches.plain.empty()) make_tails(message);
+        for (size_t i = 0; i < matches.queues.size(); ++i) {
+            is_delivered =
+                deliver_to_one(account, matches, i, from, message, route, flags) || is_delivered;
+        }
+    }
+    if (matches.plain_loops == 0) return is_delivered;
+    forward(account, matches, from, message, route, flags, backlog);
+    return true;
+    return is_delivered;
+}
+
+bool Server::deliver_to_group(Account& account, const Matches& matches, size_t group,
+                              Connection* from, const Message& message, std::string_view route) {
     make_tails(message);
-    return deliver_to_one(group, from, message);
+    return deliver_to_one(account, matches, group, from, message, route, 0);
 }
 
 bool Server::deliver(Subscription& subscription, Connection* from, const Message& message) {
     if (subscription.service != nullptr) {
-        subscription.service->on_message(from, message);
+        const Origin origin =
+            from == nullptr ? Origin{incoming_client_, nullptr} : Origin{from->id(), from->login()};
+        subscription.service->on_message(origin, message);
         return true;
     }
     Connection& to = *subscription.connection;
@@ -231,20 +301,88 @@ bool Server::deliver(Subscription& subscription, Connection* from, const Message
     if (subscription.max != 0 && subscription.delivered >= subscription.max) {
         to.remove_subscription(subscription);
     }
-    if (from != nullptr && from != &to && !from->is_held() &&
-        to.wants_publisher_to_wait(loop_.now())) {
-        to.hold_publisher(*from);
+    if (from != nullptr) {
+        if (from != &to && !from->is_held() && to.wants_publisher_to_wait(loop_.now()))
+            to.hold_publisher(*from);
+    } else if (incoming_client_ != 0 && to.wants_publisher_to_wait(loop_.now())) {
+        links_->hold_sender(to);
     }
     return true;
 }
 
-// One member, by lot; where that one can't take it, the next.
-bool Server::deliver_to_one(GroupList::Members group, Connection* from, const Message& message) {
-    const size_t first = group.size() == 1 ? 0 : loop_.random().below(group.size());
-    for (size_t i = 0; i < group.size(); ++i) {
-        if (deliver(*group[(first + i) % group.size()], from, message)) return true;
+// One member, by lot among all loops'; where that one can't take it, the next.
+bool Server::deliver_to_one(Account& account, const Matches& matches, size_t group,
+                            Connection* from, const Message& message, std::string_view route,
+                            uint8_t flags) {
+    const GroupList::Members members = matches.queues[group];
+    const uint64_t remotes = matches.remote_members(group);
+    const uint64_t all = members.size() + remotes;
+    const uint64_t lot = all <= 1 ? 0 : loop_.random().below(all);
+    if (lot < members.size()) {
+        for (size_t i = 0; i < members.size(); ++i) {
+            if (deliver(*members[(lot + i) % members.size()], from, message)) return true;
+        }
+        if (remotes == 0) return false;
     }
-    return false;
+    const uint64_t remote_lot =
+        lot < members.size() ? loop_.random().below(remotes) : lot - members.size();
+    links_->forward_to_group(account, from, message, route, matches, group, remote_lot, flags);
+    return true;
+}
+
+uint8_t Server::answer_flag(const Matches& matches, const Connection* from,
+                            const Message& message) {
+    if (from == nullptr || message.reply.empty() || !from->options().no_responders) return 0;
+    const size_t ways =
+        matches.queues.size() + static_cast<size_t>(std::popcount(matches.plain_loops));
+    return ways == 1 ? link_flags::kWantsAnswer : 0;
+}
+
+bool Server::deliver_forwarded(Account& account, const Matches& matches, const Message& message,
+                               std::string_view route, uint64_t client, size_t* backlog) {
+    bool is_delivered = false;
+    incoming_client_ = client;
+    if (!matches.plain.empty()) make_tails(message);
+    for (Subscription* subscription : matches.plain) {
+        if (subscription->is_private) continue;
+        const Connection* to = subscription->connection;
+        is_delivered = deliver(*subscription, nullptr, message) || is_delivered;
+        if (to != nullptr) *backlog = std::max(*backlog, to->pending_bytes());
+    }
+    if (!matches.passages.empty())
+        is_delivered = imports_->answer_forwarded(account, message, route) || is_delivered;
+    incoming_client_ = 0;
+    return is_delivered;
+}
+
+bool Server::deliver_forwarded_to_one(GroupList::Members members, const Message& message,
+                                      uint64_t client) {
+    if (members.empty()) return false;
+    make_tails(message);
+    incoming_client_ = client;
+    bool is_delivered = false;
+    const size_t first = members.size() == 1 ? 0 : loop_.random().below(members.size());
+    for (size_t i = 0; i < members.size() && !is_delivered; ++i) {
+        Subscription& member = *members[(first + i) % members.size()];
+        is_delivered = !member.is_private && deliver(member, nullptr, message);
+    }
+    incoming_client_ = 0;
+    return is_delivered;
+}
+
+void Server::answer_no_responders(uint64_t client, std::string_view reply) {
+    Connection* from = find_connection(client);
+    if (from == nullptr || from->login() == nullptr) return;
+    Message message;
+    message.reply = reply;
+    send_no_responders(*from->login()->account, *from, message);
+}
+
+void Server::release_held(uint64_t publisher) {
+    if (Connection* connection = find_connection(publisher))
+        connection->resume_reading();
+    else if (links_ != nullptr)
+        links_->release(publisher);
 }
 
 void Server::send_no_responders(Account& account, Connection& from, const Message& message) {
@@ -288,6 +426,7 @@ void Server::forget(Connection& connection, std::string_view reason) {
     std::erase(dirty_, &connection);
     std::erase(closing_, &connection);
     connections_.erase(connection.id());
+    uncount_connection();
 }
 
 void Server::start_round_end() {
@@ -304,6 +443,7 @@ void Server::end_round() {
         work();
     }
     later_.clear();
+    if (links_ != nullptr) links_->flush();
     for (Connection* connection : dirty_) {
         connection->is_dirty = false;
         connection->flush();
@@ -312,8 +452,13 @@ void Server::end_round() {
     end_closing();
     for (Account* account : touched_) account->sublist.sweep();
     touched_.clear();
+    if (links_ != nullptr) {
+        for (const auto& account : removed_) links_->remove(*account);
+        if (links_->has_unsent()) links_->flush();  // of connections that have ended
+    }
     removed_.clear();
     round_end_scheduled_ = false;
+    if (!later_.empty() || !dirty_.empty() || !closing_.empty()) schedule_round_end();
 }
 
 void Server::end_closing() {
@@ -323,6 +468,7 @@ void Server::end_closing() {
         log_.debug("bus_connection_ended",
                    {{"id", connection->id()}, {"reason", connection->close_reason()}});
         connections_.erase(connection->id());
+        uncount_connection();
     }
 }
 
@@ -341,16 +487,36 @@ void Server::check_backlogs() {
 
 Result<> Server::put_account(std::string_view jwt) {
     CANDELA_TRY_ASSIGN(const Accounts::Update update, accounts_.put(jwt));
+    apply(update);
+    if (links_ == nullptr || !update.is_changed) return {};
+    const Account& account = *update.account;
+    links_->post_to_others([news = std::make_shared<const AccountNews>(AccountNews{
+                                account.claims, account.number, account.totals})](Server& server) {
+        server.apply(server.accounts_.adopt(*news));
+    });
+    return {};
+}
+
+void Server::apply(const Accounts::Update& update) {
+    if (update.is_new && links_ != nullptr) links_->add(*update.account);
     if (update.is_changed) imports_->update(*update.account);
     if (update.is_new) {
         for (const auto& callback : on_account_) callback(*update.account);
     } else if (update.is_changed) {
         for (Connection* connection : update.account->connections) connection->check_login();
     }
-    return {};
 }
 
 bool Server::remove_account(std::string_view key) {
+    if (!drop_account(key)) return false;
+    if (links_ != nullptr) {
+        links_->post_to_others(
+            [gone = std::string(key)](Server& server) { server.drop_account(gone); });
+    }
+    return true;
+}
+
+bool Server::drop_account(std::string_view key) {
     std::unique_ptr<Account> account = accounts_.take(key);
     if (account == nullptr) return false;
     imports_->remove(*account);
@@ -377,6 +543,7 @@ void Server::announce_end() {
 }
 
 bool Server::is_flushed() const {
+    if (links_ != nullptr && !links_->is_settled()) return false;
     return std::all_of(connections_.begin(), connections_.end(),
                        [](const auto& entry) { return entry.second->pending_bytes() == 0; });
 }

@@ -1,7 +1,9 @@
 #pragma once
 
-// The bus itself: listeners, connections, and the routing of messages between the connections of an
-// account. Lives on the control loop. Work of one round (what all sockets had to read) is gathered:
+// The bus on one loop: listeners, connections, and the routing of messages between the connections
+// of an account. Where there are several loops, each has its own, and they send each other what
+// their connections want (links.h); accounts come and go on the control loop's, where also services
+// are, and the others follow. Work of one round (what all sockets had to read) is gathered:
 // messages are appended to the receivers' buffers, and each receiver is written to once, before the
 // loop waits again.
 
@@ -17,8 +19,10 @@
 #include "base/log.h"
 #include "connection.h"
 #include "imports.h"
+#include "links.h"
 #include "loop/loop.h"
 #include "reception.h"
+#include "tally.h"
 
 namespace candela::bus_role {
 
@@ -34,25 +38,31 @@ struct ServerOptions {
     Duration write_deadline = 10s;  // a backlog that does not shrink for so long: closed
 };
 
-// For the node's metrics; only counted up.
+// For the node's metrics; only counted up, but for the connections that are open.
 struct ServerCounters {
-    uint64_t messages_in = 0;
-    uint64_t messages_out = 0;
-    uint64_t bytes_in = 0;
-    uint64_t bytes_out = 0;
-    uint64_t connections_total = 0;
-    uint64_t logins_refused = 0;
-    uint64_t slow_consumers = 0;
+    Tally messages_in;
+    Tally messages_out;
+    Tally bytes_in;
+    Tally bytes_out;
+    Tally connections_open;
+    Tally connections_total;
+    Tally logins_refused;
+    Tally slow_consumers;
 };
+
+class UserInfo;
 
 class Server {
 public:
-    Server(Loop& loop, ServerOptions options, Accounts accounts, Logger log);
+    // `mesh` where there are several loops: the server takes the seat `index`, that of `loop`.
+    Server(Loop& loop, ServerOptions options, Accounts accounts, Logger log,
+           std::shared_ptr<Mesh> mesh = nullptr, size_t index = 0);
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
-    Result<> listen(const Address& address, EntrancePtr entrance = plain_entrance());
+    Result<> listen(const Address& address, EntrancePtr entrance = plain_entrance(),
+                    const ListenOptions& options = {});
     void stop_listening() { doors_.clear(); }
     // How those who come from now on are let in by the listener at `index` (as of addresses()).
     void set_entrance(size_t index, EntrancePtr entrance) {
@@ -70,7 +80,8 @@ public:
     // For tables whose keys clients choose.
     const KeyedHash& hash() const { return hash_; }
     ServerCounters& counters() { return counters_; }
-    size_t connection_count() const { return connections_.size(); }
+    size_t connection_count() const { return connections_.size(); }  // of this loop
+    Links* links() { return links_.get(); }                          // null: there is one loop only
     Connection* find_connection(uint64_t id);
 
     // INFO for one connection, with its line end.
@@ -88,17 +99,44 @@ public:
     // Somebody would get it, in this account or in one that imports from it.
     bool has_interest(Account& account, std::string_view subject);
     Imports& imports() { return *imports_; }
-    // For Imports: to those in one account, as match() has found them, and nowhere else.
-    bool deliver_all(const Matches& matches, Connection* from, const Message& message,
-                     size_t* backlog);
-    bool deliver_plain(const Matches& matches, Connection* from, const Message& message,
-                       size_t* backlog);
-    bool deliver_to_group(GroupList::Members group, Connection* from, const Message& message);
+    // For Imports: to those in one account, of all loops, as match() of the route has found them;
+    // an empty route is the message's subject.
+    bool deliver_all(Account& account, const Matches& matches, Connection* from,
+                     const Message& message, std::string_view route, size_t* backlog);
+    bool deliver_plain(Account& account, const Matches& matches, Connection* from,
+                       const Message& message, std::string_view route, size_t* backlog);
+    bool deliver_to_group(Account& account, const Matches& matches, size_t group, Connection* from,
+                          const Message& message, std::string_view route);
     // The same at the end of the round, from a copy: for services, which must not publish while
     // routing.
     void publish_later(std::string account_key, std::string subject, std::string payload);
     // Runs at the end of the round, unless the server is gone by then.
     void later(std::function<void()> work);
+    // Too much is on its way to other loops: a service that publishes much waits.
+    bool is_congested() const { return links_ != nullptr && links_->is_congested(); }
+    void on_relief(std::function<void()> callback) { links_->on_relief(std::move(callback)); }
+
+    // For Links: what another loop's connection `client` has published.
+    bool deliver_forwarded(Account& account, const Matches& matches, const Message& message,
+                           std::string_view route, uint64_t client, size_t* backlog);
+    bool deliver_forwarded_to_one(GroupList::Members members, const Message& message,
+                                  uint64_t client);
+    void answer_no_responders(uint64_t client, std::string_view reply);
+
+    void answer_ping(Connection& connection) {
+        if (links_ == nullptr)
+            connection.send("PONG\r\n");
+        else
+            links_->answer_ping(connection);
+    }
+    void note_change(Connection& connection) {
+        if (links_ != nullptr) links_->note_change(connection);
+    }
+    // A reader has caught up with this publisher, of whichever loop.
+    void release_held(uint64_t publisher);
+    void schedule_round_end() {
+        if (!round_end_scheduled_) start_round_end();
+    }
 
     void mark_dirty(Connection& connection) {
         if (connection.is_dirty) return;
@@ -119,9 +157,10 @@ public:
         schedule_round_end();
     }
 
-    // Takes an account's JWT, new or changed, and checks the account's connections again.
+    // Takes an account's JWT, new or changed, and checks the account's connections again, on all
+    // loops. Control loop.
     Result<> put_account(std::string_view jwt);
-    // False where it is not known. Its connections are closed.
+    // False where it is not known. Its connections are closed, on all loops. Control loop.
     bool remove_account(std::string_view key);
     // Called for each account, known already or not yet, to add services to it.
     void on_account(std::function<void(Account&)> callback);
@@ -131,21 +170,32 @@ public:
     bool has_streams() const { return has_streams_; }
     // Tells clients to go elsewhere, and stops accepting.
     void announce_end();
-    // No connection has anything left to be sent.
+    // No connection, and no other loop, has anything left to be sent.
     bool is_flushed() const;
 
 private:
+    void accept(StreamPtr stream, const EntrancePtr& entrance);
+    void receive(StreamPtr stream, const EntrancePtr& entrance);
     void on_guest(Guest guest);
-    void schedule_round_end() {
-        if (!round_end_scheduled_) start_round_end();
-    }
+    void note_load();
+    void uncount_connection();
+    void apply(const Accounts::Update& update);
+    bool drop_account(std::string_view key);
     void start_round_end();
     void end_round();
     void end_closing();
     const Matches* find_matches(Account& account, Connection* from, const Message& message);
     bool is_allowed(Account& account, Connection& from, std::string_view subject);
+    bool deliver_here(const Matches& matches, Connection* from, const Message& message,
+                      size_t* backlog);
+    void forward(Account& account, const Matches& matches, Connection* from, const Message& message,
+                 std::string_view route, uint8_t flags, size_t* backlog);
     bool deliver(Subscription& subscription, Connection* from, const Message& message);
-    bool deliver_to_one(GroupList::Members group, Connection* from, const Message& message);
+    bool deliver_to_one(Account& account, const Matches& matches, size_t group, Connection* from,
+                        const Message& message, std::string_view route, uint8_t flags);
+    // For a message that goes to no more than one: where that one may be gone by then.
+    static uint8_t answer_flag(const Matches& matches, const Connection* from,
+                               const Message& message);
     void send_no_responders(Account& account, Connection& from, const Message& message);
     void make_tails(const Message& message);
     void check_backlogs();
@@ -165,13 +215,16 @@ private:
     std::unique_ptr<Imports> imports_;
     std::vector<Door> doors_;
     std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
-    uint64_t next_id_ = 1;
+    uint64_t next_id_;
+    const uint64_t id_step_;        // ids tell whose loop's a connection is
+    uint64_t incoming_client_ = 0;  // whose message of another loop is being delivered
 
     std::vector<Connection*> dirty_;
     std::vector<Connection*> closing_;
     std::vector<Account*> touched_;  // their sublists may hold outdated results
     std::vector<std::function<void()>> later_;
     std::vector<std::function<void(Account&)>> on_account_;
+    std::unique_ptr<UserInfo> user_info_;
     std::vector<std::unique_ptr<Account>> removed_;  // until their connections are gone
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     bool round_end_scheduled_ = false;
@@ -180,6 +233,7 @@ private:
 
     std::string tail_;  // of the message being routed
     std::string tail_without_headers_;
+    std::unique_ptr<Links> links_;
 };
 
 }  // namespace candela::bus_role

@@ -10,6 +10,12 @@ struct Sublist::Group {
     QueueName* name = nullptr;
     size_t index = 0;  // its place in the node's list
     std::vector<Subscription*> members;
+    uint32_t shared = 0;  // members that are not private
+    struct Remote {
+        uint32_t loop;
+        uint32_t count;
+    };
+    std::vector<Remote> remotes;
 };
 
 // `next` holds the literal tokens; "*" and ">" have places of their own.
@@ -20,12 +26,14 @@ struct Sublist::Node {
     std::unique_ptr<Node> star;
     std::unique_ptr<Node> rest;
     std::vector<Subscription*> plain;
+    uint32_t shared_plain = 0;  // that are not private
+    uint64_t plain_loops = 0;   // other loops with such subscriptions
     std::vector<Group*> groups;
     std::vector<Subscription*> passages;
 
     bool is_unused() const {
-        return next.empty() && !star && !rest && plain.empty() && groups.empty() &&
-               passages.empty();
+        return next.empty() && !star && !rest && plain.empty() && plain_loops == 0 &&
+               groups.empty() && passages.empty();
     }
 };
 
@@ -76,8 +84,8 @@ Sublist::Node* Sublist::find_node() {
     return node;
 }
 
-void Sublist::insert(Subscription& subscription) {
-    split(subscription.subject);
+// The node of the pattern in tokens_.
+Sublist::Node& Sublist::make_node() {
     Node* node = root_.get();
     for (const auto& [token, hash] : tokens_) {
         if (token == "*" || token == ">") {
@@ -95,42 +103,91 @@ void Sublist::insert(Subscription& subscription) {
         }
         node = next;
     }
+    return *node;
+}
+
+void Sublist::insert(Subscription& subscription) {
+    split(subscription.subject);
+    Node& node = make_node();
+    const uint32_t shared = subscription.is_private ? 0 : 1;
+    uint32_t before = node.shared_plain;
     if (subscription.passage != nullptr) {
-        add(node->passages, subscription);
-        outdate(subscription.subject);
-        return;
+        add(node.passages, subscription);
+        node.shared_plain += shared;
+    } else if (subscription.queue.empty()) {
+        add(node.plain, subscription);
+        node.shared_plain += shared;
+    } else {
+        Group& group = make_group(node, subscription.queue);
+        before = group.shared;
+        add(group.members, subscription);
+        group.shared += shared;
     }
-    if (subscription.queue.empty())
-        add(node->plain, subscription);
-    else
-        join_queue(*node, subscription);
-    ++size_;
+    if (subscription.passage == nullptr) ++size_;
     outdate(subscription.subject);
+    tell(subscription, before);
 }
 
 void Sublist::remove(Subscription& subscription) {
     split(subscription.subject);
     Node* node = find_node();
     if (node == nullptr) return;
+    const uint32_t shared = subscription.is_private ? 0 : 1;
+    uint32_t before = node->shared_plain;
     if (subscription.passage != nullptr) {
         drop(node->passages, subscription);
+        node->shared_plain -= shared;
+    } else if (subscription.queue.empty()) {
+        drop(node->plain, subscription);
+        node->shared_plain -= shared;
     } else {
-        if (subscription.queue.empty())
-            drop(node->plain, subscription);
-        else
-            leave_queue(*node, subscription);
-        --size_;
+        Group& group = *find_group(*node, subscription.queue);
+        before = group.shared;
+        drop(group.members, subscription);
+        group.shared -= shared;
+        drop_unused(*node, group);
     }
+    if (subscription.passage == nullptr) --size_;
     outdate(subscription.subject);
+    if (node->is_unused()) prune();
+    tell(subscription, before);
+}
+
+void Sublist::set_remote(std::string_view subject, std::string_view queue, uint32_t loop,
+                         uint32_t count) {
+    split(subject);
+    Node* node = count != 0 ? &make_node() : find_node();
+    if (node == nullptr) return;
+    if (queue.empty()) {
+        const uint64_t bit = uint64_t{1} << loop;
+        node->plain_loops = count != 0 ? node->plain_loops | bit : node->plain_loops & ~bit;
+    } else {
+        Group* group = count != 0 ? &make_group(*node, queue) : find_group(*node, queue);
+        if (group == nullptr) return;
+        std::erase_if(group->remotes,
+                      [loop](const Group::Remote& remote) { return remote.loop == loop; });
+        if (count != 0) group->remotes.push_back(Group::Remote{loop, count});
+        drop_unused(*node, *group);
+    }
+    outdate(subject);
     if (node->is_unused()) prune();
 }
 
-void Sublist::join_queue(Node& node, Subscription& subscription) {
+uint32_t Sublist::interest(std::string_view subject, std::string_view queue) {
+    split(subject);
+    const Node* node = find_node();
+    if (node == nullptr) return 0;
+    if (queue.empty()) return node->shared_plain;
+    const Group* group = find_group(*node, queue);
+    return group == nullptr ? 0 : group->shared;
+}
+
+Sublist::Group& Sublist::make_group(Node& node, std::string_view queue) {
     std::unique_ptr<QueueName>& name =
-        names_.try_emplace(subscription.queue, nullptr).first->second;
+        names_.try_emplace(std::string(queue), nullptr).first->second;
     if (name == nullptr) {
         name = std::make_unique<QueueName>();
-        name->text = subscription.queue;
+        name->text = std::string(queue);
     }
     std::unique_ptr<Group>& group = groups_[GroupKey{&node, name.get()}];
     if (group == nullptr) {
@@ -140,20 +197,24 @@ void Sublist::join_queue(Node& node, Subscription& subscription) {
         node.groups.push_back(group.get());
         ++name->uses;
     }
-    add(group->members, subscription);
+    return *group;
 }
 
-void Sublist::leave_queue(Node& node, Subscription& subscription) {
-    const auto name = names_.find(subscription.queue);
+Sublist::Group* Sublist::find_group(const Node& node, std::string_view queue) {
+    const auto name = names_.find(queue);
+    if (name == names_.end()) return nullptr;
     const auto found = groups_.find(GroupKey{&node, name->second.get()});
-    Group& group = *found->second;
-    drop(group.members, subscription);
-    if (!group.members.empty()) return;
+    return found == groups_.end() ? nullptr : found->second.get();
+}
+
+void Sublist::drop_unused(Node& node, Group& group) {
+    if (!group.members.empty() || !group.remotes.empty()) return;
+    QueueName& name = *group.name;
     node.groups.back()->index = group.index;
     node.groups[group.index] = node.groups.back();
     node.groups.pop_back();
-    groups_.erase(found);
-    if (--name->second->uses == 0) names_.erase(name);
+    groups_.erase(GroupKey{&node, &name});
+    if (--name.uses == 0) names_.erase(names_.find(name.text));
 }
 
 // Frees the nodes that nothing hangs on any more, from the end of the pattern in tokens_ to its
@@ -208,6 +269,7 @@ void Sublist::set_buckets(Matches& matches) const {
 void Sublist::take(const Node& node, Matches& out) {
     out.plain.insert(out.plain.end(), node.plain.begin(), node.plain.end());
     out.passages.insert(out.passages.end(), node.passages.begin(), node.passages.end());
+    out.plain_loops |= node.plain_loops;
     for (const Group* group : node.groups) {
         // Groups of one name are one group, whichever patterns their members have.
         QueueName& name = *group->name;
@@ -216,6 +278,16 @@ void Sublist::take(const Node& node, Matches& out) {
             name.place = names_met_++;
         }
         parts_.push_back(GroupList::Part{name.place, group->members});
+        for (const Group::Remote& remote : group->remotes) {
+            const auto same = std::ranges::find_if(out.remotes, [&](const RemoteMembers& known) {
+                return known.group == name.place && known.loop == remote.loop;
+            });
+            if (same != out.remotes.end())
+                same->count += remote.count;
+            else
+                out.remotes.push_back(
+                    RemoteMembers{name.place, remote.loop, remote.count, &name.text});
+        }
     }
 }
 

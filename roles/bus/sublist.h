@@ -4,7 +4,8 @@
 // results of subjects that are used again kept in a cache. A subscription that comes or goes
 // outdates only what it may change: a literal one the result of its own subject, one with wildcards
 // those that begin with its first one or two literal tokens. Costs of each operation are of its
-// subject's tokens, however many subscriptions there are. One loop; bounded by the subscriptions
+// subject's tokens, however many subscriptions there are. One loop, which knows of those of other
+// loops (set_remote) as much as is needed to send them what they want. Bounded by the subscriptions
 // themselves and MatchCache::kEntriesMax.
 
 #include <array>
@@ -22,6 +23,18 @@
 
 namespace candela::bus_role {
 
+class Sublist;
+
+// Hears of changes that the other loops may have to know.
+class InterestObserver {
+public:
+    // There were `before` subscriptions of that subject and queue that are not private.
+    virtual void on_interest(Sublist& sublist, const Subscription& changed, uint32_t before) = 0;
+
+protected:
+    ~InterestObserver() = default;
+};
+
 class Sublist {
 public:
     Sublist();
@@ -32,6 +45,14 @@ public:
     // The subject must be a valid pattern; the subscription stays where it is until it is removed.
     void insert(Subscription& subscription);
     void remove(Subscription& subscription);
+
+    // Another loop has so many subscriptions of that subject and queue; of a plain one it matters
+    // only whether it has any.
+    void set_remote(std::string_view subject, std::string_view queue, uint32_t loop,
+                    uint32_t count);
+    // This loop's own that are not private.
+    uint32_t interest(std::string_view subject, std::string_view queue);
+    void set_observer(InterestObserver* observer) { observer_ = observer; }
 
     // Who gets the subject, taken literally; nobody where it has an empty token. What is returned
     // stays valid, though perhaps outdated, until sweep(); an uncached one until the next call.
@@ -46,7 +67,7 @@ public:
     // Frees outdated results. Not while one is in use.
     void sweep();
 
-    size_t size() const { return size_; }  // without passages into other accounts
+    size_t size() const { return size_; }  // of this loop, without passages into other accounts
 
 private:
     struct Node;
@@ -78,8 +99,14 @@ private:
 
     bool split(std::string_view subject);
     Node* find_node();
-    void join_queue(Node& node, Subscription& subscription);
-    void leave_queue(Node& node, Subscription& subscription);
+    Node& make_node();
+    Group& make_group(Node& node, std::string_view queue);
+    Group* find_group(const Node& node, std::string_view queue);
+    void drop_unused(Node& node, Group& group);
+    void tell(const Subscription& subscription, uint32_t before) {
+        if (observer_ != nullptr && !subscription.is_private)
+            observer_->on_interest(*this, subscription, before);
+    }
     void prune();
     void outdate(std::string_view pattern);
     void collect(std::string_view subject, Matches& out);
@@ -91,6 +118,7 @@ private:
     }
     bool comes_again(size_t hash);
 
+    InterestObserver* observer_ = nullptr;
     const KeyedHash hash_;
     std::unique_ptr<Node> root_;
     std::unordered_map<std::string, std::unique_ptr<QueueName>, KeyedHash, std::equal_to<>> names_;

@@ -1,7 +1,7 @@
 #pragma once
 
 // One subscription: a connection's, or one of the server's own ("$SYS.REQ…"). Owned by its
-// connection or service, listed in its account's Sublist while it is active. Control loop.
+// connection or service, listed in its account's Sublist while it is active. Lives on one loop.
 
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +11,7 @@
 namespace candela::bus_role {
 
 class Connection;
+struct Login;
 
 // A message on its way, in the form in which it is written: `body` is headers, payload and line
 // end.
@@ -26,12 +27,17 @@ struct Message {
     }
 };
 
+// Who published a message, as a service is told.
+struct Origin {
+    uint64_t client = 0;           // the connection's id; 0: the server itself
+    const Login* login = nullptr;  // null also where the client is another loop's
+};
+
 // Takes what is published to a subject of the server's own. Called while a message is being routed:
 // it must not publish, subscribe or close; it copies what it needs and acts later (Server::later).
 class Service {
 public:
-    // `from` is null for messages of the server itself.
-    virtual void on_message(Connection* from, const Message& message) = 0;
+    virtual void on_message(const Origin& from, const Message& message) = 0;
 
 protected:
     ~Service() = default;
@@ -50,7 +56,10 @@ struct Subscription {
     uint64_t delivered = 0;
     uint64_t max = 0;             // ends after so many; 0: never
     bool check_delivery = false;  // some of its subjects are denied
-    size_t slot = 0;              // its place in the Sublist's vector
+    // Every loop has one like it: the others are not told of it, and what they forward is not for
+    // it.
+    bool is_private = false;
+    size_t slot = 0;  // its place in the Sublist's vector
 };
 
 }  // namespace candela::bus_role

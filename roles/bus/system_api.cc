@@ -4,25 +4,18 @@
 
 #include "auth/claims.h"
 #include "base/text.h"
+#include "user_info.h"
 
 namespace candela::bus_role {
 
 namespace {
 
-constexpr std::string_view kUserInfo = "$SYS.REQ.USER.INFO";
 constexpr std::string_view kUpdate = "$SYS.REQ.CLAIMS.UPDATE";
 constexpr std::string_view kDelete = "$SYS.REQ.CLAIMS.DELETE";
 constexpr std::string_view kList = "$SYS.REQ.CLAIMS.LIST";
 constexpr std::string_view kAccountPrefix = "$SYS.REQ.ACCOUNT.";
 constexpr std::string_view kUpdateSuffix = ".CLAIMS.UPDATE";
 constexpr std::string_view kLookupSuffix = ".CLAIMS.LOOKUP";
-
-Json rule_json(const auth::SubjectPermission& rule) {
-    Json out = Json::object();
-    if (!rule.allow.empty()) out["allow"] = rule.allow;
-    if (!rule.deny.empty()) out["deny"] = rule.deny;
-    return out;
-}
 
 }  // namespace
 
@@ -31,7 +24,6 @@ SystemApi::SystemApi(Server& server, AccountStore* store) : server_(server), sto
 }
 
 void SystemApi::add_to(Account& account) {
-    account.add_service(kUserInfo, *this);
     if (account.key() != server_.accounts().operator_claims().system_account) return;
     account.add_service(kUpdate, *this);
     account.add_service(kDelete, *this);
@@ -40,29 +32,10 @@ void SystemApi::add_to(Account& account) {
     account.add_service("$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP", *this);
 }
 
-void SystemApi::on_message(Connection* from, const Message& message) {
-    if (from == nullptr || message.reply.empty()) return;
-    if (message.subject == kUserInfo) {
-        answer_user_info(*from, message);
-        return;
-    }
+void SystemApi::on_message(const Origin& from, const Message& message) {
+    if (from.client == 0 || message.reply.empty()) return;
     server_.later([this, subject = std::string(message.subject), reply = std::string(message.reply),
                    payload = std::string(message.payload())] { handle(subject, reply, payload); });
-}
-
-void SystemApi::answer_user_info(const Connection& from, const Message& message) {
-    const Login& login = *from.login();
-    Json data = {{"user", login.user_key}, {"account", login.account->key()}};
-    if (login.permissions != auth::Permissions()) {
-        data["permissions"] = {{"publish", rule_json(login.permissions.publish)},
-                               {"subscribe", rule_json(login.permissions.subscribe)}};
-    }
-    if (login.expires_at != 0) {
-        const int64_t left = login.expires_at - unix_seconds(server_.loop().wall());
-        data["expires"] = std::chrono::nanoseconds(std::chrono::seconds(left)).count();
-    }
-    const Json body = {{"server", server_block()}, {"data", std::move(data)}};
-    server_.publish_later(login.account->key(), std::string(message.reply), dump_json(body));
 }
 
 void SystemApi::handle(const std::string& subject, const std::string& reply,
@@ -147,18 +120,10 @@ void SystemApi::lookup(const std::string& reply, std::string_view account_key) {
 }
 
 void SystemApi::answer(const std::string& reply, std::string_view field, Json value) {
-    Json body = {{"server", server_block()}};
+    Json body = {{"server", server_block(server_)}};
     body[std::string(field)] = std::move(value);
     server_.publish_later(server_.accounts().operator_claims().system_account, reply,
                           dump_json(body));
-}
-
-Json SystemApi::server_block() const {
-    return {{"name", server_.options().name},
-            {"id", server_.id()},
-            {"ver", CANDELA_VERSION},
-            {"jetstream", server_.has_streams()},
-            {"time", format_rfc3339(server_.loop().wall())}};
 }
 
 }  // namespace candela::bus_role

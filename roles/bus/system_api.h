@@ -1,9 +1,8 @@
 #pragma once
 
 // What the bus answers itself, in nats-server's form: in the system account $SYS.REQ.CLAIMS.UPDATE,
-// LIST and DELETE, and $SYS.REQ.ACCOUNT.<A>.CLAIMS.UPDATE and LOOKUP; in every account
-// $SYS.REQ.USER.INFO. Requests are taken while a message is routed and answered at the end of the
-// round. Control loop.
+// LIST and DELETE, and $SYS.REQ.ACCOUNT.<A>.CLAIMS.UPDATE and LOOKUP. Requests are taken while a
+// message is routed and answered at the end of the round. Control loop.
 
 #include <string>
 #include <string_view>
@@ -19,11 +18,10 @@ public:
     // The store may be null: accounts are then kept in memory only.
     SystemApi(Server& server, AccountStore* store);
 
-    void on_message(Connection* from, const Message& message) override;
+    void on_message(const Origin& from, const Message& message) override;
 
 private:
     void add_to(Account& account);
-    void answer_user_info(const Connection& from, const Message& message);
     void handle(const std::string& subject, const std::string& reply, const std::string& payload);
     void update(const std::string& reply, const std::string& jwt);
     void remove(const std::string& reply, const std::string& jwt);
@@ -32,7 +30,6 @@ private:
     void answer(const std::string& reply, std::string_view field, Json value);
     void answer_update(const std::string& reply, std::string_view account_key,
                        const Result<>& result);
-    Json server_block() const;
 
     Server& server_;
     AccountStore* store_;

@@ -199,10 +199,14 @@ void Consumer::pump() {
         if (has_listener_) last_active_ = mono();
     }
     int count = 0;
-    while (!is_ended_ && count < kMessagesPerTurn && deliver_one()) ++count;
+    Server& server = js_.server();
+    while (!is_ended_ && count < kMessagesPerTurn && !server.is_congested() && deliver_one())
+        ++count;
     flush_changes(StreamLog::Done());
     if (is_ended_) return;
-    if (count == kMessagesPerTurn) {
+    if (server.is_congested()) {
+        wait_for_relief();
+    } else if (count == kMessagesPerTurn) {
         // The rest in the next round, so that others get their turn.
         js_.loop().post([this, alive = alive_] {
             if (*alive) js_.wake(stream_);
@@ -211,6 +215,17 @@ void Consumer::pump() {
         finish_no_wait();
     }
     arm();
+}
+
+// Readers on other loops get no more until those loops have taken what is on its way to them.
+void Consumer::wait_for_relief() {
+    if (waits_for_relief_) return;
+    waits_for_relief_ = true;
+    js_.server().on_relief([this, alive = alive_] {
+        if (!*alive) return;
+        waits_for_relief_ = false;
+        js_.wake(stream_);
+    });
 }
 
 bool Consumer::deliver_one() {

@@ -77,6 +77,7 @@ private:
     bool can_deliver();
     Request* next_request();
     void drop_requests_without_interest();
+    void wait_for_relief();
     bool deliver_one();
     bool deliver(const RecordView& view, uint64_t sequence, bool is_redelivery);
     bool deliver_pull(std::string_view subject, const std::string& ack, std::string_view headers,
@@ -125,6 +126,7 @@ private:
     std::set<uint64_t> again_;                           // to be redelivered
     std::deque<Request> requests_;
     bool is_loading_ = false;
+    bool waits_for_relief_ = false;
     bool is_ended_ = false;
 
     // Push.

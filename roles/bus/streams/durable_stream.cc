@@ -101,7 +101,7 @@ void DurableStream::on_age_timer() {
 // --- What is published
 // ----------------------------------------------------------------------------
 
-void DurableStream::on_message(Connection*, const Message& message) {
+void DurableStream::on_message(const Origin&, const Message& message) {
     Incoming incoming;
     incoming.account = account_.key();
     incoming.stream = id();

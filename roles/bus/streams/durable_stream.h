@@ -35,7 +35,7 @@ public:
     // Consumers with their state, and the ids of recent messages.
     void recover();
 
-    void on_message(Connection* from, const Message& message) override;
+    void on_message(const Origin& from, const Message& message) override;
     void take(Incoming& incoming);
     void on_appended(const IndexEntry& entry) override;
     void on_removed(const IndexEntry& entry) override;

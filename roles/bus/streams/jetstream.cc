@@ -32,7 +32,7 @@ void JsAccount::attach(Account& account) {
     for (const auto& [name, stream] : streams) stream->attach(&account);
 }
 
-void JsAccount::on_message(Connection*, const Message& message) {
+void JsAccount::on_message(const Origin&, const Message& message) {
     Incoming incoming;
     incoming.account = key_;
     incoming.subject = std::string(message.subject);

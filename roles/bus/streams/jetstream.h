@@ -39,7 +39,7 @@ public:
     JsAccount(JetStream& js, std::string key);
     ~JsAccount();
 
-    void on_message(Connection* from, const Message& message) override;
+    void on_message(const Origin& from, const Message& message) override;
     // The account is (again) on the bus: hears its subjects there.
     void attach(Account& account);
 

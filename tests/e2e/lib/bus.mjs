@@ -29,15 +29,17 @@ export class Bus {
   }
 
   writeProfile() {
+    const loops = process.env.CANDELA_BUS_LOOPS ?? '1'; // bus_loops.test.mjs
     fs.writeFileSync(path.join(this.dir, 'bus.toml'), `[node]
 name = "bus"
 roles = ["bus"]
 data_dir = "${this.dir}"
 endpoint = "unix:${path.join(this.dir, 'node.sock')}"
-workers = 1
+workers = ${loops}
 drain_timeout = "1s"
 [bus]
 listen = "${this.address}"
+loops = ${loops}
 ${this.profile}`);
   }
 
