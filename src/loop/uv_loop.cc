@@ -27,7 +27,7 @@ struct UvLoop::Impl {
     std::vector<Callback> posted;  // under mutex
     bool stopping = false;         // under mutex
     std::vector<Callback> posted_before;
-    bool watched = false;          // run_until() asks its condition after each round
+    bool watched = false;  // run_until() asks its condition after each round
     std::unique_ptr<char[]> read_buffer = std::make_unique<char[]>(kReadBufferSize);
 
     void run_posted();
