@@ -53,6 +53,7 @@ Connection::Connection(Server& server, Guest guest, uint64_t id)
       // Nobody unknown makes the reader keep a payload.
       reader_(0),
       subscriptions_(0, server.hash()),
+      out_(server.blocks()),
       progress_at_(server.loop().now()),
       started_at_(server.loop().wall()),
       timer_(server.loop().timers(), [this] { on_timer(); }),
@@ -310,14 +311,7 @@ bool Connection::deliver(Subscription& subscription, const Message& message, std
     }
     const size_t size = 5 + message.subject.size() + subscription.sid_between_blanks.size() +
                         tail.size() + body.size();
-    if (pending_bytes() + size > server_.options().pending_bytes_max) {
-        ++server_.counters().slow_consumers;
-        server_.log().warn("bus_slow_consumer", {{"client", peer_.to_string()},
-                                                 {"name", printable(options_.name)},
-                                                 {"pending_bytes", pending_bytes()}});
-        close("slow consumer");
-        return false;
-    }
+    if (!has_room_for(size)) return false;
     char* to = out_.prepare(size);
     to = put(to, has_headers ? "HMSG " : "MSG ");
     to = put(to, message.subject);
@@ -334,8 +328,19 @@ bool Connection::deliver(Subscription& subscription, const Message& message, std
     return true;
 }
 
+// False: it would have too much waiting, and is closed.
+bool Connection::has_room_for(size_t size_bytes) {
+    if (pending_bytes() + size_bytes <= server_.options().pending_bytes_max) return true;
+    ++server_.counters().slow_consumers;
+    server_.log().warn("bus_slow_consumer", {{"client", peer_.to_string()},
+                                             {"name", printable(options_.name)},
+                                             {"pending_bytes", pending_bytes()}});
+    close("slow consumer");
+    return false;
+}
+
 void Connection::send(std::string_view text) {
-    if (closing_) return;
+    if (closing_ || !has_room_for(text.size())) return;
     out_.append(text);
     server_.mark_dirty(*this);
 }
@@ -348,7 +353,8 @@ void Connection::send_ok() {
 
 void Connection::close(std::string_view reason, std::string_view error) {
     if (closing_) return;
-    if (!error.empty()) send_error(error);
+    // However much waits: these are its last words.
+    if (!error.empty()) out_.append(fmt::format("-ERR '{}'\r\n", error));
     closing_ = true;
     close_reason_ = std::string(reason);
     lingers_ = !error.empty();

@@ -119,6 +119,7 @@ private:
     void on_sub(const bus::Line& line);
     void on_unsub(const bus::Line& line);
     void on_timer();
+    bool has_room_for(size_t size_bytes);
     void send_ok();
 
     Server& server_;

@@ -1,27 +1,34 @@
 #pragma once
 
 // What waits to be written to one connection: one growing block, appended to at its end and taken
-// from at its front. Its limit is its user's to keep.
+// from at its front. While nothing waits it holds no memory. Its limit is its user's to keep.
 
 #include <cstddef>
 #include <cstring>
-#include <memory>
 #include <string_view>
 #include <utility>
+
+#include "block_pool.h"
 
 namespace candela::bus_role {
 
 class OutBuffer {
 public:
+    explicit OutBuffer(BlockPool& pool) : pool_(pool) {}
+    ~OutBuffer() { pool_.give(std::move(block_)); }
+    OutBuffer(const OutBuffer&) = delete;
+    OutBuffer& operator=(const OutBuffer&) = delete;
+
     size_t size() const { return end_ - begin_; }
     bool empty() const { return begin_ == end_; }
+    size_t held_bytes() const { return block_.size; }
 
     // Room for so many bytes; commit() says how many were written there.
     char* prepare(size_t count) {
-        if (capacity_ - end_ < count) make_room(count);
-        return block_.get() + end_;
+        if (block_.size - end_ < count) make_room(count);
+        return block_.bytes.get() + end_;
     }
-    void commit(const char* end) { end_ = static_cast<size_t>(end - block_.get()); }
+    void commit(const char* end) { end_ = static_cast<size_t>(end - block_.bytes.get()); }
 
     void append(std::string_view text) {
         char* to = prepare(text.size());
@@ -30,42 +37,33 @@ public:
     }
 
     std::string_view front(size_t count_max) const {
-        return {block_.get() + begin_, size() < count_max ? size() : count_max};
+        return {block_.bytes.get() + begin_, size() < count_max ? size() : count_max};
     }
     void consume(size_t count) {
         begin_ += count;
         if (begin_ != end_) return;
         begin_ = end_ = 0;
-        // A connection that once fell behind does not keep what it needed then.
-        if (capacity_ > kKeptBytes) {
-            block_.reset();
-            capacity_ = 0;
-        }
+        pool_.give(std::exchange(block_, BlockPool::Block()));
     }
 
 private:
-    static constexpr size_t kFirstBytes = 4 * 1024;
-    static constexpr size_t kKeptBytes = 256 * 1024;
-
     void make_room(size_t count) {
         const size_t held = size();
         // Moving to the front pays once half of the block is free there.
-        if (begin_ >= capacity_ / 2 && capacity_ - held >= count && capacity_ != 0) {
-            std::memmove(block_.get(), block_.get() + begin_, held);
+        if (begin_ >= block_.size / 2 && block_.size - held >= count && block_.size != 0) {
+            std::memmove(block_.bytes.get(), block_.bytes.get() + begin_, held);
         } else {
-            size_t wanted = capacity_ == 0 ? kFirstBytes : capacity_ * 2;
-            while (wanted < held + count) wanted *= 2;
-            std::unique_ptr<char[]> block(new char[wanted]);
-            if (held != 0) std::memcpy(block.get(), block_.get() + begin_, held);
-            block_ = std::move(block);
-            capacity_ = wanted;
+            BlockPool::Block larger =
+                pool_.take(held + count > block_.size * 2 ? held + count : block_.size * 2);
+            if (held != 0) std::memcpy(larger.bytes.get(), block_.bytes.get() + begin_, held);
+            pool_.give(std::exchange(block_, std::move(larger)));
         }
         begin_ = 0;
         end_ = held;
     }
 
-    std::unique_ptr<char[]> block_;
-    size_t capacity_ = 0;
+    BlockPool& pool_;
+    BlockPool::Block block_;
     size_t begin_ = 0;
     size_t end_ = 0;
 };

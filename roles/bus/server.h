@@ -17,6 +17,7 @@
 #include "auth/key_pair.h"
 #include "base/keyed_hash.h"
 #include "base/log.h"
+#include "block_pool.h"
 #include "connection.h"
 #include "imports.h"
 #include "links.h"
@@ -79,6 +80,7 @@ public:
     const std::string& id() const { return id_; }
     // For tables whose keys clients choose.
     const KeyedHash& hash() const { return hash_; }
+    BlockPool& blocks() { return blocks_; }
     ServerCounters& counters() { return counters_; }
     size_t connection_count() const { return connections_.size(); }  // of this loop
     Links* links() { return links_.get(); }                          // null: there is one loop only
@@ -206,6 +208,7 @@ private:
     Logger log_;
     const std::string id_;
     const KeyedHash hash_ = KeyedHash::from_system();
+    BlockPool blocks_;
     ServerCounters counters_;
     struct Door {
         std::shared_ptr<EntrancePtr> entrance;  // shared with the listener's callback

@@ -97,6 +97,11 @@ public:
         return std::nullopt;
     }
 
+    // Gives back what a large operation has needed; for one that has nothing to read for long.
+    void trim() {
+        if (carry_.empty()) carry_.shrink_to_fit();
+    }
+
     // Bytes of an operation that is not complete yet.
     size_t carried_bytes() const { return carry_.size(); }
 

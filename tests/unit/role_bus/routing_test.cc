@@ -1,4 +1,5 @@
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include "cloud.h"
 
@@ -196,6 +197,29 @@ TEST_CASE("a_silent_client_is_pinged_and_then_given_up") {
     cloud.world.run_for(20s);
     CHECK(client.is_ended);
     CHECK(client.has("-ERR 'Stale Connection'"));
+}
+
+TEST_CASE("whoever_asks_and_never_reads_the_answers_is_closed") {
+    // PONG, +OK and -ERR count as messages do: each of these once grew without a limit.
+    const auto [options, asked] = GENERATE(table<const char*, const char*>({
+        {"\"headers\":true", "PING\r\n"},
+        {"\"headers\":true", "SUB a..b 1\r\n"},
+        {"\"verbose\":true", "PONG\r\nUNSUB 7\r\n"},
+    }));
+    ServerOptions limits;
+    limits.pending_bytes_max = 256 * 1024;
+    Cloud cloud(limits);
+    RawClient& client = cloud.log_in(cloud.mint(cloud.shop), options);
+    client.stream->pause();
+    std::string flood;
+    while (flood.size() < 4096) flood += asked;
+    for (int i = 0; i < 1000 && cloud.server->counters().slow_consumers == 0; ++i) {
+        client.send(flood);
+        cloud.world.run_for(2ms);
+    }
+    CHECK(cloud.server->counters().slow_consumers == 1);
+    cloud.world.run_for(2s);
+    CHECK(cloud.server->connection_count() == 0);
 }
 
 TEST_CASE("a_reader_that_takes_nothing_is_closed_and_slows_nobody") {
