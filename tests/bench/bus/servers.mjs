@@ -63,7 +63,8 @@ async function listening(port, child) {
   }
 }
 
-export async function startCandela(dir) {
+// `extra`: more lines for [bus].
+export async function startCandela(dir, extra = '') {
   const port = await freePort();
   execFileSync(CANDELA, ['init', '--data-dir', dir], { stdio: 'ignore' });
   const config = path.join(dir, 'bus.toml');
@@ -74,7 +75,7 @@ endpoint = "unix:${path.join(dir, 'node.sock')}"
 log_level = "error"
 [bus]
 listen = "127.0.0.1:${port}"
-`);
+${extra}`);
   const child = startProgram(CANDELA, ['node', '--config', config]);
   await listening(port, child);
   return { name: 'candela', version: execFileSync(CANDELA, ['--version']).toString().trim(), pid: child.pid, port, address: `127.0.0.1:${port}` };
