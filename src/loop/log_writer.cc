@@ -1,25 +1,11 @@
 #include "loop/log_writer.h"
 
-#include <unistd.h>
-
-#include <cerrno>
-
 namespace candela {
 
-LogWriter::LogWriter(int fd, Format format)
-    : fd_(fd), format_(format), thread_([this] { run(); }) {}
-
-LogWriter::~LogWriter() {
-    {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
-    }
-    changed_.notify_one();
-    thread_.join();
-}
+namespace {
 
 // sd-daemon(3): a line may begin with its syslog priority in angle brackets.
-static std::string_view priority_prefix(LogLevel level) {
+std::string_view priority_prefix(LogLevel level) {
     switch (level) {
         case LogLevel::kDebug: return "<7>";
         case LogLevel::kInfo: return "<6>";
@@ -28,6 +14,13 @@ static std::string_view priority_prefix(LogLevel level) {
     }
     return "<6>";
 }
+
+}  // namespace
+
+LogWriter::LogWriter(int fd, Format format)
+    : format_(format), writer_(fd, [](uint64_t count) {
+          return fmt::format("warn log_lines_dropped count={}\n", count);
+      }) {}
 
 void LogWriter::write(LogLevel level, std::string_view line) {
     std::string text;
@@ -39,37 +32,7 @@ void LogWriter::write(LogLevel level, std::string_view line) {
     }
     text += line;
     text += '\n';
-    {
-        const std::lock_guard lock(mutex_);
-        if (queue_.size() + text.size() > kQueueBytesMax) {
-            ++dropped_;
-            return;
-        }
-        queue_ += text;
-    }
-    changed_.notify_one();
-}
-
-void LogWriter::run() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-        changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-        if (queue_.empty()) return;
-        std::string batch;
-        batch.swap(queue_);
-        if (dropped_ > 0) {
-            batch += fmt::format("warn log_lines_dropped count={}\n", std::exchange(dropped_, 0));
-        }
-        lock.unlock();
-        std::string_view rest = batch;
-        while (!rest.empty()) {
-            const ssize_t written = ::write(fd_, rest.data(), rest.size());
-            if (written < 0 && errno == EINTR) continue;
-            if (written < 0) break;  // there is nowhere left to say that logging fails
-            rest.remove_prefix(static_cast<size_t>(written));
-        }
-        lock.lock();
-    }
+    writer_.write(text);
 }
 
 }  // namespace candela

@@ -1,16 +1,12 @@
 #pragma once
 
-// The sink behind a node's logs: lines go to a descriptor from a thread of its own, so that a slow
-// terminal or journal never holds a loop. What does not fit in the bounded queue is counted, and
-// the count is written when there is room again. Any thread may write.
+// The sink behind a node's logs: lines in the form that a terminal or journald wants, written by a
+// LineWriter. Any thread may write.
 
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
-#include <string>
-#include <thread>
 
 #include "base/log.h"
+#include "loop/line_writer.h"
 
 namespace candela {
 
@@ -22,25 +18,12 @@ public:
     };
 
     LogWriter(int fd, Format format);
-    ~LogWriter() override;  // writes what is queued
-    LogWriter(const LogWriter&) = delete;
-    LogWriter& operator=(const LogWriter&) = delete;
 
     void write(LogLevel level, std::string_view line) override;
 
-    static constexpr size_t kQueueBytesMax = 1 << 20;
-
 private:
-    void run();
-
-    const int fd_;
     const Format format_;
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::string queue_;      // under mutex_
-    uint64_t dropped_ = 0;   // under mutex_
-    bool stopping_ = false;  // under mutex_
-    std::thread thread_;
+    LineWriter writer_;
 };
 
 }  // namespace candela
