@@ -19,7 +19,7 @@ Exchange::Exchange(Proxy& proxy)
 Exchange::~Exchange() = default;
 
 void Exchange::begin(Requester& client, const RouteResult& route, std::string_view target,
-                     const ForwardedInfo& info) {
+                     ForwardedInfo info) {
     const RequestHead& head = client.request_head();
     const Framing& framing = client.request_framing();
     client_ = &client;
@@ -32,6 +32,13 @@ void Exchange::begin(Requester& client, const RouteResult& route, std::string_vi
     is_head_ = head.method == "HEAD";
     is_chunked_ = framing.body == BodyKind::kChunked;
     offers_upgrade_ = framing.upgrade;
+    const std::string_view carried = head.headers.get(FieldId::kTraceparent).value_or("");
+    if (is_traceparent(carried)) {
+        std::copy_n(carried.data(), trace_.size(), trace_.data());
+    } else {
+        trace_ = make_traceparent(proxy_.loop_.random());
+        info.traceparent = std::string_view(trace_.data(), trace_.size());
+    }
     head_.clear();
     append_upstream_request(head, framing, target, info, head_);
     attempt();
@@ -283,9 +290,10 @@ void Exchange::let_go(bool reusable) {
     // The timer runs on: the next request moves it, which is cheaper, and in kFree it does nothing.
     const RequestHead& head = client_->request_head();
     const std::string_view endpoint = endpoint_ != nullptr ? std::string_view(endpoint_->id()) : "";
+    const std::string_view trace(trace_.data(), trace_.size());
     proxy_.router_.on_done(ProxyRecord{head, upstream_, endpoint, status_,
-                                       proxy_.loop_.now() - began_at_, received_bytes_,
-                                       sent_bytes_});
+                                       proxy_.loop_.now() - began_at_, received_bytes_, sent_bytes_,
+                                       client_->client_info(), trace_id_of(trace)});
     if (connection_ != nullptr) {
         if (reusable) {
             if (upstream_paused_) connection_->stream().resume();

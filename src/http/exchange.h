@@ -13,6 +13,7 @@
 
 #include "http/proxy.h"
 #include "http/requester.h"
+#include "http/trace.h"
 #include "loop/timers.h"
 
 namespace candela::http {
@@ -26,7 +27,7 @@ public:
 
     // What the client side does. begin() may answer at once, by way of exchange_done().
     void begin(Requester& client, const RouteResult& route, std::string_view target,
-               const ForwardedInfo& info);
+               ForwardedInfo info);
     // The request's body can be sent now. Otherwise the client keeps it unread.
     bool takes_body() const { return state_ == State::kOpen; }
     void send_body(std::string_view bytes);  // borrowed until flush_upstream()
@@ -91,6 +92,7 @@ private:
     Timer timer_;
 
     std::string head_;  // as it goes upstream; kept for retries
+    TraceParent trace_{};
     std::array<Load*, kAttemptsMax> tried_{};
     size_t tried_count_ = 0;
     size_t attempts_ = 0;

@@ -242,7 +242,12 @@ void H2Connection::close() {
 }
 
 ForwardedInfo H2Connection::forwarded_info(std::string_view prefix) const {
-    return ForwardedInfo{peer_ip_, peer_is_trusted_, stream_->is_encrypted(), prefix};
+    ForwardedInfo info;
+    info.peer_ip = peer_ip_;
+    info.is_trusted = peer_is_trusted_;
+    info.is_encrypted = stream_->is_encrypted();
+    info.prefix = prefix;
+    return info;
 }
 
 void H2Connection::begin_block() {

@@ -59,6 +59,9 @@ private:
     void on_timer();
     bool is_stuck();
     ForwardedInfo forwarded_info(std::string_view prefix) const;
+    ClientInfo client_info() const {
+        return ClientInfo{peer_ip_, stream_ != nullptr && stream_->is_encrypted(), true};
+    }
 
     Proxy& proxy_;
     StreamPtr stream_;

@@ -208,6 +208,8 @@ void H2Stream::on_closed() {
     id_ = 0;
 }
 
+ClientInfo H2Stream::client_info() const { return connection_.client_info(); }
+
 void H2Stream::send_interim(const ResponseHead& head) {
     // RFC 9110 §15.2.1: 100 is for those who wait for it.
     if (head.status == 100 && !framing_.expects_continue) return;
@@ -302,7 +304,7 @@ void H2Stream::answer_for_exchange(int status, std::string_view text) {
 void H2Stream::answer(int status, std::string_view text) {
     answer_for_exchange(status, text);
     connection_.proxy_.router_.on_done(
-        ProxyRecord{head_, nullptr, {}, status, Duration(0), 0, text.size()});
+        ProxyRecord{head_, nullptr, {}, status, Duration(0), 0, text.size(), client_info(), {}});
 }
 
 void H2Stream::close() { reset_stream(NGHTTP2_INTERNAL_ERROR); }

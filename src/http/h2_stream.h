@@ -41,6 +41,7 @@ public:
     int32_t id() const { return id_; }
     size_t index = 0;  // in the connection's list
 
+    ClientInfo client_info() const override;
     const RequestHead& request_head() const override { return head_; }
     const Framing& request_framing() const override { return framing_; }
     void send_interim(const ResponseHead& head) override;

@@ -24,6 +24,7 @@
 #include "http/cork.h"
 #include "http/h1_parser.h"
 #include "http/proxy_headers.h"
+#include "http/requester.h"
 #include "http/upstream.h"
 #include "loop/loop.h"
 
@@ -88,6 +89,8 @@ struct ProxyRecord {
     Duration duration;
     uint64_t received_bytes;  // of the request's body
     uint64_t sent_bytes;      // of the answer
+    ClientInfo client;
+    std::string_view trace_id;  // as told to the upstream; empty for answers of our own
 };
 
 class Router {

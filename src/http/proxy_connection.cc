@@ -213,8 +213,11 @@ void ProxyConnection::route_request() {
         answer(routed.route.status, routed.route.text, routed.ends_connection);
         return;
     }
-    const ForwardedInfo info{peer_ip_, peer_is_trusted_, stream_->is_encrypted(),
-                             routed.route.prefix};
+    ForwardedInfo info;
+    info.peer_ip = peer_ip_;
+    info.is_trusted = peer_is_trusted_;
+    info.is_encrypted = stream_->is_encrypted();
+    info.prefix = routed.route.prefix;
     state_ = State::kBusy;
     exchange_ = &proxy_.take_exchange();
     exchange_->begin(*this, routed.route, routed.target, info);
@@ -248,8 +251,8 @@ void ProxyConnection::on_malformed() {
 void ProxyConnection::answer(int status, std::string_view text, bool close_after) {
     close_after = close_after || !is_persistent() || (has_body_ && !request_complete_);
     write_answer(status, text, close_after);
-    proxy_.router_.on_done(
-        ProxyRecord{parser_.head(), nullptr, {}, status, Duration(0), 0, text.size()});
+    proxy_.router_.on_done(ProxyRecord{
+        parser_.head(), nullptr, {}, status, Duration(0), 0, text.size(), client_info(), {}});
     if (close_after) {
         finish_and_close();
         return;

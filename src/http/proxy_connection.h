@@ -25,6 +25,9 @@ public:
     void drain() override;
     void close() override;
 
+    ClientInfo client_info() const override {
+        return ClientInfo{peer_ip_, stream_ != nullptr && stream_->is_encrypted(), false};
+    }
     const RequestHead& request_head() const override { return parser_.head(); }
     const Framing& request_framing() const override { return parser_.framing(); }
     void send_interim(const ResponseHead& head) override;

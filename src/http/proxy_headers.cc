@@ -220,6 +220,28 @@ bool TrustedPeers::contains(std::string_view ip) const {
     });
 }
 
+std::string_view client_ip_of(const Headers& headers, std::string_view peer_ip,
+                              const TrustedPeers& trusted) {
+    // An empty one is a unix socket's: a proxy on this machine.
+    if (!peer_ip.empty() && !trusted.contains(peer_ip)) return peer_ip;
+    std::string_view client = peer_ip;
+    for (size_t i = headers.size(); i-- > 0;) {
+        const Headers::Field field = headers[i];
+        if (field.id != FieldId::kXForwardedFor) continue;
+        std::string_view list = field.value;
+        while (!list.empty()) {
+            const size_t comma = list.rfind(',');
+            const size_t begin = comma == std::string_view::npos ? 0 : comma + 1;
+            const std::string_view address = trim(list.substr(begin));
+            list = list.substr(0, comma == std::string_view::npos ? 0 : comma);
+            if (address.empty()) continue;
+            client = address;
+            if (!trusted.contains(address)) return client;
+        }
+    }
+    return client;
+}
+
 void append_upstream_request(const RequestHead& head, const Framing& framing,
                              std::string_view target, const ForwardedInfo& info, std::string& out) {
     append_request_line(head.method, target, out);
@@ -234,6 +256,10 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
             case FieldId::kHost: continue;
             case FieldId::kUpgrade: upgrade = field.value; continue;
             case FieldId::kContentLength: has_length = true; continue;
+            case FieldId::kTraceparent:
+                // One that is none would break the trace for everybody behind us.
+                if (!info.traceparent.empty()) continue;
+                break;
             case FieldId::kExpect:
                 if (!framing.expects_continue) continue;
                 break;
@@ -263,6 +289,7 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
             if (has_length) append_length(0, out);
     }
     append_forwarded(head.headers, info, host, out);
+    if (!info.traceparent.empty()) append_field("traceparent", info.traceparent, out);
     out += "\r\n";
 }
 

@@ -30,12 +30,18 @@ private:
     std::vector<Network> networks_;
 };
 
+// Who asked: the peer, or, where it is a trusted proxy, the last address in X-Forwarded-For that is
+// not one. A view into its arguments.
+std::string_view client_ip_of(const Headers& headers, std::string_view peer_ip,
+                              const TrustedPeers& trusted);
+
 // What is told to the upstream about the client's connection.
 struct ForwardedInfo {
     std::string_view peer_ip;  // without brackets and port; empty for a unix socket
     bool is_trusted = false;
     bool is_encrypted = false;
-    std::string_view prefix;  // the route's path prefix, for X-Forwarded-Prefix; empty: none
+    std::string_view prefix;       // the route's path prefix, for X-Forwarded-Prefix; empty: none
+    std::string_view traceparent;  // said where the request has none of its own
 };
 
 // Appends the request as it goes to the upstream: HTTP/1.1, with this target, keep-alive.

@@ -13,8 +13,16 @@
 
 namespace candela::http {
 
+// Who is at the other end. Views are good as long as the requester.
+struct ClientInfo {
+    std::string_view ip;  // of the connection; empty for a unix socket
+    bool is_encrypted = false;
+    bool is_http2 = false;
+};
+
 class Requester {
 public:
+    virtual ClientInfo client_info() const = 0;
     virtual const RequestHead& request_head() const = 0;
     virtual const Framing& request_framing() const = 0;
 
