@@ -48,7 +48,31 @@ Task<Result<>> Gateway::open_all() {
         Result<> opened = co_await open_tls();
         if (!opened) co_return fail(opened.error().in("[gateway.tls]"));
     }
+    AccessLogSettings wanted = settings_.access_log;
+    Result<> logging = co_await open_access_log(std::move(wanted));
+    if (!logging) co_return fail(logging.error());
     address_ = address.to_string();
+    co_return Result<>();
+}
+
+// Opens the file anew, be it another or the same one again after logrotate has moved it.
+Task<Result<>> Gateway::open_access_log(AccessLogSettings wanted) {
+    if (wanted.file.empty()) {
+        access_log_.reset();
+    } else {
+        auto work = [file = access_log_,
+                     path = wanted.file]() -> Result<std::shared_ptr<AccessLogFile>> {
+            if (file == nullptr) return AccessLogFile::open(path);
+            CANDELA_TRY(file->reopen(path));
+            return file;
+        };
+        auto opened = co_await offload(context_.loop, std::move(work));
+        if (!opened) co_return fail(opened.error().in("[gateway.access_log]"));
+        access_log_ = std::move(*opened);
+    }
+    workers_.post_to_all([file = access_log_, format = wanted.format](Worker& worker) {
+        worker.set_access_log(file, format);
+    });
     co_return Result<>();
 }
 
@@ -139,6 +163,9 @@ Task<Result<>> Gateway::reload(const Config& config) {
         Result<> swapped = tls_context_->swap(std::span<const tls::KeyPair>(*certificates));
         if (!swapped) co_return fail(swapped.error().in("[gateway.tls]"));
     }
+    AccessLogSettings wanted = settings.access_log;
+    Result<> logging = co_await open_access_log(std::move(wanted));
+    if (!logging) co_return fail(logging.error());
     settings_ = std::move(settings);
     workers_.post_to_all(
         [options = settings_.proxy](Worker& worker) { worker.set_options(options); });

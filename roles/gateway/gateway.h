@@ -33,6 +33,7 @@ public:
 
 private:
     Task<Result<>> open_all();
+    Task<Result<>> open_access_log(AccessLogSettings wanted);
     Task<Result<Address>> open(size_t index, Address address);
     Task<Result<>> open_tls();
     Task<Result<Address>> open_tls_at(size_t index, Address address);
@@ -49,6 +50,7 @@ private:
     std::string address_;      // in fact bound; empty until then
     std::string tls_address_;  // the same; empty without TLS
     std::shared_ptr<tls::ServerContext> tls_context_;
+    std::shared_ptr<AccessLogFile> access_log_;  // null: none is kept
     // Calls from other loops find the gateway gone.
     std::shared_ptr<Gateway*> alive_;
     RouteTablePtr table_;

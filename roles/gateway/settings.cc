@@ -9,7 +9,7 @@ const ConfigSchema& settings_schema() {
     static const ConfigSchema schema = [] {
         ConfigSchema made(
             {config_address("listen", "127.0.0.1:8080", "Where clients are served over HTTP."),
-             tls_key()});
+             tls_key(), access_log_key()});
         http::add_proxy_keys(made);
         return made;
     }();
@@ -27,6 +27,7 @@ Settings read_settings(const Config& config) {
     CANDELA_CHECK(listen.has_value());
     settings.listen = std::move(*listen);
     settings.tls = read_tls_settings(config);
+    settings.access_log = read_access_log_settings(config);
     settings.proxy = http::read_proxy_options(config);
     return settings;
 }

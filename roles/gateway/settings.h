@@ -2,6 +2,7 @@
 
 // The [gateway] section of a profile.
 
+#include "access_log.h"
 #include "base/config.h"
 #include "http/proxy.h"
 #include "loop/address.h"
@@ -12,6 +13,7 @@ namespace candela::gateway {
 struct Settings {
     Address listen;
     TlsSettings tls;
+    AccessLogSettings access_log;
     http::ProxyOptions proxy;
 };
 

@@ -43,7 +43,31 @@ Worker::Worker(NodeContext& context, Loop& loop, size_t index, const Settings& s
     tick_timer_.start(kTick);
 }
 
-Worker::~Worker() = default;
+Worker::~Worker() {
+    *alive_ = false;
+    if (!access_lines_.empty()) write_access_lines();
+}
+
+void Worker::set_access_log(std::shared_ptr<AccessLogFile> file, AccessLogSettings::Format format) {
+    access_log_ = std::move(file);
+    access_format_ = format;
+}
+
+void Worker::log_access(const http::ProxyRecord& record) {
+    if (access_lines_.empty()) {
+        loop_.defer([this, alive = alive_] {
+            if (*alive) write_access_lines();
+        });
+    }
+    const std::string_view client =
+        http::client_ip_of(record.head.headers, record.client.ip, proxy_.options().trusted_peers);
+    append_access_line(access_format_, record, client, loop_.wall(), access_lines_);
+}
+
+void Worker::write_access_lines() {
+    if (access_log_ != nullptr) access_log_->write(access_lines_);
+    access_lines_.clear();
+}
 
 Result<Address> Worker::listen(const Address& address, bool reuse_port) {
     ListenOptions options;
@@ -92,6 +116,7 @@ http::RouteResult Worker::route(const http::RouteRequest& request) {
 }
 
 void Worker::on_done(const http::ProxyRecord& record) {
+    if (access_log_ != nullptr) log_access(record);
     if (record.upstream == nullptr || record.upstream->user == nullptr) return;
     static_cast<Service*>(record.upstream->user)->metrics.on_done(record);
 }

@@ -44,6 +44,8 @@ public:
                                std::shared_ptr<tls::ServerContext> context,
                                Duration handshake_timeout);
     void apply(RouteTablePtr table);
+    // Null: requests are not logged.
+    void set_access_log(std::shared_ptr<AccessLogFile> file, AccessLogSettings::Format format);
     void set_options(const http::ProxyOptions& options) { proxy_.set_options(options); }
     // Stops accepting; `on_empty` is called when the last connection is gone.
     void drain(std::move_only_function<void()> on_empty);
@@ -66,6 +68,8 @@ private:
                                                  Service& service);
     http::EndpointSpec endpoint_of(const proto::Endpoint& endpoint);
     bus::Client& tunnel_client();
+    void log_access(const http::ProxyRecord& record);
+    void write_access_lines();
     void report();
     void tick();
 
@@ -80,6 +84,10 @@ private:
     SpaceLogins logins_;
     std::map<std::string, Service, std::less<>> services_;  // by "space/service"
     std::vector<Service*> by_index_;                        // as the table counts them
+    std::shared_ptr<AccessLogFile> access_log_;
+    AccessLogSettings::Format access_format_ = AccessLogSettings::Format::kJson;
+    std::string access_lines_;  // of this round
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     http::Proxy proxy_;
     std::unique_ptr<tls::Acceptor> acceptor_;  // its handshakes end before the proxy
     std::unique_ptr<Listener> listener_;

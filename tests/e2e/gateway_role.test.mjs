@@ -11,6 +11,7 @@ import jwt from '@nats-io/jwt';
 import { startGateway } from './lib/gateway.mjs';
 import { Load, request } from './lib/http.mjs';
 import { FakeLighthouse } from './lib/lighthouse.mjs';
+import { tempDir } from './lib/program.mjs';
 import { serve } from './lib/proxy.mjs';
 import { sleep, until } from './lib/wait.mjs';
 
@@ -153,4 +154,37 @@ test('a bus-native service answers over HTTP', { timeout: 60_000 }, async (t) =>
   await service.stop();
   const nobody = await gateway.get('/calc/math/add', { method: 'POST', body: '[]', timeout: 10_000 });
   assert.equal(nobody.status, 503);
+});
+
+test('requests are logged with a trace that the service sees, and no secrets', { timeout: 60_000 }, async (t) => {
+  const log = path.join(tempDir(t, 'access'), 'access.log');
+  const gateway = await startGateway(t, `[gateway.access_log]\nfile = "${log}"`);
+  const lighthouse = await FakeLighthouse.start(t, gateway.data, gateway.server);
+  const seen = [];
+  const server = await serve(t, (incoming, response) => { seen.push(incoming.headers.traceparent); response.end('ok'); });
+  await lighthouse.publish([{ service: 'web', routes: [{ host: 'web.localhost' }], endpoints: [endpoint('web-1', server)] }]);
+  const given = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+  await gateway.get('/a?password=s3cret', { host: 'web.localhost', headers: { cookie: 'c=s3cret' } });
+  await gateway.get('/b', { host: 'web.localhost', headers: { traceparent: given } });
+  await gateway.get('/c', { host: 'web.localhost', headers: { traceparent: 'nonsense' } });
+  await gateway.get('/d', { host: 'nobody.localhost' });
+  const lines = () => fs.readFileSync(log, 'utf8').trim().split('\n').filter(Boolean).map((line) => JSON.parse(line));
+  await until('four lines', () => lines().length === 4);
+  const text = fs.readFileSync(log, 'utf8');
+  assert.doesNotMatch(text, /s3cret/);
+  const [a, b, c, d] = lines();
+  assert.deepEqual([a.path, a.status, a.service, a.instance, a.client], ['/a', 200, 'default/web', 'web-1', '127.0.0.1']);
+  assert.match(seen[0], /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
+  assert.equal(a.trace_id, seen[0].slice(3, 35));
+  assert.equal(seen[1], given);
+  assert.equal(b.trace_id, given.slice(3, 35));
+  assert.equal(c.trace_id, seen[2].slice(3, 35));
+  assert.equal(d.status, 404);
+
+  // logrotate moves the file, and says so by SIGHUP.
+  fs.renameSync(log, `${log}.1`);
+  gateway.cloud.node('gw').kill('SIGHUP');
+  await until('the file to be there again', () => fs.existsSync(log));
+  await gateway.get('/e', { host: 'web.localhost' });
+  await until('the next line', () => lines().some((line) => line.path === '/e'));
 });
