@@ -8,8 +8,17 @@ namespace {
 constexpr size_t kBatchBytesMax = 8 * 1024 * 1024;
 }
 
-Committer::Committer(Loop& loop, Wal& wal, CommitObserver& observer, bool has_thread)
-    : loop_(loop), wal_(wal), observer_(observer), has_thread_(has_thread) {
+Committer::Committer(Loop& loop, Wal& wal, CommitObserver& observer, Duration sync_interval,
+                     bool has_thread)
+    : loop_(loop),
+      wal_(wal),
+      observer_(observer),
+      has_thread_(has_thread),
+      sync_interval_(sync_interval),
+      sync_timer_(loop.timers(), [this] {
+          gathering_.syncs = true;
+          schedule();
+      }) {
     if (has_thread_) thread_ = std::thread([this] { run(); });
 }
 
@@ -23,8 +32,13 @@ Committer::~Committer() {
     if (thread_.joinable()) thread_.join();
 }
 
-void Committer::submit(RecordPtr record) {
+void Committer::submit(RecordPtr record, bool syncs) {
     gathering_.records.push_back(std::move(record));
+    if (syncs) {
+        gathering_.syncs = true;
+    } else if (!sync_timer_.is_active()) {
+        sync_timer_.start(sync_interval_);
+    }
     schedule();
 }
 
@@ -56,13 +70,14 @@ void Committer::hand_over() {
         if (waiting_.empty() || waiting_.back().roll) waiting_.emplace_back();
         Work& last = waiting_.back();
         last.roll = gathering_.roll;
+        last.syncs = last.syncs || gathering_.syncs;
         if (last.records.empty()) {
             last.records.swap(gathering_.records);
         } else {
             for (RecordPtr& record : gathering_.records) last.records.push_back(std::move(record));
         }
         gathering_.records.clear();
-        gathering_.roll = false;
+        gathering_.syncs = gathering_.roll = false;
     }
     if (has_thread_) {
         changed_.notify_one();
@@ -75,12 +90,14 @@ void Committer::run() {
     std::unique_lock lock(mutex_);
     while (true) {
         changed_.wait(lock, [this] { return stopping_ || (!waiting_.empty() && !rejecting_); });
-        if (stopping_) return;
+        if (stopping_) break;
         const Work work = take_waiting();
         lock.unlock();
         run_once(work);
         lock.lock();
     }
+    // Nobody is told any more; a failure loses what an interval may lose.
+    static_cast<void>(wal_.sync());
 }
 
 Committer::Work Committer::take_waiting() {
@@ -112,24 +129,34 @@ void Committer::run_once(const Work& work) {
         for (size_t bytes = 0; done + count < all.size() && bytes < kBatchBytesMax; ++count) {
             bytes += stored_size(*all[done + count]);
         }
-        const Result<> appended = wal_.append(all.subspan(done, count));
+        const Result<> appended = wal_.append(all.subspan(done, count), work.syncs);
         if (!appended) {
-            {
-                const std::lock_guard lock(mutex_);
-                rejecting_ = true;
-            }
-            tell([this, error = appended.error(), rolls = work.roll] {
-                fail_all(error);
-                if (rolls) observer_.on_log_rolled(fail(error));
-            });
+            fail_from_thread(appended.error(), work.roll);
             return;
         }
         tell([this, count] { observer_.on_commit(count); });
         done += count;
     }
+    if (work.syncs && all.empty()) {
+        if (const Result<> synced = wal_.sync(); !synced) {
+            fail_from_thread(synced.error(), work.roll);
+            return;
+        }
+    }
     if (!work.roll) return;
     tell([this, rolled = wal_.begin_next()]() mutable {
         observer_.on_log_rolled(std::move(rolled));
+    });
+}
+
+void Committer::fail_from_thread(const Error& error, bool rolls) {
+    {
+        const std::lock_guard lock(mutex_);
+        rejecting_ = true;
+    }
+    tell([this, error, rolls] {
+        fail_all(error);
+        if (rolls) observer_.on_log_rolled(fail(error));
     });
 }
 

@@ -88,6 +88,9 @@ void DurableStream::apply_limits() {
         limits.messages_per_subject_max = config_.messages_per_subject_max;
     }
     log_.set_limits(limits);
+    // Opt-in: acknowledged once written, synced once a second. A power cut may take that second.
+    const auto sync = config_.metadata.find("candela.sync");
+    log_.set_synced(sync == config_.metadata.end() || sync->second != "interval");
     on_age_timer();
 }
 
@@ -196,7 +199,7 @@ JsResult<DurableStream::Checked> DurableStream::check(const Incoming& incoming) 
     if (JsResult<void> room = check_room(incoming); !room) return js_fail(room.error());
     if (config_.is_file) {
         if (const std::optional<Error> refusal = js_.store().refusal()) {
-            return js_fail(js_errors::store_failed(refusal->message()));
+            return js_fail(js_errors::not_stored(*refusal));
         }
     }
     return out;
@@ -265,7 +268,7 @@ void DurableStream::take(Incoming& incoming) {
             self->ids_.erase(id_text);
             self->last_id_ = before;
         }
-        self->answer(reply, js_errors::store_failed(result.error().message()));
+        self->answer(reply, js_errors::not_stored(result.error()));
     };
     log_.append(incoming.subject, incoming.headers, incoming.payload, checked->rollup, now,
                 std::move(done));
@@ -364,6 +367,12 @@ void DurableStream::on_appended(const IndexEntry& entry) {
 
 void DurableStream::on_removed(const IndexEntry& entry) {
     for (const auto& [name, consumer] : consumers) consumer->on_removed(entry);
+}
+
+// An event of candela's own: a flipped bit cost this message.
+void DurableStream::on_lost(uint64_t sequence) {
+    js_.advise(account_, fmt::format("$JS.EVENT.ADVISORY.STREAM.MESSAGE_LOST.{}", config_.name),
+               "stream_message_lost", {{"stream", config_.name}, {"stream_seq", sequence}});
 }
 
 void DurableStream::pump() {

@@ -39,6 +39,7 @@ public:
     void take(Incoming& incoming);
     void on_appended(const IndexEntry& entry) override;
     void on_removed(const IndexEntry& entry) override;
+    void on_lost(uint64_t sequence) override;
     void pump();
 
     Json info(bool with_deleted, std::string_view subjects_filter, uint64_t offset);

@@ -43,6 +43,11 @@ inline JsError replicas() {
 }
 inline JsError sealed() { return {400, 10109, "invalid operation on sealed stream"}; }
 inline JsError store_failed(std::string text) { return {503, 10077, std::move(text)}; }
+// A full disk, or one that can't keep up, is told apart from one that failed.
+inline JsError not_stored(const Error& error) {
+    if (error.code() == Code::kExhausted) return {503, 10023, "insufficient resources"};
+    return store_failed(error.message());
+}
 inline JsError consumer_exists() { return {400, 10148, "consumer already exists"}; }
 inline JsError consumer_missing() { return {400, 10149, "consumer does not exist"}; }
 inline JsError consumer_create(std::string text) { return {500, 10012, std::move(text)}; }

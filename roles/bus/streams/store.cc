@@ -34,7 +34,8 @@ Result<std::unique_ptr<Store>> Store::open(Loop& loop, Disk& disk, StoreOptions 
 
 void Store::start(ConsumerStates& states) {
     states_ = &states;
-    committer_ = std::make_unique<Committer>(loop_, wal_, *this, options_.has_thread);
+    committer_ = std::make_unique<Committer>(loop_, wal_, *this, options_.sync_interval,
+                                             options_.has_thread);
     if (log_bytes_ > options_.log_bytes_max / 2) checkpoint();
 }
 
@@ -231,7 +232,7 @@ void Store::change_consumer(StreamLog& log, uint64_t consumer, std::string_view 
         return;
     }
     submit(encode_other(RecordType::kConsumerChange, log.id(), consumer, change),
-           std::move(pending));
+           std::move(pending), log.is_synced());
 }
 
 std::optional<Error> Store::refusal() const {
@@ -255,12 +256,12 @@ uint64_t Store::durable_bytes() const {
     return out;
 }
 
-void Store::submit(RecordPtr record, Pending pending) {
+void Store::submit(RecordPtr record, Pending pending, bool syncs) {
     pending.bytes = stored_size(*record);
     log_bytes_ += pending.bytes;
     pending_bytes_ += pending.bytes;
     pending_.push_back(std::move(pending));
-    committer_->submit(std::move(record));
+    committer_->submit(std::move(record), syncs);
     if (log_bytes_ > options_.log_bytes_max && !checkpointing_) checkpoint();
 }
 

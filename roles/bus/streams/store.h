@@ -40,6 +40,8 @@ struct StoreOptions {
     uint64_t cache_bytes_max = 32 * 1024 * 1024;  // of messages read from segments
     uint64_t index_bytes_max = 64 * 1024 * 1024;  // of index entries that can be read again
     size_t index_blocks_kept = IndexCache::kBlocksKept;
+    // Of streams that are not synced at every publish: what a power cut may take from them.
+    Duration sync_interval = 1s;
     Duration retry_interval = 1s;  // of a checkpoint that failed
     bool has_thread = true;        // false: simulation
 };
@@ -107,7 +109,7 @@ private:
     Result<> recover();
     Result<> recover_stream(uint64_t id);
     void replay(const RecordView& view, const RecordPtr& record);
-    void submit(RecordPtr record, Pending pending);
+    void submit(RecordPtr record, Pending pending, bool syncs = true);
     void submit_in_memory(Pending pending);
 
     void on_commit(size_t count) override;

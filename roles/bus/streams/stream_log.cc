@@ -54,7 +54,7 @@ uint64_t StreamLog::append(std::string_view subject, std::string_view headers,
     RecordPtr record = message.record;
     pending_.push_back(std::move(message));
     if (is_durable_) {
-        store_.submit(std::move(record), std::move(entry));
+        store_.submit(std::move(record), std::move(entry), is_synced_);
     } else {
         store_.submit_in_memory(std::move(entry));
     }
@@ -183,7 +183,7 @@ void StreamLog::remove(const std::vector<uint64_t>& sequences, Done done) {
                                               ranges.begin() + static_cast<ptrdiff_t>(end));
         Store::Pending pending{id_, 0, 0, Done()};
         if (end == ranges.size()) pending.done = std::move(done);
-        store_.submit(encode_remove(id_, part), std::move(pending));
+        store_.submit(encode_remove(id_, part), std::move(pending), is_synced_);
         at = end;
     } while (at < ranges.size());
 }
@@ -214,7 +214,9 @@ void StreamLog::load(uint64_t sequence, Loop::Callback done) {
 }
 
 void StreamLog::lose(uint64_t sequence) {
-    if (take_out(sequence)) lost_.push_back({sequence, 1});
+    if (!take_out(sequence)) return;
+    lost_.push_back({sequence, 1});
+    if (observer_ != nullptr) observer_->on_lost(sequence);
 }
 
 FlushJob StreamLog::make_flush(uint64_t seed) {
@@ -357,7 +359,10 @@ IndexChunk StreamLog::read_chunk(uint64_t block, const ChunkRef& ref) {
 // Messages that neither an index nor its segment knows any more.
 void StreamLog::report_lost() {
     std::vector<SequenceRange> ranges;
-    for (const uint64_t sequence : index_.take_lost()) ranges.push_back({sequence, 1});
+    for (const uint64_t sequence : index_.take_lost()) {
+        ranges.push_back({sequence, 1});
+        if (observer_ != nullptr) observer_->on_lost(sequence);
+    }
     if (!ranges.empty()) is_dirty_ = true;
     note_lost(ranges);
 }

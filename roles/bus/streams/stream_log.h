@@ -33,6 +33,8 @@ public:
     // rollup).
     virtual void on_appended(const IndexEntry& entry) = 0;
     virtual void on_removed(const IndexEntry& entry) = 0;
+    // A message turned out to be unreadable, and is gone.
+    virtual void on_lost(uint64_t sequence) = 0;
 
 protected:
     ~LogObserver() = default;
@@ -56,6 +58,10 @@ public:
     void set_limits(const LogLimits& limits);
     // Segments written from now on are compressed, or not.
     void set_packed(bool is_packed) { is_packed_ = is_packed; }
+    // Whether what is appended, removed and changed is synced before it is told of (always at
+    // first), or at an interval.
+    void set_synced(bool is_synced) { is_synced_ = is_synced; }
+    bool is_synced() const { return is_synced_; }
 
     const MessageIndex& index() const { return index_; }
     MessageIndex& index() { return index_; }
@@ -155,6 +161,7 @@ private:
     std::map<uint32_t, SegmentInfo> segments_;
     uint32_t segment_ = 0;  // being appended to
     bool is_packed_ = false;
+    bool is_synced_ = true;
     bool is_dirty_ = false;  // changed since its image was written
 };
 

@@ -43,7 +43,10 @@ Result<Wal::Replay> Wal::open(
         number_ = std::max(number_, number);
         CANDELA_TRY(replay_file(number, take, out));
     }
-    CANDELA_TRY(begin(number_ + 1));
+    if (const Result<> begun = begin(number_ + 1);
+        !begun && begun.error().code() != Code::kExhausted) {
+        return fail(begun.error());
+    }
     return out;
 }
 
@@ -120,13 +123,16 @@ Result<std::unique_ptr<DiskFile>> Wal::make_file(const std::string& path) {
 
 Result<uint64_t> Wal::begin_next() {
     const uint64_t before = number_;
+    CANDELA_TRY(sync());
     CANDELA_TRY(begin(number_ + 1));
     return before;
 }
 
-Result<> Wal::append(std::span<const RecordPtr> records) {
+Result<> Wal::append(std::span<const RecordPtr> records, bool syncs) {
+    if (file_ == nullptr) CANDELA_TRY(begin(number_ + 1));
     buffer_.clear();
-    ++batch_;
+    // What has no sync between it may reach the medium in any order, as one batch does.
+    if (!has_unsynced_) ++batch_;
     for (const RecordPtr& record : records) append_record(buffer_, *record, salt_, batch_);
     const size_t size = buffer_.size();
     if (offset_ + size > file_bytes_ && size < chunk_bytes_) {
@@ -145,10 +151,18 @@ Result<> Wal::append(std::span<const RecordPtr> records) {
         file_bytes_ = offset_;
         return written;
     }
-    CANDELA_TRY(file_->sync());
+    has_unsynced_ = true;
+    if (syncs) CANDELA_TRY(sync());
     file_bytes_ = std::max(file_bytes_, offset_ + buffer_.size());
     offset_ += size;
     if (buffer_.capacity() > kBufferKept) std::string().swap(buffer_);
+    return {};
+}
+
+Result<> Wal::sync() {
+    if (!has_unsynced_) return {};
+    CANDELA_TRY(file_->sync());
+    has_unsynced_ = false;
     return {};
 }
 

@@ -35,12 +35,16 @@ public:
         size_t unreadable_files = 0;
     };
     // Hands on every record that verifies, in order, and makes sure that what was read is on the
-    // medium: it may have been in the page cache only. Then begins a new file.
+    // medium: it may have been in the page cache only. Then begins a new file; where the disk is
+    // full, the first append does.
     Result<Replay> open(const std::function<void(const RecordView&, const RecordPtr&)>& take);
 
-    // Writes and syncs. kExhausted: the disk is full, nothing was kept, and a later attempt may
-    // succeed. Any other failure is final: what is on the medium is not known.
-    Result<> append(std::span<const RecordPtr> records);
+    // Writes, and syncs where that is asked for. kExhausted: the disk is full, nothing was kept,
+    // and a later attempt may succeed. Any other failure is final: what is on the medium is not
+    // known.
+    Result<> append(std::span<const RecordPtr> records, bool syncs);
+    // What was appended without a sync is on the medium.
+    Result<> sync();
     // Goes on in a new file, and returns the number of the one before.
     Result<uint64_t> begin_next();
     // Removes files up to this number, but for one that is kept for begin_next(). May run beside
@@ -62,6 +66,7 @@ private:
     uint64_t offset_ = 0;
     uint64_t file_bytes_ = 0;  // behind the offset lie zeros, or what a former use left
     uint32_t batch_ = 0;
+    bool has_unsynced_ = false;
     FileSalt salt_;
     std::string buffer_;
 };

@@ -144,6 +144,70 @@ TEST_CASE("after a failed sync nothing is acknowledged any more", "[streams]") {
     CHECK(f.read(log, 1) == "one");
 }
 
+TEST_CASE("a start on a full disk serves what is there, and takes appends again later",
+          "[streams]") {
+    Fixture f;
+    f.options.log_chunk_bytes = 0;
+    f.open();
+    StreamLog& log = f.store->create("blob", true, {});
+    REQUIRE(f.append(log, "one").has_value());
+    f.disk = f.disk->after_kill();
+    f.disk->set_capacity(f.disk->bytes());
+    f.open();
+    StreamLog* found = f.store->find(1);
+    REQUIRE(found != nullptr);
+    CHECK(f.read(*found, 1) == "one");
+    const Result<> full = f.append(*found, "two");
+    REQUIRE_FALSE(full.has_value());
+    CHECK(full.error().code() == Code::kExhausted);
+    f.disk->set_capacity(UINT64_MAX);
+    REQUIRE(f.append(*found, "two").has_value());
+    f.disk = f.disk->after_kill();
+    f.open();
+    CHECK(f.read(*f.store->find(1), 2) == "two");
+}
+
+TEST_CASE("a stream that is synced at an interval", "[streams]") {
+    Fixture f;
+    f.options.log_chunk_bytes = 0;
+    f.options.sync_interval = 500ms;
+    f.open();
+    StreamLog& log = f.store->create("blob", true, {});
+    f.run();
+    log.set_synced(false);
+    const auto first = [](SimDisk& disk) {
+        SeededRandom random(3);
+        return disk.after_power_cut(random);
+    };
+    REQUIRE(f.append(log, "one").has_value());
+    SECTION("keeps what it acknowledged when the process ends") {
+        f.disk = f.disk->after_kill();
+        f.open();
+        CHECK(f.store->find(1)->index().count() == 1);
+    }
+    SECTION("keeps it after a power cut once the interval is over") {
+        f.world->run_for(501ms);
+        for (int i = 0; i < 20; ++i) {
+            f.disk = first(*f.disk);
+            f.open();
+            CHECK(f.store->find(1)->index().count() == 1);
+        }
+    }
+    SECTION("is synced with the next that is always synced") {
+        StreamLog& other = f.store->create("other", true, {});
+        REQUIRE(f.append(other, "x").has_value());
+        f.disk = first(*f.disk);
+        f.open();
+        CHECK(f.store->find(1)->index().count() == 1);
+    }
+    SECTION("stops acknowledging when a sync fails") {
+        f.disk->set_sync_fails(true);
+        f.world->run_for(501ms);
+        f.disk->set_sync_fails(false);
+        CHECK_FALSE(f.append(log, "two").has_value());
+    }
+}
+
 TEST_CASE("a flipped bit in a segment loses one message, which is reported", "[streams]") {
     Fixture f;
     StreamLog& log = f.store->create("blob", true, {});
