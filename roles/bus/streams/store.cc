@@ -21,7 +21,10 @@ Store::Store(Loop& loop, Disk& disk, StoreOptions options, uint64_t seed, Logger
       wal_(disk, random_.next(), options.log_chunk_bytes),
       index_cache_(options.index_bytes_max, options.index_blocks_kept),
       cache_(options.cache_bytes_max),
-      retry_(loop.timers(), [this] { checkpoint(); }) {}
+      retry_(loop.timers(), [this] { checkpoint(); }),
+      read_retry_(loop.timers(), [this] {
+          for (Loop::Callback& done : std::exchange(unread_, {})) done();
+      }) {}
 
 Store::~Store() { *alive_ = false; }
 
@@ -486,6 +489,12 @@ void Store::load(StreamLog& log, uint64_t sequence, Loop::Callback done) {
                      {"sequence", sequence},
                      {"reason", load->result ? "another record" : load->result.error().message()}});
                 current->lose(sequence);
+            } else if (is_there && !is_read) {
+                // Whoever waits for it asks again: not at once.
+                log_.warn("message_unread", {{"stream", id}, {"error", load->result.error()}});
+                unread_.push_back(std::move(done));
+                if (!read_retry_.is_active()) read_retry_.start(options_.read_retry_interval);
+                return;
             }
             done();
         });

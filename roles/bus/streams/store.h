@@ -42,8 +42,9 @@ struct StoreOptions {
     size_t index_blocks_kept = IndexCache::kBlocksKept;
     // Of streams that are not synced at every publish: what a power cut may take from them.
     Duration sync_interval = 1s;
-    Duration retry_interval = 1s;  // of a checkpoint that failed
-    bool has_thread = true;        // false: simulation
+    Duration read_retry_interval = 100ms;  // of a read that failed for now
+    Duration retry_interval = 1s;          // of a checkpoint that failed
+    bool has_thread = true;                // false: simulation
 };
 
 struct StoreCounters {
@@ -146,6 +147,8 @@ private:
         rolled_;  // a checkpoint up to this file failed and is to be tried again
     StoreCounters counters_;
     Timer retry_;
+    std::vector<Loop::Callback> unread_;  // reads that failed for now
+    Timer read_retry_;
     std::unique_ptr<Committer> committer_;  // last: its thread ends first
 };
 
