@@ -67,12 +67,8 @@ void Consumer::begin() {
         case DeliverPolicy::kNew: next_ = log.last_sequence() + 1; break;
         case DeliverPolicy::kBySequence: next_ = std::max(next_, config_.start_sequence); break;
         case DeliverPolicy::kByTime: {
-            next_ = log.last_sequence() + 1;
-            bool found = false;
-            index.for_each([&](const IndexEntry& entry) {
-                if (!found && entry.timestamp >= config_.start_time) next_ = entry.sequence;
-                found = found || entry.timestamp >= config_.start_time;
-            });
+            const IndexEntry* entry = log.index().at_time(config_.start_time);
+            next_ = entry != nullptr ? entry->sequence : log.last_sequence() + 1;
             break;
         }
         case DeliverPolicy::kLast: {
@@ -108,8 +104,17 @@ void Consumer::begin() {
 void Consumer::recount() {
     waiting_messages_ = first_ones_.size();
     const MessageIndex& index = stream_.log().index();
-    if (config_.filters.empty() && next_ <= index.first()) {
-        waiting_messages_ += index.count();
+    if (config_.filters.empty()) {
+        waiting_messages_ += index.count_from(next_);
+        return;
+    }
+    if (next_ <= index.first()) {
+        // All of them: subjects know how many they have.
+        for (uint32_t i = 0; i < index.subject_numbers(); ++i) {
+            const SubjectEntry& subject = index.subject(i);
+            if (subject.count != 0 && matches_subject(subject.name))
+                waiting_messages_ += subject.count;
+        }
         return;
     }
     for (const IndexEntry* entry = next_match(next_); entry != nullptr;

@@ -55,32 +55,9 @@ IndexCache::Place IndexCache::add(MessageIndex& index, uint64_t block, size_t by
 // --- Subjects
 // -------------------------------------------------------------------------------------
 
-uint32_t MessageIndex::number_of(std::string_view subject) {
-    const auto found = by_name_.find(subject);
-    if (found != by_name_.end()) return found->second;
-    uint32_t number = 0;
-    if (free_.empty()) {
-        number = static_cast<uint32_t>(subjects_.size());
-        subjects_.emplace_back();
-    } else {
-        number = free_.back();
-        free_.pop_back();
-        ++generation_;
-    }
-    subjects_[number].name = std::string(subject);
-    by_name_.emplace(subjects_[number].name, number);
-    return number;
-}
-
 const SubjectEntry* MessageIndex::find_subject(std::string_view name) const {
-    const auto found = by_name_.find(name);
-    return found == by_name_.end() ? nullptr : &subjects_[found->second];
-}
-
-std::optional<uint32_t> MessageIndex::subject_number(std::string_view name) const {
-    const auto found = by_name_.find(name);
-    if (found == by_name_.end()) return std::nullopt;
-    return found->second;
+    const std::optional<uint32_t> number = subjects_.find(name);
+    return number ? &subjects_[*number] : nullptr;
 }
 
 uint64_t MessageIndex::first_of(uint32_t number) {
@@ -132,9 +109,7 @@ uint64_t MessageIndex::previous_of(uint32_t number, uint64_t sequence, uint64_t 
 void MessageIndex::forget(uint32_t number, const IndexEntry& entry) {
     SubjectEntry& subject = subjects_[number];
     if (--subject.count == 0) {
-        by_name_.erase(subject.name);
-        subject = SubjectEntry();
-        free_.push_back(number);
+        subjects_.remove(number);
         return;
     }
     if (subject.count == 1 && entry.sequence != subject.last) {
@@ -161,7 +136,7 @@ IndexEntry& MessageIndex::add(uint64_t sequence, std::string_view subject, int64
     entry.sequence = sequence;
     entry.timestamp = timestamp;
     entry.size = size;
-    entry.subject = number_of(subject);
+    entry.subject = subjects_.add(subject);
     SubjectEntry& known = subjects_[entry.subject];
     entry.previous = known.last;
     if (known.count == 0) known.first_at_least = sequence;
@@ -209,11 +184,8 @@ void MessageIndex::clear() {
         if (block.is_listed) unlist(block);
     }
     blocks_.clear();
-    by_name_.clear();
     subjects_.clear();
-    free_.clear();
     count_ = bytes_ = 0;
-    ++generation_;
 }
 
 bool MessageIndex::contains(uint64_t sequence) const {
@@ -290,6 +262,16 @@ uint64_t MessageIndex::last() const {
     return 0;
 }
 
+uint64_t MessageIndex::count_from(uint64_t sequence) const {
+    if (sequence <= first()) return count_;
+    uint64_t count = 0;
+    for (auto item = blocks_.lower_bound(sequence >> kBlockBits); item != blocks_.end(); ++item) {
+        for_each_bit(item->first, item->second.live,
+                     [&](uint64_t found) { count += found >= sequence ? 1 : 0; });
+    }
+    return count;
+}
+
 std::vector<SequenceRange> MessageIndex::ranges() const {
     std::vector<SequenceRange> out;
     for (const auto& [key, block] : blocks_) {
@@ -333,13 +315,13 @@ std::vector<IndexEntry> MessageIndex::read_block(uint64_t key, const Block& bloc
         for (auto entry = chunk.entries.rbegin(); entry != chunk.entries.rend(); ++entry) {
             const uint64_t slot = entry->sequence & kBlockMask;
             if (entry->sequence >> kBlockBits != key || !has(wanted, slot)) continue;
-            const auto number = by_name_.find(chunk.subjects[entry->subject]);
-            if (number == by_name_.end()) continue;
+            const auto number = subjects_.find(chunk.subjects[entry->subject]);
+            if (!number) continue;
             wanted[slot / 64] &= ~(uint64_t{1} << slot % 64);
             IndexEntry made;
             made.sequence = entry->sequence;
             made.timestamp = entry->timestamp;
-            made.subject = number->second;
+            made.subject = *number;
             made.size = entry->size;
             made.segment = chunk.segment;
             made.offset = entry->offset;

@@ -8,18 +8,16 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
-#include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "index_cache.h"
 #include "index_chunk.h"
 #include "record.h"
+#include "subject_table.h"
 
 namespace candela::bus_role {
 
@@ -31,13 +29,6 @@ struct IndexEntry {
     uint32_t segment = 0;   // 0: not in a segment yet, the record is in memory
     uint32_t offset = 0;    // in the segment
     uint64_t previous = 0;  // message of the same subject when this one came; may be gone; 0: none
-};
-
-struct SubjectEntry {
-    std::string name;
-    uint64_t first_at_least = 0;  // none is before it; MessageIndex::first_of() tells exactly
-    uint64_t last = 0;
-    uint64_t count = 0;  // 0: the number is free
 };
 
 // Where a chunk of a segment's index lies.
@@ -87,20 +78,24 @@ public:
     uint64_t bytes() const { return bytes_; }
     uint64_t first() const;  // 0 where it is empty
     uint64_t last() const;
+    // How many are at or behind the sequence.
+    uint64_t count_from(uint64_t sequence) const;
 
     const SubjectEntry& subject(uint32_t number) const { return subjects_[number]; }
     const SubjectEntry* find_subject(std::string_view name) const;
-    size_t subject_count() const { return by_name_.size(); }
+    size_t subject_count() const { return subjects_.size(); }
     // Numbers are below this; entries with count 0 are free.
-    size_t subject_numbers() const { return subjects_.size(); }
+    size_t subject_numbers() const { return subjects_.numbers(); }
     // Changes when a number gets a new meaning.
-    uint64_t subject_generation() const { return generation_; }
+    uint64_t subject_generation() const { return subjects_.generation(); }
     // Messages that turned out to be in no segment since this was asked last.
     std::vector<uint64_t> take_lost() { return std::exchange(lost_, {}); }
     // The first message of the subject, and its first at or after a sequence; 0: none.
     uint64_t first_of(uint32_t number);
     uint64_t next_of(uint32_t number, uint64_t sequence);
-    std::optional<uint32_t> subject_number(std::string_view name) const;
+    std::optional<uint32_t> subject_number(std::string_view name) const {
+        return subjects_.find(name);
+    }
 
     std::vector<SequenceRange> ranges() const;
     // Those that were not in memory are not kept there.
@@ -148,7 +143,6 @@ private:
     };
     friend class IndexCache;
 
-    uint32_t number_of(std::string_view subject);
     Block& resident(uint64_t key, Block& block);
     std::vector<IndexEntry> read_block(uint64_t key, const Block& block,
                                        std::vector<uint64_t>& lost) const;
@@ -163,13 +157,10 @@ private:
     IndexCache* cache_ = nullptr;
     std::map<uint64_t, Block> blocks_;
     std::map<uint64_t, Bits> missing_;  // recovery
-    std::deque<SubjectEntry> subjects_;
-    std::unordered_map<std::string_view, uint32_t> by_name_;
-    std::vector<uint32_t> free_;
+    SubjectTable subjects_;
     std::vector<uint64_t> lost_;
     uint64_t count_ = 0;
     uint64_t bytes_ = 0;
-    uint64_t generation_ = 0;
 };
 
 template <class Visit>
@@ -189,7 +180,7 @@ void MessageIndex::recover_chunk(const IndexChunk& chunk, const ChunkRef& ref, V
         word &= ~bit;
         block.live[slot / 64] |= bit;
         uint32_t& number = numbers[entry->subject];
-        if (number == UINT32_MAX) number = number_of(chunk.subjects[entry->subject]);
+        if (number == UINT32_MAX) number = subjects_.add(chunk.subjects[entry->subject]);
         SubjectEntry& subject = subjects_[number];
         if (subject.count == 0 || entry->sequence < subject.first_at_least)
             subject.first_at_least = entry->sequence;

@@ -302,13 +302,41 @@ void StreamLog::take_dead_segments(std::vector<std::string>& paths) {
 // --- Recovery
 // -------------------------------------------------------------------------------------
 
+namespace {
+
+// Whether so much can be alive in segments of that size, however well it is compressed: a state
+// that makes no sense must not cost memory.
+bool is_plausible(const std::vector<SequenceRange>& live, uint64_t segment_bytes) {
+    constexpr uint64_t kMessagesPerByteMax = 256;
+    uint64_t room = segment_bytes * kMessagesPerByteMax;
+    for (const SequenceRange& range : live) {
+        if (range.count > room || range.first > UINT64_MAX - range.count) return false;
+        room -= range.count;
+    }
+    return true;
+}
+
+}  // namespace
+
 Result<> StreamLog::recover(Disk& disk, StreamImage image) {
     blob_ = std::move(image.blob);
     consumers_ = std::move(image.consumers);
     last_sequence_ = last_given_ = image.last_sequence;
     recovered_to_ = image.flushed_to;
-    index_.expect(image.live);
     CANDELA_TRY_ASSIGN(const std::vector<uint32_t> numbers, list_segments(disk, id_));
+    uint64_t segment_bytes = 0;
+    for (const uint32_t number : numbers) {
+        CANDELA_TRY_ASSIGN(const std::unique_ptr<DiskFile> file,
+                           disk.open(segment_path(id_, number), false));
+        CANDELA_TRY_ASSIGN(const uint64_t size, file->size());
+        segment_bytes += size;
+    }
+    if (!is_plausible(image.live, segment_bytes)) {
+        // Its segments are gone: what it says is alive is lost.
+        note_lost(image.live);
+        image.live.clear();
+    }
+    index_.expect(image.live);
     uint64_t last = 0;
     // The newest first: where a message was moved, its later copy counts.
     for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {

@@ -102,6 +102,8 @@ TEST_CASE("an index agrees with a plain model under random changes", "[streams]"
         const IndexEntry* found = index.at_or_after(probe);
         REQUIRE((found == nullptr) == (after == model.end()));
         if (found != nullptr) REQUIRE(found->sequence == after->first);
+        REQUIRE(index.count_from(probe) ==
+                static_cast<uint64_t>(std::distance(after, model.end())));
         const auto above = model.upper_bound(probe);
         const IndexEntry* before = index.at_or_before(probe);
         REQUIRE((before == nullptr) == (above == model.begin()));
