@@ -12,7 +12,7 @@
 
 #include "base/text.h"
 #include "bus/protocol.h"
-#include "cloud.h"
+#include "role_bus/cloud.h"
 #include "seeds.h"
 #include "sim_disk.h"
 #include "streams/jetstream.h"
