@@ -1,23 +1,38 @@
-// The bus, by NATS's C client (Debian's libnats), with credentials that candela made and with some that npm made.
+// Candela's bus and nats-server by NATS's C client (Debian's libnats), with credentials that candela made and with some that
+// npm made.
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { startBus } from './lib/bus.mjs';
+import { startParity } from './lib/parity.mjs';
 import { ROOT, run } from './lib/program.mjs';
 
-test('libnats finds all that it needs', async (t) => {
-  const bus = await startBus(t);
-  const program = path.join(bus.dir, 'bus_libnats');
-  const built = await run('cc', ['-O1', '-Wall', '-Wextra', '-Werror', '-o', program, path.join(ROOT, 'tests/e2e/bus_libnats.c'), '-lnats']);
+async function compile(dir, name) {
+  const program = path.join(dir, name);
+  const built = await run('cc', ['-O1', '-Wall', '-Wextra', '-Werror', '-o', program, path.join(ROOT, `tests/e2e/${name}.c`), '-lnats']);
   assert.equal(built.code, 0, built.stderr);
+  return program;
+}
+
+test('libnats finds all that it needs', { timeout: 120_000 }, async (t) => {
+  const servers = await startParity(t);
+  const [candela] = servers;
+  const { bus } = candela;
+  const [core, streams] = await Promise.all(['bus_libnats', 'bus_libnats_streams'].map((name) => compile(bus.dir, name)));
   const creds = path.join(bus.dir, 'user.creds');
   fs.writeFileSync(creds, (await bus.mint()).creds);
-  const ran = await run(program, [`nats://${bus.address}`, creds]);
-  assert.equal(ran.code, 0, ran.stderr);
-  assert.equal(ran.stdout, 'all well\n');
-  // Without rights to do any of it, the same program is let in and then stopped.
-  const limited = await run(program, [`nats://${bus.address}`, path.join(bus.identity, 'creds/admin.creds')], { timeout: 30_000 });
-  assert.equal(limited.code, 1);
+  for (const server of servers) {
+    for (const program of [core, streams]) {
+      await t.test(`${server.name}: ${path.basename(program)}`, async () => {
+        const ran = await run(program, [`nats://${server.address}`, creds]);
+        assert.equal(ran.stdout, 'all well\n', ran.stderr);
+        assert.equal(ran.code, 0);
+      });
+    }
+  }
+  await t.test('without rights to do any of it, the same program is let in and then stopped', async () => {
+    const limited = await run(core, [`nats://${candela.address}`, path.join(bus.identity, 'creds/admin.creds')], { timeout: 30_000 });
+    assert.equal(limited.code, 1);
+  });
 });
