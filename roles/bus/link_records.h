@@ -3,6 +3,7 @@
 // What loops send each other through channels: a head and the texts that it names, one behind the
 // other. Within one process only, so that no form is checked.
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -18,6 +19,7 @@ enum class LinkKind : uint8_t {
     kNoResponders,  // nobody was there any more: `subject` is where `client` wanted the answer
     kBacklog,       // so much waits for the slowest of those who hear `subject`
     kNudge,         // nothing but the news that records were consumed
+    kAgain,         // as the last of the first two kinds in its block, but for headers and payload
 };
 
 namespace link_flags {
@@ -41,6 +43,14 @@ struct LinkHead {
     uint64_t account = 0;  // Account::number
     uint64_t client = 0;   // the publisher's connection; 0: the server
 };
+
+// The head of kAgain: publishers mostly repeat themselves, and what is small is quick.
+struct AgainHead {
+    uint32_t size = 0;
+    LinkKind kind = LinkKind::kAgain;
+    uint32_t header_bytes = 0;
+};
+static_assert(offsetof(AgainHead, kind) == offsetof(LinkHead, kind));
 
 struct LinkRecord {
     LinkHead head;
@@ -77,9 +87,19 @@ struct LinkRecord {
         }
     }
 
-    // Takes the first record off.
-    static LinkRecord read(std::string_view& bytes) {
-        LinkRecord out;
+    // Takes the first record off, into one of the two: `message` keeps what kAgain repeats.
+    static const LinkRecord& read(std::string_view& bytes, LinkRecord& message, LinkRecord& other) {
+        const auto kind = static_cast<LinkKind>(bytes[offsetof(LinkHead, kind)]);
+        if (kind == LinkKind::kAgain) {
+            AgainHead again;
+            std::memcpy(&again, bytes.data(), sizeof again);
+            message.body = bytes.substr(sizeof again, again.size - sizeof again);
+            message.head.header_bytes = again.header_bytes;
+            bytes.remove_prefix(again.size);
+            return message;
+        }
+        const bool is_message = kind == LinkKind::kMessage || kind == LinkKind::kQueued;
+        LinkRecord& out = is_message ? message : other;
         std::memcpy(&out.head, bytes.data(), sizeof out.head);
         const char* at = bytes.data() + sizeof out.head;
         const auto next = [&at](size_t size) {

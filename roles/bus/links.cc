@@ -158,13 +158,48 @@ void Links::append(size_t loop, const LinkRecord& record) {
         if (peer.out.room() < record.head.size)
             peer.out = peer.channel->take_block(record.head.size);
     }
+    peer.last.kind = LinkKind::kNudge;
     record.write(peer.out.bytes.get() + peer.out.size);
     peer.out.size += record.head.size;
     server_.schedule_round_end();
 }
 
+void Links::append_message(size_t loop, LinkRecord& record) {
+    if (!record.measure()) return;  // nobody can have subscribed to that
+    append(loop, record);
+    Peer& peer = peers_[loop];
+    const bool is_plain = record.reply.empty() && record.route.empty();
+    peer.last.kind = is_plain ? record.head.kind : LinkKind::kNudge;
+    if (!is_plain) return;
+    peer.last.flags = record.head.flags;
+    peer.last.account = record.head.account;
+    peer.last.client = record.head.client;
+    peer.last.subject.assign(record.subject);
+    peer.last.queue.assign(record.queue);
+}
+
+bool Links::append_again(Peer& peer, LinkKind kind, uint8_t flags, uint64_t account,
+                         uint64_t client, const Message& message, std::string_view queue) {
+    const Last& last = peer.last;
+    if (last.kind != kind || last.client != client || last.account != account ||
+        last.flags != flags || last.subject != message.subject || last.queue != queue) {
+        return false;
+    }
+    AgainHead head;
+    head.size = static_cast<uint32_t>(sizeof head + message.body.size());
+    head.header_bytes = static_cast<uint32_t>(message.header_bytes);
+    if (peer.out.room() < head.size) return false;
+    char* to = peer.out.bytes.get() + peer.out.size;
+    std::memcpy(to, &head, sizeof head);
+    std::memcpy(to + sizeof head, message.body.data(), message.body.size());
+    peer.out.size += head.size;
+    server_.schedule_round_end();
+    return true;
+}
+
 void Links::send(size_t loop, Block& block) {
     Peer& peer = peers_[loop];
+    peer.last.kind = LinkKind::kNudge;  // what comes next may begin a block
     const bool must_wake = peer.channel->send(block);
     const uint64_t end = peer.channel->sent();
     if (!peer.sent.empty() && peer.sent.back().round == round_)
@@ -173,6 +208,7 @@ void Links::send(size_t loop, Block& block) {
         peer.sent.push_back(Sent{round_, end});
     if (peer.sent.size() > kSentKept) forget_consumed(peer);
     if (must_wake) Mesh::wake(mesh_, index_, loop);
+    peer.is_full = in_flight(peer) > kInFlightMax;
 }
 
 void Links::flush() {
@@ -197,29 +233,34 @@ size_t Links::in_flight(Peer& peer) {
 }
 
 void Links::stall(Connection& from, size_t loop) {
-    from.sent_round = round_;
     if (from.is_stalled() || in_flight(peers_[loop]) <= kInFlightMax) return;
     from.set_stalled(true);
     stalled_.push_back(from.id());
 }
 
-void Links::forward(Account& account, Connection* from, const Message& message,
-                    std::string_view route, uint64_t loops, uint8_t flags) {
+// A message as a record, whole.
+LinkRecord Links::record_of(LinkKind kind, uint8_t flags, uint64_t account, uint64_t client,
+                            const Message& message, std::string_view route,
+                            std::string_view queue) {
     LinkRecord record;
-    record.head.kind = LinkKind::kMessage;
+    record.head.kind = kind;
     record.head.flags = flags;
     record.head.header_bytes = static_cast<uint32_t>(message.header_bytes);
-    record.head.account = account.number;
-    record.head.client = from == nullptr ? 0 : from->id();
+    record.head.account = account;
+    record.head.client = client;
     record.subject = message.subject;
     record.reply = message.reply;
     if (route != message.subject) record.route = route;
+    record.queue = queue;
     record.body = message.body;
-    if (!record.measure()) return;  // nobody can have subscribed to that
+    return record;
+}
+
+void Links::forward(Account& account, Connection* from, const Message& message,
+                    std::string_view route, uint64_t loops, uint8_t flags) {
     for (; loops != 0; loops &= loops - 1) {
-        const auto loop = static_cast<size_t>(std::countr_zero(loops));
-        append(loop, record);
-        if (from != nullptr) stall(*from, loop);
+        send_message(static_cast<size_t>(std::countr_zero(loops)), LinkKind::kMessage, account,
+                     from, message, route, {}, flags);
     }
 }
 
@@ -233,20 +274,23 @@ void Links::forward_to_group(Account& account, Connection* from, const Message& 
         if (lot < remote.count) break;
         lot -= remote.count;
     }
-    LinkRecord record;
-    record.head.kind = LinkKind::kQueued;
-    record.head.flags = flags;
-    record.head.header_bytes = static_cast<uint32_t>(message.header_bytes);
-    record.head.account = account.number;
-    record.head.client = from == nullptr ? 0 : from->id();
-    record.subject = message.subject;
-    record.reply = message.reply;
-    if (route != message.subject) record.route = route;
-    record.queue = *chosen->queue;
-    record.body = message.body;
-    if (!record.measure()) return;
-    append(chosen->loop, record);
-    if (from != nullptr) stall(*from, chosen->loop);
+    send_message(chosen->loop, LinkKind::kQueued, account, from, message, route, *chosen->queue,
+                 flags);
+}
+
+void Links::send_message(size_t loop, LinkKind kind, const Account& account, Connection* from,
+                         const Message& message, std::string_view route, std::string_view queue,
+                         uint8_t flags) {
+    Peer& peer = peers_[loop];
+    const uint64_t client = from == nullptr ? 0 : from->id();
+    const bool is_plain = message.reply.empty() && (route.empty() || route == message.subject);
+    if (!is_plain || !append_again(peer, kind, flags, account.number, client, message, queue)) {
+        LinkRecord record = record_of(kind, flags, account.number, client, message, route, queue);
+        append_message(loop, record);
+    }
+    if (from == nullptr) return;
+    from->sent_round = round_;
+    if (peer.is_full) stall(*from, loop);
 }
 
 size_t Links::backlog(const Account& account, std::string_view route, uint64_t loops) const {

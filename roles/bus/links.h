@@ -105,9 +105,20 @@ private:
         uint64_t round;
         uint64_t end;  // in the channel's bytes
     };
+    // The message appended last to a block; it has neither reply nor route.
+    struct Last {
+        LinkKind kind = LinkKind::kNudge;
+        uint8_t flags = 0;
+        uint64_t account = 0;
+        uint64_t client = 0;
+        std::string subject;
+        std::string queue;
+    };
     struct Peer {
         Channel* channel = nullptr;  // to it
         Block out;
+        Last last;              // in `out`
+        bool is_full = false;   // when something was sent last, too much was on the way
         std::deque<Sent> sent;  // of rounds whose records it may not have consumed
         uint64_t consumed = 0;  // as seen last
         std::unordered_map<std::string, std::pair<size_t, MonoTime>> backlogs;  // by route
@@ -132,6 +143,15 @@ private:
 
     Watch* find(uint64_t account);
     void append(size_t loop, const LinkRecord& record);
+    static LinkRecord record_of(LinkKind kind, uint8_t flags, uint64_t account, uint64_t client,
+                                const Message& message, std::string_view route,
+                                std::string_view queue);
+    void send_message(size_t loop, LinkKind kind, const Account& account, Connection* from,
+                      const Message& message, std::string_view route, std::string_view queue,
+                      uint8_t flags);
+    void append_message(size_t loop, LinkRecord& record);
+    bool append_again(Peer& peer, LinkKind kind, uint8_t flags, uint64_t account, uint64_t client,
+                      const Message& message, std::string_view queue);
     void send(size_t loop, Block& block);
     void flush_interest();
     static size_t in_flight(Peer& peer);

@@ -34,7 +34,9 @@ void Links::receive(size_t from) {
     channel.take(inbox_);
     for (const Block& block : inbox_) {
         std::string_view bytes = block.view();
-        while (!bytes.empty()) handle(from, LinkRecord::read(bytes));
+        LinkRecord message;
+        LinkRecord other;
+        while (!bytes.empty()) handle(from, LinkRecord::read(bytes, message, other));
     }
     held_in_batch_.clear();
     reported_in_batch_.clear();
@@ -69,7 +71,8 @@ void Links::handle(size_t from, const LinkRecord& record) {
                 static_cast<size_t>(record.head.count), server_.loop().now()};
             break;
         }
-        case LinkKind::kNudge: break;
+        case LinkKind::kNudge:
+        case LinkKind::kAgain: break;  // read() has turned it into what it repeats
     }
 }
 
@@ -146,6 +149,7 @@ void Links::take_queued(const LinkRecord& record) {
     }
     LinkRecord again = record;
     ++again.head.hops;
+    again.measure();
     append(loops[server_.loop().random().below(loops.size())], again);
 }
 

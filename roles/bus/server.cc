@@ -188,6 +188,9 @@ const Matches* Server::find_matches(Account& account, Connection* from, const Me
 // What follows the subject and sid of a receiver, the same for all of them.
 void Server::make_tails(const Message& message) {
     const size_t total = message.body.size() - bus::kLineEnd.size();
+    const bool is_plain = message.reply.empty() && message.header_bytes == 0;
+    if (is_plain && total == tail_total_) return;  // that of the last message serves again
+    tail_total_ = is_plain ? total : SIZE_MAX;
     tail_.clear();
     if (!message.reply.empty()) {
         tail_ += message.reply;

@@ -234,7 +234,8 @@ private:
     bool has_streams_ = false;
     Timer backlog_timer_;
 
-    std::string tail_;  // of the message being routed
+    std::string tail_;              // of the message being routed
+    size_t tail_total_ = SIZE_MAX;  // where the tail is no more than that number
     std::string tail_without_headers_;
     std::unique_ptr<Links> links_;
 };

@@ -19,11 +19,11 @@ const ROUNDS = Number(process.argv[2] ?? 3);
 const LOOPS = [1, 2, 4];
 
 const LOADS = [
-  { name: '8 pairs, 16 B', size: 16, pattern: 'pairs', publishers: 8, subscribers: 8, count: 200_000 },
-  { name: '8 pairs, 128 B', size: 128, pattern: 'pairs', publishers: 8, subscribers: 8, count: 100_000 },
-  { name: '8 pairs, 1 KiB', size: 1024, pattern: 'pairs', publishers: 8, subscribers: 8, count: 40_000 },
-  { name: '4 to all of 16, 128 B', size: 128, pattern: 'fanout', publishers: 4, subscribers: 16, count: 20_000 },
-  { name: '4 to one of 8 (queue), 128 B', size: 128, pattern: 'queue', publishers: 4, subscribers: 8, count: 200_000 },
+  { name: '16 pairs, 16 B', size: 16, pattern: 'pairs', publishers: 16, subscribers: 16, count: 200_000 },
+  { name: '16 pairs, 128 B', size: 128, pattern: 'pairs', publishers: 16, subscribers: 16, count: 100_000 },
+  { name: '16 pairs, 1 KiB', size: 1024, pattern: 'pairs', publishers: 16, subscribers: 16, count: 30_000 },
+  { name: '8 to all of 16, 128 B', size: 128, pattern: 'fanout', publishers: 8, subscribers: 16, count: 20_000 },
+  { name: '8 to one of 16 (queue), 128 B', size: 128, pattern: 'queue', publishers: 8, subscribers: 16, count: 200_000 },
 ];
 
 const freePort = () => new Promise((done) => {

@@ -34,14 +34,17 @@ struct Load {
     }
 };
 
-// Publishers first. They connect in a random order, so that those that talk to each other are as
-// likely on different loops of the server as on one.
+// Publishers first, each kind in a random order: they are spread evenly over the server's loops,
+// and those that talk to each other are as likely on different loops as on one.
 std::vector<std::unique_ptr<Peer>> connect_all(const Load& load, const Address& address,
                                                const auth::Credentials& credentials) {
     std::vector<std::unique_ptr<Peer>> peers(load.publishers + load.subscribers);
     std::vector<size_t> order(peers.size());
     std::iota(order.begin(), order.end(), 0);
-    std::shuffle(order.begin(), order.end(), std::minstd_rand(12345));
+    std::minstd_rand random(12345);
+    const auto first_subscriber = order.begin() + static_cast<ptrdiff_t>(load.publishers);
+    std::shuffle(order.begin(), first_subscriber, random);
+    std::shuffle(first_subscriber, order.end(), random);
     for (const size_t i : order) {
         peers[i] = std::make_unique<Peer>(address, credentials);
         if (i < load.publishers) continue;
