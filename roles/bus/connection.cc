@@ -380,13 +380,11 @@ void Connection::flush() {
     while (in_stream_ == 0 && !out_.empty()) {
         const std::string_view bytes = out_.front(kWriteBytesMax);
         server_.counters().bytes_out += bytes.size();
+        progress_at_ = server_.loop().now();  // until now it had taken everything
         stream_->write(bytes);
         in_stream_ = stream_->queued_bytes();
         out_.consume(bytes.size());
-        if (in_stream_ == 0)
-            progress_at_ = server_.loop().now();
-        else
-            server_.note_backlog();
+        if (in_stream_ != 0) server_.note_backlog();
     }
 }
 
@@ -427,7 +425,8 @@ void Connection::check_login() {
 }
 
 void Connection::check_backlog() {
-    if (closing_ || pending_bytes() == 0) return;
+    // What is only to be written at the end of the round has not been refused by anybody.
+    if (closing_ || in_stream_ == 0) return;
     if (server_.loop().now() - progress_at_ < server_.options().write_deadline) return;
     ++server_.counters().slow_consumers;
     server_.log().warn("bus_slow_consumer", {{"client", peer_.to_string()},

@@ -15,6 +15,7 @@ namespace {
 constexpr Duration kBacklogTime = 10ms;  // how long a reported backlog is believed
 constexpr size_t kChangesKept = 1024;
 constexpr size_t kReadBytes = 64 * 1024;  // of a connection at once, at most
+constexpr unsigned kPongsMax = 1024;      // due to a connection; with more it is not read
 constexpr size_t kSentKept = 16;          // rounds; more are looked through at each send
 
 }  // namespace
@@ -352,6 +353,10 @@ void Links::answer_ping(Connection& connection) {
     }
     ++connection.pongs_waiting;
     pongs_.push_back(WaitingPong{round_, connection.id()});
+    if (connection.pongs_waiting >= kPongsMax && !connection.is_stalled()) {
+        connection.set_stalled(true);
+        stalled_.push_back(connection.id());
+    }
     server_.schedule_round_end();
 }
 
@@ -380,10 +385,16 @@ void Links::relieve() {
     if (most > kInFlightMax / 2) return;
     for (const auto& callback : std::exchange(relieved_, {})) callback();
     // Each may bring as much as is read at once; the others wait for their turn.
-    for (size_t left = (kInFlightMax - most) / kReadBytes; left > 0 && !stalled_.empty(); --left) {
-        Connection* connection = server_.find_connection(stalled_.front());
+    size_t left = std::min((kInFlightMax - most) / kReadBytes, stalled_.size());
+    for (; left > 0; --left) {
+        const uint64_t client = stalled_.front();
+        Connection* connection = server_.find_connection(client);
         stalled_.pop_front();
-        if (connection != nullptr) connection->set_stalled(false);
+        if (connection == nullptr) continue;
+        if (connection->pongs_waiting >= kPongsMax)
+            stalled_.push_back(client);
+        else
+            connection->set_stalled(false);
     }
     // Where nothing is on the way, no news will come.
     if (!stalled_.empty() && most == 0)

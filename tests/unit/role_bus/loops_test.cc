@@ -354,6 +354,26 @@ TEST_CASE("a_publisher_that_outruns_another_loop_is_read_no_further_than_that") 
     CHECK(cloud.servers[0]->is_flushed());
 }
 
+TEST_CASE("a_flood_of_pings_is_read_no_faster_than_it_can_be_answered") {
+    LoopsCloud cloud(2);
+    RawClient& client = cloud.log_in(0);
+    const Connection& connection = *cloud.servers[0]->find_connection(1);
+    cloud.world.set_post_latency_max(3s);  // the other loop gets to do nothing
+    client.send("SUB x 1\r\n");
+    std::string pings;
+    for (int i = 0; i < 500; ++i) pings += "PING\r\n";
+    unsigned most = 0;
+    for (int i = 0; i < 40; ++i) {
+        client.send(pings);
+        cloud.world.run_for(2ms);
+        most = std::max(most, connection.pongs_waiting);
+    }
+    CHECK(most >= 1024);
+    CHECK(most < 3000);
+    cloud.world.set_post_latency_max(Duration(0));
+    CHECK(cloud.world.run_until([&] { return count(client.text, "PONG") == 40 * 500; }, 60s));
+}
+
 TEST_CASE("a_service_learns_what_waits_for_a_reader_on_another_loop") {
     LoopsCloud cloud(2);
     RawClient& reader = cloud.log_in(1);

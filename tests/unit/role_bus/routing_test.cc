@@ -242,3 +242,18 @@ TEST_CASE("a_reader_that_takes_nothing_is_closed_and_slows_nobody") {
     cloud.world.run_for(100ms);
     CHECK(slow.is_ended);
 }
+
+TEST_CASE("a_reader_that_had_nothing_to_take_for_long_is_not_late_at_once") {
+    Cloud cloud;
+    RawClient& reader = cloud.log_in();
+    RawClient& publisher = cloud.log_in();
+    cloud.talk(reader, "SUB big 1\r\n");
+    cloud.world.run_for(60s);
+    reader.stream->pause();
+    const std::string message = "PUB big 1000000\r\n" + std::string(1'000'000, 'x') + "\r\n";
+    for (int i = 0; i < 4; ++i) cloud.talk(publisher, message);
+    cloud.world.run_for(5s);
+    CHECK(cloud.server->counters().slow_consumers == 0);
+    cloud.world.run_for(10s);
+    CHECK(cloud.server->counters().slow_consumers == 1);
+}
