@@ -127,6 +127,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     const std::string whole = talk(fixture, input, SIZE_MAX, mode);
     const std::string cut = talk(fixture, input, size_t{data[1]} % 64 + 1, mode);
-    if ((mode & 1) != 0 && !depends_on_chance(input)) check(whole == cut);
+    if ((mode & 1) == 0 || depends_on_chance(input)) return 0;
+    // Whoever is closed without a word may not get what was said in the same moment.
+    check(whole.starts_with(cut) || cut.starts_with(whole));
+    if (whole.ends_with("'\r\n") && cut.ends_with("'\r\n")) check(whole == cut);
     return 0;
 }
