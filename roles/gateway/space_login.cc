@@ -69,6 +69,7 @@ private:
         if (client_ == nullptr) {
             bus::ClientOptions options;
             options.servers = owner_.context_.bus_servers;
+            options.tls = owner_.context_.bus_tls;
             options.name = fmt::format("gateway@{} for {}", owner_.context_.node.name, space_);
             options.credentials = [jwt = jwt_, key = std::make_shared<auth::KeyPair>(
                                                    key_.clone())]() -> Result<auth::Credentials> {

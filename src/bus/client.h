@@ -16,6 +16,7 @@
 #include "auth/creds_file.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "bus/client_tls.h"
 #include "bus/message.h"
 #include "loop/loop.h"
 #include "loop/task.h"
@@ -31,7 +32,8 @@ using CredentialsProvider = std::function<Result<auth::Credentials>()>;
 struct ClientOptions {
     std::vector<Address> servers;     // tried in turn
     CredentialsProvider credentials;  // empty: none, for servers that ask for none
-    std::string name;                 // shown in the server's lists
+    ClientTls tls;
+    std::string name;  // shown in the server's lists
     // Replies come to "<prefix>.<id>"; default: "_INBOX.<own public key>", which is what
     // credentials made by candela may subscribe to, or "_INBOX" without credentials.
     std::string inbox_prefix;

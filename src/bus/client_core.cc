@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "tls/stream.h"
 
 namespace candela::bus {
 
@@ -23,7 +24,7 @@ ClientCore::ClientCore(Loop& loop, ClientOptions options, Logger log)
       connect_timer_(loop.timers(),
                      [this] {
                          const std::shared_ptr<ClientCore> self = shared_from_this();
-                         if (stream_ != nullptr || attempt_ != nullptr) {
+                         if (stream_ != nullptr || attempt_ != nullptr || handshake_.size() != 0) {
                              lost(Error(Code::kTimeout, "the bus did not answer in time"));
                          } else {
                              connect_next();
@@ -39,6 +40,7 @@ void ClientCore::close() {
     if (state_ == ClientState::kClosed) return;
     flush_out();
     attempt_.reset();
+    handshake_.cancel();
     stream_.reset();
     connect_timer_.stop();
     ping_timer_.stop();
@@ -64,6 +66,7 @@ void ClientCore::connect_next() {
     }
     const Address& address = options_.servers[next_server_ % options_.servers.size()];
     ++next_server_;
+    server_host_ = address.host;
     connect_timer_.start(options_.connect_timeout);
     // The attempt is ours: when it is gone its handler is never called.
     attempt_ = loop_.connect(address,
@@ -82,7 +85,37 @@ void ClientCore::on_connected(Result<StreamPtr> stream) {
     broken_.reset();
     got_info_ = false;
     out_.clear();
+    if (options_.tls.is_first && stream_->peer().kind != Address::Kind::kInProcess)
+        begin_tls();
+    else
+        stream_->start(*this);
+}
+
+void ClientCore::begin_tls() { handshake_.spawn(shake_hands()); }
+
+// Ends nothing itself where it fails: what it is part of would go with it.
+Task<void> ClientCore::shake_hands() {
+    const std::shared_ptr<ClientCore> self = shared_from_this();
+    Result<std::shared_ptr<tls::ClientContext>> context =
+        options_.tls.context ? options_.tls.context()
+                             : client_tls_from_files(ClientTlsFiles()).context();
+    Result<StreamPtr> secured = fail(Code::kInternal, "no TLS context");
+    if (context) {
+        secured = co_await tls::wrap_client(std::move(stream_), *context, server_host_,
+                                            options_.connect_timeout);
+    } else {
+        secured = fail(context.error());
+    }
+    if (!secured) {
+        loop_.defer([weak = weak_from_this(), error = secured.error().in("TLS")] {
+            const std::shared_ptr<ClientCore> core = weak.lock();
+            if (core != nullptr) core->lost(error);
+        });
+        co_return;
+    }
+    stream_ = std::move(*secured);
     stream_->start(*this);
+    if (got_info_) log_in();
 }
 
 void ClientCore::on_data(std::string_view bytes) {
@@ -131,19 +164,32 @@ void ClientCore::on_info(std::string_view text) {
     const int64_t payload_max = json_int_or(*info, "max_payload", kDefaultPayloadMax);
     if (payload_max > 0) payload_max_ = static_cast<size_t>(payload_max);
     if (std::exchange(got_info_, true)) return;
-    if (json_bool_or(*info, "tls_required", false)) {
-        broken_ = Error(Code::kUnsupported, "the bus asks for TLS, which this client can't speak");
+    nonce_ = json_string_or(*info, "nonce");
+    has_headers_ = json_bool_or(*info, "headers", false);
+    const bool is_elsewhere = stream_->peer().kind != Address::Kind::kInProcess;
+    const bool is_asked_for = json_bool_or(*info, "tls_required", false);
+    const bool is_offered = is_asked_for || json_bool_or(*info, "tls_available", false);
+    const bool is_wanted = is_asked_for || options_.tls.is_required;
+    if (!is_elsewhere || stream_->is_encrypted() || !is_wanted) return log_in();
+    if (!is_offered) {
+        broken_ = Error(Code::kDenied, "the bus offers no TLS, which this node asks for");
         return;
     }
-    log_in(json_string_or(*info, "nonce"), json_bool_or(*info, "headers", false));
+    begin_tls();
 }
 
-void ClientCore::log_in(const std::string& nonce, bool has_headers) {
-    Json connect = {{"verbose", false},       {"pedantic", false},
-                    {"tls_required", false},  {"name", options_.name},
-                    {"lang", "candela"},      {"version", CANDELA_VERSION},
-                    {"protocol", 1},          {"echo", true},
-                    {"headers", has_headers}, {"no_responders", has_headers}};
+void ClientCore::log_in() {
+    const bool has_headers = has_headers_;
+    Json connect = {{"verbose", false},
+                    {"pedantic", false},
+                    {"tls_required", stream_->is_encrypted()},
+                    {"name", options_.name},
+                    {"lang", "candela"},
+                    {"version", CANDELA_VERSION},
+                    {"protocol", 1},
+                    {"echo", true},
+                    {"headers", has_headers},
+                    {"no_responders", has_headers}};
     if (inbox_prefix_.empty()) inbox_prefix_ = options_.inbox_prefix;
     if (options_.credentials) {
         const Result<auth::Credentials> credentials = options_.credentials();
@@ -152,7 +198,7 @@ void ClientCore::log_in(const std::string& nonce, bool has_headers) {
             return;
         }
         connect["jwt"] = credentials->jwt;
-        const crypto::Signature signature = credentials->key.sign(nonce);
+        const crypto::Signature signature = credentials->key.sign(nonce_);
         connect["sig"] = base64url_encode(signature);
         // Credentials allow the inboxes below their own key only; those that were renewed have a
         // new one.
@@ -222,6 +268,7 @@ void ClientCore::lost(const Error& error) {
     last_error_ = error.message();
     got_info_ = false;
     attempt_.reset();
+    handshake_.cancel();
     stream_.reset();
     out_.clear();
     ping_timer_.stop();

@@ -83,10 +83,12 @@ private:
 
     void connect_next();
     void on_connected(Result<StreamPtr> stream);
+    void begin_tls();
+    Task<void> shake_hands();
     void on_info(std::string_view text);
     void on_pong();
     void on_server_error(std::string_view text);
-    void log_in(const std::string& nonce, bool has_headers);
+    void log_in();
     void become_connected();
     void lost(const Error& error);
     void fail_flushes(const Error& error);
@@ -109,7 +111,11 @@ private:
     std::string last_error_;
 
     std::unique_ptr<ConnectAttempt> attempt_;
-    StreamPtr stream_;
+    StreamPtr stream_;  // null while a TLS handshake has it
+    std::string server_host_;
+    TaskGroup handshake_;
+    std::string nonce_;  // of INFO
+    bool has_headers_ = false;
     ClientReader reader_;
     std::optional<Error> broken_;  // found while reading: acted upon once the reader has returned
     size_t next_server_ = 0;

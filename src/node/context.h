@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "bus/client_tls.h"
 #include "loop/loop.h"
 
 namespace candela {
@@ -46,6 +47,7 @@ struct NodeContext {
     std::function<std::unique_ptr<bus::Client>(Loop& loop, std::string_view name)> make_bus_client;
     // Where that bus is, for a role that logs in with credentials of its own making.
     std::vector<Address> bus_servers;
+    bus::ClientTls bus_tls;
 };
 
 }  // namespace candela

@@ -114,8 +114,7 @@ Result<std::string> example_profile(std::string_view roles, std::span<const Role
         for (ConfigKey key : section.table->keys()) {
             if (section.name == "node" && key.name == "roles") key.default_items = names;
             const bool is_url = section.name == "bus" && key.name == "url";
-            const bool is_of_bus_role =
-                section.name == "bus" && !is_url && key.name != "credentials";
+            const bool is_of_bus_role = section.name == "bus" && !is_bus_client_key(key.name);
             if (is_of_bus_role && !has_bus) continue;
             if (is_url && !has_bus) key.default_text = "127.0.0.1:4222";
             shown.add(std::move(key));

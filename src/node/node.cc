@@ -188,7 +188,7 @@ Task<Result<>> Node::start_roles() {
                                              [this, role_name](Loop& loop, std::string_view name) {
                                                  return make_bus_client(loop, role_name, name);
                                              },
-                                             bus_servers()});
+                                             bus_servers(), bus_tls()});
         loaded.role = spec->create(*loaded.context, profile_.config.table(spec->name));
         Role& role = *loaded.role;
         auto started = co_await role.start();
@@ -205,10 +205,19 @@ std::vector<Address> Node::bus_servers() const {
     return {profile_.bus ? *profile_.bus : Address::in_process("bus")};
 }
 
+bus::ClientTls Node::bus_tls() const {
+    bus::ClientTls tls = bus::client_tls_from_files(profile_.bus_tls_files);
+    // A bus whose authority is named must prove who it is before anyone logs in.
+    tls.is_required = !profile_.bus_tls_files.authority.empty() || profile_.bus_tls_first;
+    tls.is_first = profile_.bus_tls_first;
+    return tls;
+}
+
 std::unique_ptr<bus::Client> Node::make_bus_client(Loop& loop, std::string_view role,
                                                    std::string_view name) {
     bus::ClientOptions options;
     options.servers = bus_servers();
+    options.tls = bus_tls();
     options.name = fmt::format("{}@{}", name, info_.name);
     const bool is_own = name == role && !profile_.bus_credentials.empty();
     const std::string file =

@@ -66,6 +66,7 @@ private:
     void unload_last();
     Readiness readiness() const;
     std::vector<Address> bus_servers() const;
+    bus::ClientTls bus_tls() const;
     std::unique_ptr<bus::Client> make_bus_client(Loop& loop, std::string_view role,
                                                  std::string_view name);
     void register_process_metrics();

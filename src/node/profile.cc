@@ -44,6 +44,16 @@ std::vector<ConfigKey> bus_keys() {
         config_string("credentials", "",
                       "The .creds file that this node logs in with. Default: "
                       "DATA_DIR/identity/creds/ROLE.creds."),
+        config_string(
+            "ca", "",
+            "A PEM file with the authority that the bus's certificate must come from; the "
+            "node then speaks to it by TLS only. Default: TLS where the bus asks for it, "
+            "and the system's authorities."),
+        config_bool("tls_first", "false",
+                    "Whether TLS begins before the bus says a word (its handshake = \"first\")."),
+        config_string("client_certificate", "",
+                      "A PEM file with the certificate that the node shows the bus."),
+        config_string("client_key", "", "A PEM file with its private key."),
     };
 }
 
@@ -118,6 +128,15 @@ void read_node(Profile& profile, ConfigProblems& problems) {
 void read_bus(Profile& profile, ConfigProblems& problems) {
     const Config& bus = profile.config.table(kBusRole);
     profile.bus_credentials = bus.string("credentials");
+    profile.bus_tls_files.authority = bus.string("ca");
+    profile.bus_tls_files.certificate = bus.string("client_certificate");
+    profile.bus_tls_files.key = bus.string("client_key");
+    profile.bus_tls_first = bus.boolean("tls_first");
+    if (profile.bus_tls_files.certificate.empty() != profile.bus_tls_files.key.empty()) {
+        problems.add(
+            bus.position(profile.bus_tls_files.key.empty() ? "client_certificate" : "client_key"),
+            "[bus] needs both client_certificate and client_key, or neither");
+    }
     if (bus.has_value("url")) {
         if (auto address = Address::parse(bus.string("url"))) profile.bus = *address;
         return;
@@ -136,6 +155,12 @@ void read_bus(Profile& profile, ConfigProblems& problems) {
 bool Profile::has_role(std::string_view role) const {
     return std::any_of(roles.begin(), roles.end(),
                        [&](const RoleSpec* spec) { return spec->name == role; });
+}
+
+bool is_bus_client_key(std::string_view name) {
+    const std::vector<ConfigKey> keys = bus_keys();
+    return std::any_of(keys.begin(), keys.end(),
+                       [&](const ConfigKey& key) { return key.name == name; });
 }
 
 bool is_node_name(std::string_view name) {

@@ -13,6 +13,7 @@
 
 #include "base/config.h"
 #include "base/log.h"
+#include "bus/client_tls.h"
 #include "loop/address.h"
 #include "node/role.h"
 
@@ -32,6 +33,8 @@ struct Profile {
     Duration drain_timeout{};
     std::optional<Address> bus;   // absent: the bus role in this process
     std::string bus_credentials;  // a .creds file; empty: DIR/identity/creds/<role>.creds
+    bus::ClientTlsFiles bus_tls_files;
+    bool bus_tls_first = false;
 
     bool has_role(std::string_view role) const;
 };
@@ -46,6 +49,9 @@ std::optional<Profile> read_profile(std::string_view text, std::span<const RoleS
 // The same checks on a Config made otherwise (`candela dev`).
 std::optional<Profile> check_profile(Config config, std::span<const RoleSpec> table,
                                      ConfigProblems& problems);
+
+// Whether the key of [bus] says how a node reaches the bus, rather than what the bus role does.
+bool is_bus_client_key(std::string_view name);
 
 // Whether a node may be called so: it becomes a token of bus subjects.
 bool is_node_name(std::string_view name);
