@@ -10,7 +10,7 @@ BUILD_PACKAGES=(
 )
 # Real servers and clients that the tests and benchmarks run candela with.
 TEST_PACKAGES=(
-    curl openssl procps iproute2 xz-utils zstd
+    curl openssl procps iproute2 xz-utils zstd tzdata
     nginx haproxy wrk nats-server libnats-dev nghttp2-client slowhttptest php-cli
     golang-go golang-github-nats-io-go-nats-dev
 )

@@ -10,9 +10,11 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "account_budget.h"
 #include "auth/claims.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "day_hours.h"
 #include "sublist.h"
 
 namespace candela::bus_role {
@@ -23,6 +25,7 @@ class Connection;
 struct AccountTotals {
     std::atomic<int64_t> connections{0};
     std::atomic<int64_t> subscriptions{0};  // of its connections
+    AccountBudget budget;
 
     // One more, unless there are `max` already (-1: any number).
     static bool take_one(std::atomic<int64_t>& count, int64_t max);
@@ -58,6 +61,7 @@ public:
     explicit Accounts(auth::OperatorClaims operator_claims);
 
     const auth::OperatorClaims& operator_claims() const { return operator_; }
+    TimeZones& time_zones() { return time_zones_; }
     Account* find(std::string_view key);
     Account* system() { return find(operator_.system_account); }
     const std::map<std::string, std::unique_ptr<Account>, std::less<>>& all() const { return all_; }
@@ -77,6 +81,7 @@ public:
 
 private:
     auth::OperatorClaims operator_;
+    TimeZones time_zones_;
     std::map<std::string, std::unique_ptr<Account>, std::less<>> all_;
     uint64_t last_number_ = 0;
 };

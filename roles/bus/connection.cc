@@ -20,6 +20,7 @@ constexpr size_t kWriteBytesMax =
 constexpr size_t kWriteEarlyBytes = 64 * 1024;  // more is not kept until the round ends
 constexpr size_t kHoldBytes = 2 * 1024 * 1024;  // a backlog for which publishers wait a little
 constexpr Duration kHoldTime = 2ms;
+constexpr Duration kPauseMin = 1ms;  // what a publisher is ahead by less is left to add up
 constexpr Duration kProgressTime =
     20ms;                             // a reader that took nothing for so long is not waited for
 constexpr Duration kLingerTime = 1s;  // for the client to read why it was closed
@@ -68,6 +69,7 @@ void Connection::leave_account() {
     for (auto& [sid, subscription] : subscriptions_) account.sublist.remove(*subscription);
     account.totals->subscriptions -= static_cast<int64_t>(subscriptions_.size());
     subscriptions_.clear();
+    budget_share_.set(account.totals->budget, 0);
     account.connections.erase(this);
     --account.totals->connections;
     server_.touch(account);
@@ -107,8 +109,8 @@ void Connection::on_drained() {
 }
 
 void Connection::on_read_error(bus::ReadError error) {
-    // Whoever has not logged in learns nothing but that.
-    if (!login_) {
+    // Whoever has not logged in learns nothing but that, and that a CONNECT was too long.
+    if (!login_ && error != bus::ReadError::kControlLine) {
         close("not a login", "Authorization Violation");
         return;
     }
@@ -139,11 +141,14 @@ bool Connection::on_line(const bus::Line& line, std::string_view headers,
 }
 
 void Connection::on_connect(std::string_view text) {
+    Result<ConnectOptions> options = parse_connect(text);
     if (login_) {  // who one is, is said once
-        send_ok();
+        if (options)
+            send_ok();
+        else
+            close("CONNECT is not JSON");
         return;
     }
-    Result<ConnectOptions> options = parse_connect(text);
     if (!options) {
         close("CONNECT is not JSON", "Authorization Violation");
         return;
@@ -156,6 +161,13 @@ void Connection::on_connect(std::string_view text) {
         server_.log().warn("bus_login_refused", {{"client", peer_.to_string()},
                                                  {"name", printable(options_.name)},
                                                  {"reason", login.error()}});
+        close("login refused", "Authorization Violation");
+        return;
+    }
+    if (Result<> limited = limit_publishing(*login); !limited) {
+        server_.log().warn("bus_login_refused", {{"client", peer_.to_string()},
+                                                 {"name", printable(options_.name)},
+                                                 {"reason", limited.error()}});
         close("login refused", "Authorization Violation");
         return;
     }
@@ -196,7 +208,7 @@ Json Connection::describe() const {
                 {"server", server_.options().name},
                 {"issuer_key", login_->issuer},
                 {"kind", "Client"},
-                {"client_type", "nats"}};
+                {"client_type", websocket_ != nullptr ? "websocket" : "nats"}};
     const auto add = [&](std::string_view key, const std::string& text) {
         if (!text.empty()) out[std::string(key)] = text;
     };
@@ -206,6 +218,21 @@ Json Connection::describe() const {
     add("name_tag", login_->user_name);
     if (rtt_ != 0ns) out["rtt"] = rtt_.count();
     return out;
+}
+
+Result<> Connection::limit_publishing(const Login& login) {
+    const ServerOptions& options = server_.options();
+    // The platform's own accounts are not slowed by what the profile says for everybody.
+    PublishRate rate =
+        server_.is_own_account(*login.account) ? PublishRate() : options.publish_rate;
+    CANDELA_TRY_ASSIGN(rate, read_publish_rate(login.account->claims.tags, rate));
+    CANDELA_TRY_ASSIGN(rate, read_publish_rate(login.tags, rate));
+    if (!rate.is_limited()) return {};
+    publish_budget_ = options.publish_budgets->find(login.user_key, rate);
+    auto paced = std::make_unique<PacedStream>(std::move(stream_), *this);
+    pacer_ = paced.get();
+    stream_ = std::move(paced);
+    return {};
 }
 
 size_t Connection::payload_max() const {
@@ -232,6 +259,11 @@ void Connection::on_publish(const bus::Line& line, std::string_view headers,
     message.header_bytes = headers.size();
     // In the input they lie one behind the other, with the line end.
     message.body = {headers.data(), headers.size() + payload.size() + bus::kLineEnd.size()};
+    if (publish_budget_ != nullptr) {
+        const size_t bytes = headers.size() + payload.size();
+        const Duration wait = publish_budget_->spend(bytes, server_.loop().now());
+        if (wait > kPauseMin) pacer_->pause_for(wait);
+    }
     if (server_.publish(*login_->account, this, message)) send_ok();
 }
 
@@ -277,11 +309,8 @@ void Connection::on_sub(const bus::Line& line) {
 }
 
 void Connection::on_unsub(const bus::Line& line) {
-    const int64_t max = line.max.empty() ? 0 : bus::parse_count(line.max);
-    if (max < 0) {
-        close("UNSUB with a bad count");
-        return;
-    }
+    // As nats-server takes it, what is no count means at once.
+    const int64_t max = line.max.empty() ? 0 : std::max<int64_t>(bus::parse_count(line.max), 0);
     const auto found = subscriptions_.find(line.sid);
     if (found != subscriptions_.end()) {
         Subscription& subscription = *found->second;
@@ -331,11 +360,7 @@ bool Connection::deliver(Subscription& subscription, const Message& message, std
 // False: it would have too much waiting, and is closed.
 bool Connection::has_room_for(size_t size_bytes) {
     if (pending_bytes() + size_bytes <= server_.options().pending_bytes_max) return true;
-    ++server_.counters().slow_consumers;
-    server_.log().warn("bus_slow_consumer", {{"client", peer_.to_string()},
-                                             {"name", printable(options_.name)},
-                                             {"pending_bytes", pending_bytes()}});
-    close("slow consumer");
+    close_slow("too much waits for it");
     return false;
 }
 
@@ -357,8 +382,28 @@ void Connection::close(std::string_view reason, std::string_view error) {
     if (!error.empty()) out_.append(fmt::format("-ERR '{}'\r\n", error));
     closing_ = true;
     close_reason_ = std::string(reason);
-    lingers_ = !error.empty();
+    lingers_ = was_refused_ = !error.empty();
     server_.mark_closing(*this);
+    note_pending();
+}
+
+void Connection::send_away(std::string_view reason) {
+    close(reason);
+    lingers_ = true;
+}
+
+void Connection::close_slow(std::string_view reason) {
+    if (closing_) return;
+    server_.report_slow(*this, reason);
+    close(reason);
+}
+
+// For the account's budget; once a round is often enough.
+void Connection::note_pending() {
+    if (!login_) return;
+    Account& account = *login_->account;
+    if (budget_share_.set(account.totals->budget, closing_ ? 0 : pending_bytes()))
+        server_.shed(account);
 }
 
 bool Connection::start_linger() {
@@ -367,7 +412,10 @@ bool Connection::start_linger() {
     // with it.
     stream_->write(out_.front(SIZE_MAX));
     out_.consume(out_.size());
-    if (websocket_ != nullptr) websocket_->set_end_status(http::WebSocketStatus::kPolicyViolation);
+    if (websocket_ != nullptr) {
+        websocket_->set_end_status(was_refused_ ? http::WebSocketStatus::kPolicyViolation
+                                                : http::WebSocketStatus::kGoingAway);
+    }
     stream_->end();
     timer_.start(kLingerTime);
     expiry_.stop();
@@ -386,6 +434,7 @@ void Connection::flush() {
         out_.consume(bytes.size());
         if (in_stream_ != 0) server_.note_backlog();
     }
+    note_pending();
 }
 
 void Connection::on_timer() {
@@ -397,6 +446,8 @@ void Connection::on_timer() {
         close("no login in time", "Authentication Timeout");
         return;
     }
+    // Whoever is not read can't be heard to answer.
+    if (pacer_ != nullptr && pacer_->is_pausing()) pings_unanswered_ = 0;
     if (pings_unanswered_ >= server_.options().pings_unanswered_max) {
         close("stale", "Stale Connection");
         return;
@@ -413,26 +464,17 @@ void Connection::check_login() {
         close(*reason, *reason);
         return;
     }
-    int64_t expires_at = login_->expires_at;
-    const int64_t account_expires_at = login_->account->claims.expires_at;
-    if (expires_at == 0 || (account_expires_at != 0 && account_expires_at < expires_at)) {
-        expires_at = account_expires_at;
-    }
-    if (expires_at == 0) return;
+    const std::optional<WallTime> end = login_->good_until(now);
+    if (!end) return;
     // Wall clocks jump: a far end is looked at again and again.
-    const WallTime end(std::chrono::seconds(std::min(expires_at, unix_seconds(now) + 60)));
-    expiry_.start(end - now);
+    expiry_.start(std::min(*end, now + 1min) - now);
 }
 
 void Connection::check_backlog() {
     // What is only to be written at the end of the round has not been refused by anybody.
     if (closing_ || in_stream_ == 0) return;
     if (server_.loop().now() - progress_at_ < server_.options().write_deadline) return;
-    ++server_.counters().slow_consumers;
-    server_.log().warn("bus_slow_consumer", {{"client", peer_.to_string()},
-                                             {"name", printable(options_.name)},
-                                             {"pending_bytes", pending_bytes()}});
-    close("took nothing for too long");
+    close_slow("took nothing for too long");
 }
 
 bool Connection::wants_publisher_to_wait(MonoTime now) const {

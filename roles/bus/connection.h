@@ -11,12 +11,15 @@
 #include <unordered_map>
 #include <vector>
 
+#include "account_budget.h"
 #include "base/json.h"
 #include "base/keyed_hash.h"
 #include "bus/protocol.h"
 #include "login.h"
 #include "loop/loop.h"
 #include "out_buffer.h"
+#include "paced_stream.h"
+#include "publish_rate.h"
 #include "reception.h"
 #include "reply_permits.h"
 #include "subscription.h"
@@ -34,6 +37,7 @@ public:
     void refuse(std::string_view error);
 
     uint64_t id() const { return id_; }
+    const Address& peer() const { return peer_; }
     const Entrance& entrance() const { return *entrance_; }
     const Login* login() const { return login_ ? &*login_ : nullptr; }
     const ConnectOptions& options() const { return options_; }
@@ -56,6 +60,10 @@ public:
     void send_error(std::string_view text);
     // Ends the connection after this round; an error text is sent first where one is given.
     void close(std::string_view reason, std::string_view error_text = {});
+    // The same without an error: what waits is sent, and the client may go on to another bus.
+    void send_away(std::string_view reason);
+    // The same for one that is too far behind; it is reported.
+    void close_slow(std::string_view reason);
 
     // Sends what this round has gathered; for the Server, at the end of the round.
     void flush();
@@ -120,6 +128,8 @@ private:
     void on_unsub(const bus::Line& line);
     void on_timer();
     bool has_room_for(size_t size_bytes);
+    void note_pending();
+    Result<> limit_publishing(const Login& login);
     void send_ok();
 
     Server& server_;
@@ -140,6 +150,9 @@ private:
         subscriptions_;
 
     OutBuffer out_;
+    BudgetShare budget_share_;
+    std::shared_ptr<PublishBudget> publish_budget_;  // null: no limit
+    PacedStream* pacer_ = nullptr;                   // the stream, with a limit
     size_t in_stream_ = 0;  // handed to the stream, which could not pass it on yet
     MonoTime progress_at_;  // when the client last took something
     std::vector<uint64_t> held_publishers_;
@@ -148,6 +161,7 @@ private:
 
     bool closing_ = false;
     bool lingers_ = false;
+    bool was_refused_ = false;  // an error was told
     std::string close_reason_;
     unsigned pings_unanswered_ = 0;
     const WallTime started_at_;

@@ -5,7 +5,8 @@
 // and exchanged whole when the profile is read anew, so that open connections keep theirs.
 
 #include <memory>
-#include <string_view>
+#include <string>
+#include <vector>
 
 #include "base/time.h"
 #include "http/websocket_accept.h"
@@ -29,8 +30,9 @@ struct Entrance {
     std::shared_ptr<tls::ServerContext> tls;  // null: no TLS
     bool tls_required = true;                 // false: the client's choice, after INFO
     Handshake handshake = Handshake::kAfterInfo;
-    Duration handshake_timeout = 2s;  // of TLS, and of WebSocket's request
-    http::WebSocketRules websocket;   // with kWebSocket
+    Duration handshake_timeout = 2s;     // of TLS, and of WebSocket's request
+    http::WebSocketRules websocket;      // with kWebSocket
+    std::vector<std::string> advertise;  // INFO's connect_urls: where else clients may go
 
     // A client is asked, or may choose, to upgrade once it has seen INFO.
     bool upgrades_after_info() const {

@@ -38,6 +38,13 @@ Result<std::shared_ptr<tls::ServerContext>> make_context(const ListeningConfig& 
 
 }  // namespace
 
+ConfigKey advertise_key() {
+    return config_addresses("advertise", {},
+                            "Addresses that clients are told of, to connect to when this one "
+                            "fails: those of this bus as clients reach it, and of others.")
+        .at_most(256);
+}
+
 ConfigKey tls_key() {
     return config_table(
         "tls",
@@ -68,6 +75,7 @@ ConfigKey websocket_key() {
         ConfigSchema({
             config_address("listen", "",
                            "Where WebSocket clients, such as browsers, connect. Default: nowhere."),
+            advertise_key(),
             config_bool("tls", "false", "Whether with the certificate of [bus.tls], as wss://."),
             config_strings("allowed_origins", {},
                            "Pages that may connect, such as \"https://app.example.com\". Default: "
@@ -115,6 +123,7 @@ void check_listening(const Config& bus, ConfigProblems& problems) {
 
 ListeningConfig::ListeningConfig(const Config& bus) {
     if (const Result<Address> address = Address::parse(bus.string("listen"))) nats = *address;
+    advertise = bus.strings("advertise");
     const Config& tls = bus.table("tls");
     certificate_file = tls.string("certificate");
     key_file = tls.string("key");
@@ -128,6 +137,7 @@ ListeningConfig::ListeningConfig(const Config& bus) {
             websocket = *address;
         }
     }
+    websocket_advertise = ws.strings("advertise");
     websocket_tls = ws.boolean("tls");
     websocket_timeout = ws.duration("handshake_timeout");
     websocket_rules.allowed_origins = ws.strings("allowed_origins");
@@ -155,6 +165,7 @@ Result<Entrances> make_entrances(const ListeningConfig& config, const TlsFiles& 
     CANDELA_TRY_ASSIGN(const std::shared_ptr<tls::ServerContext> context,
                        make_context(config, files, before));
     auto nats = std::make_shared<Entrance>();
+    nats->advertise = config.advertise;
     nats->tls = context;
     nats->tls_required = config.tls_required;
     nats->handshake = config.handshake;
@@ -164,6 +175,7 @@ Result<Entrances> make_entrances(const ListeningConfig& config, const TlsFiles& 
     if (config.websocket) {
         auto websocket = std::make_shared<Entrance>();
         websocket->type = ConnectionType::kWebSocket;
+        websocket->advertise = config.websocket_advertise;
         if (config.websocket_tls) websocket->tls = context;
         websocket->handshake_timeout = config.websocket_timeout;
         websocket->websocket = config.websocket_rules;

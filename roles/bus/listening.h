@@ -13,6 +13,7 @@
 
 namespace candela::bus_role {
 
+ConfigKey advertise_key();  // [bus] and [bus.websocket] have one each
 ConfigKey tls_key();        // [bus.tls]
 ConfigKey websocket_key();  // [bus.websocket]
 void check_listening(const Config& bus, ConfigProblems& problems);
@@ -24,6 +25,8 @@ struct ListeningConfig {
 
     Address nats;
     std::optional<Address> websocket;
+    std::vector<std::string> advertise;  // HOST:PORT each
+    std::vector<std::string> websocket_advertise;
     // PEM files; the first is empty where there is no TLS.
     std::string certificate_file;
     std::string key_file;

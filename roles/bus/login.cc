@@ -80,7 +80,7 @@ bool is_unrestricted(const auth::Permissions& permissions) {
 // Permissions and limits come from the user, from the scope of the key that signed it, or, where
 // the user has no permissions, from the account's defaults.
 Result<> apply_permissions(const auth::UserClaims& user, const Account& account, Login& login,
-                           bool& bearer) {
+                           auth::UserBounds& bounds, bool& bearer) {
     const auth::AccountSigningKey* key = account.claims.find_signing_key(user.issuer);
     if (user.issuer != account.key() && key == nullptr) {
         return fail(Code::kDenied, "the user is not signed by a key of its account");
@@ -91,17 +91,50 @@ Result<> apply_permissions(const auth::UserClaims& user, const Account& account,
         }
         login.permissions = key->scope->permissions;
         login.limits = key->scope->limits;
+        bounds = key->scope->bounds;
         bearer = key->scope->bearer_token;
         return {};
     }
     login.permissions =
         is_unrestricted(user.permissions) ? account.claims.default_permissions : user.permissions;
     login.limits = user.limits;
+    bounds = user.bounds();
     bearer = user.bearer_token;
     return {};
 }
 
+// Where, how and when.
+Result<> apply_bounds(const auth::UserBounds& bounds, TimeZones& zones, const Address& peer,
+                      ConnectionType type, Login& login) {
+    if (!may_come_from(bounds.source_networks, peer)) {
+        return fail(Code::kDenied, "the user may not come from {}", peer.to_string());
+    }
+    if (!may_connect_by(bounds.allowed_connection_types, type)) {
+        return fail(Code::kDenied, "the user may not connect in this way");
+    }
+    if (bounds.times.empty()) return {};
+    const std::shared_ptr<const TimeZone> zone = zones.find(bounds.times_zone);
+    if (zone == nullptr) {
+        return fail(Code::kDenied, "the user's time zone \"{}\" is not known here",
+                    printable(bounds.times_zone, 64));
+    }
+    login.hours = std::make_shared<const DayHours>(bounds.times, *zone);
+    return {};
+}
+
 }  // namespace
+
+std::optional<WallTime> Login::good_until(WallTime now) const {
+    std::optional<WallTime> end;
+    const auto consider = [&](WallTime time) {
+        if (!end || time < *end) end = time;
+    };
+    const int64_t account_end = account->claims.expires_at;
+    if (expires_at != 0) consider(WallTime(std::chrono::seconds(expires_at)));
+    if (account_end != 0) consider(WallTime(std::chrono::seconds(account_end)));
+    if (hours != nullptr) consider(hours->good_until(now).value_or(now));
+    return end;
+}
 
 Result<ConnectOptions> parse_connect(std::string_view text) {
     CANDELA_TRY_ASSIGN(const Json json, parse_json(text));
@@ -127,6 +160,9 @@ std::optional<std::string_view> reason_to_end(const Login& login, WallTime now) 
     if (login.expires_at != 0 && login.expires_at <= unix_seconds(now)) {
         return "User Authentication Expired";
     }
+    if (login.hours != nullptr && !login.hours->good_until(now)) {
+        return "User Authentication Expired";
+    }
     if (account.is_expired(now)) return "Account Authentication Expired";
     if (account.is_revoked(login.user_key, login.issued_at)) return "User Authentication Revoked";
     const bool is_signed =
@@ -145,9 +181,12 @@ Result<Login> log_in(Accounts& accounts, const ConnectOptions& options, std::str
     if (login.account == nullptr)
         return fail(Code::kDenied, "the user's account is not known here");
     bool bearer = false;
-    CANDELA_TRY(apply_permissions(*user, *login.account, login, bearer));
+    auth::UserBounds bounds;
+    CANDELA_TRY(apply_permissions(*user, *login.account, login, bounds, bearer));
+    CANDELA_TRY(apply_bounds(bounds, accounts.time_zones(), peer, type, login));
     login.user_key = user->subject;
     login.user_name = user->name;
+    login.tags = user->tags;
     login.issuer = user->issuer;
     login.issued_at = user->issued_at;
     login.expires_at = user->expires_at;
@@ -156,16 +195,6 @@ Result<Login> log_in(Accounts& accounts, const ConnectOptions& options, std::str
     if (const auto reason = reason_to_end(login, now)) return fail(Code::kDenied, "{}", *reason);
     if (!bearer && !auth::verify_text(user->subject, nonce, options.signature)) {
         return fail(Code::kDenied, "the signature over the nonce is not the user's");
-    }
-    if (!may_come_from(user->source_networks, peer)) {
-        return fail(Code::kDenied, "the user may not come from {}", peer.to_string());
-    }
-    if (!may_connect_by(user->allowed_connection_types, type)) {
-        return fail(Code::kDenied, "the user may not connect in this way");
-    }
-    if (user->has_times) {
-        return fail(Code::kDenied,
-                    "the user is bound to hours of the day, which are not supported");
     }
     return login;
 }

@@ -3,9 +3,11 @@
 // Who a connection is: the check of CONNECT against operator, account and user JWT, as nats-server
 // does it in operator mode. Pure, but for the accounts that it reads.
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "accounts.h"
 #include "auth/permissions.h"
@@ -42,6 +44,11 @@ struct Login {
     int64_t expires_at = 0;
     auth::Permissions permissions;
     auth::UserLimits limits;
+    std::shared_ptr<const DayHours> hours;  // null: at any time
+    std::vector<std::string> tags;          // of the user
+
+    // When to look again whether it is still good; absent: it has no end of its own.
+    std::optional<WallTime> good_until(WallTime now) const;
 };
 
 // Absent: the login is still good. Otherwise the -ERR text with which it ends.

@@ -26,6 +26,10 @@ const ConfigSchema& schema() {
         config_size("max_pending", "64MiB",
                     "What may wait for one client; beyond it, it is closed.")
             .range("1MiB", "1GiB"),
+        config_size("max_account_pending", "256MiB",
+                    "What may wait for all clients of one account; beyond it, those furthest "
+                    "behind are closed.")
+            .range("1MiB", "64GiB"),
         config_int("max_connections", "65536", "Clients at a time.").range("1", "1000000"),
         config_duration("auth_timeout", "2s", "How long a client may take to log in.")
             .range("100ms", "1m"),
@@ -37,6 +41,12 @@ const ConfigSchema& schema() {
             "least CPU for each message; more carry more messages than one core can. 0: one, "
             "and from eight workers on a quarter of them.")
             .range("0", "64"),
+        config_int("publish_rate", "0",
+                   "Messages that a user may publish in a second, where neither its JWT nor its "
+                   "account's says otherwise; it is read no faster. 0: any number.")
+            .range("0", "1000000000"),
+        config_size("publish_bytes", "0B", "The same in bytes."),
+        advertise_key(),
         tls_key(),
         websocket_key(),
     });
@@ -98,6 +108,9 @@ BusConfig::BusConfig(const Config& config, const NodeInfo& node)
     options.name = node.name;
     options.payload_max = config.size_bytes("max_payload");
     options.pending_bytes_max = config.size_bytes("max_pending");
+    options.account_pending_bytes_max = config.size_bytes("max_account_pending");
+    options.publish_rate.messages = static_cast<uint64_t>(config.integer("publish_rate"));
+    options.publish_rate.bytes = config.size_bytes("publish_bytes");
     options.connections_max = static_cast<size_t>(config.integer("max_connections"));
     options.auth_timeout = config.duration("auth_timeout");
     options.ping_interval = config.duration("ping_interval");
@@ -292,6 +305,7 @@ Task<Result<>> BusRole::reload(const Config& config) {
     Result<TlsFiles> files = co_await offload(context_.loop, std::move(work));
     if (!files) co_return fail(files.error().in("[bus.tls]"));
     if (!is_listening_) co_return Result<>();
+    fresh.options.publish_budgets = config_.options.publish_budgets;
     Result<Entrances> entrances = make_entrances(fresh.listening, *files, &entrances_);
     if (!entrances) co_return fail(entrances.error());
     entrances_ = std::move(*entrances);
@@ -306,7 +320,7 @@ Task<Result<>> BusRole::reload(const Config& config) {
 
 Task<void> BusRole::drain(MonoTime deadline) {
     if (server_ == nullptr) co_return;
-    servers_->post_to_all([](Server& server) { server.announce_end(); });
+    servers_->post_to_all([deadline](Server& server) { server.announce_end(deadline); });
     while (context_.loop.now() < deadline) {
         co_await sleep_for(context_.loop, kDrainPoll);
         bool is_flushed = true;

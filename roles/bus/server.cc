@@ -6,7 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "auth/identity.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "user_info.h"
 
 namespace candela::bus_role {
@@ -145,6 +147,7 @@ std::string Server::info_line(const Connection& connection, std::string_view non
         break;
     }
     const Entrance& entrance = connection.entrance();
+    if (!entrance.advertise.empty()) info["connect_urls"] = entrance.advertise;
     if (entrance.tls != nullptr) {
         info[entrance.tls_required ? "tls_required" : "tls_available"] = true;
     }
@@ -536,17 +539,75 @@ void Server::on_account(std::function<void(Account&)> callback) {
     on_account_.push_back(std::move(callback));
 }
 
-void Server::announce_end() {
+void Server::announce_end(MonoTime deadline) {
     for (const auto& [id, connection] : connections_) {
         if (connection->login() == nullptr || connection->options().protocol < 1) continue;
         connection->send(
             info_line(*connection, "", Address::in_process(""), connection->payload_max(), true));
     }
     doors_.clear();
+    reception_.close();
+    lame_duck_.emplace(*this, deadline);
+}
+
+size_t Server::guest_count() const {
+    return static_cast<size_t>(
+        std::count_if(connections_.begin(), connections_.end(), [](const auto& entry) {
+            return entry.second->entrance().type != ConnectionType::kInProcess;
+        }));
+}
+
+void Server::send_away(size_t count, bool even_busy) {
+    for (const auto& [id, connection] : connections_) {
+        if (count == 0) return;
+        if (connection->entrance().type == ConnectionType::kInProcess) continue;
+        if (connection->is_closing()) continue;
+        if (connection->pending_bytes() != 0 && !even_busy) continue;
+        connection->send_away("the bus is about to stop");
+        --count;
+    }
+}
+
+bool Server::is_own_account(const Account& account) const {
+    return account.key() == accounts_.operator_claims().system_account ||
+           account.claims.name == auth::kPlatformAccount;
+}
+
+void Server::shed(Account& account) {
+    const auto is_over = [&] {
+        return account.totals->budget.pending_bytes >
+               static_cast<int64_t>(options_.account_pending_bytes_max);
+    };
+    while (is_over()) {
+        Connection* slowest = nullptr;
+        for (Connection* connection : account.connections) {
+            if (connection->is_closing()) continue;
+            if (slowest == nullptr || connection->pending_bytes() > slowest->pending_bytes()) {
+                slowest = connection;
+            }
+        }
+        // Those to blame may be on another loop, which notices as well.
+        if (slowest == nullptr || !account.totals->budget.is_to_blame(slowest->pending_bytes()))
+            return;
+        slowest->close_slow("too much waits for its account");
+    }
+}
+
+void Server::report_slow(const Connection& connection, std::string_view reason) {
+    ++counters_.slow_consumers;
+    const Login* login = connection.login();
+    const std::string_view account = login == nullptr ? "" : login->account->claims.name;
+    log_.warn("bus_slow_consumer", {{"client", connection.peer().to_string()},
+                                    {"name", printable(connection.options().name)},
+                                    {"account", account},
+                                    {"pending_bytes", connection.pending_bytes()},
+                                    {"reason", reason}});
+    if (on_slow_consumer_) on_slow_consumer_(connection, reason);
 }
 
 bool Server::is_flushed() const {
     if (links_ != nullptr && !links_->is_settled()) return false;
+    if (lame_duck_ && !lame_duck_->is_done()) return false;
     return std::all_of(connections_.begin(), connections_.end(),
                        [](const auto& entry) { return entry.second->pending_bytes() == 0; });
 }

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -20,8 +21,10 @@
 #include "block_pool.h"
 #include "connection.h"
 #include "imports.h"
+#include "lame_duck.h"
 #include "links.h"
 #include "loop/loop.h"
+#include "publish_rate.h"
 #include "reception.h"
 #include "tally.h"
 
@@ -31,12 +34,16 @@ struct ServerOptions {
     std::string name;  // the node's
     size_t payload_max = 1024 * 1024;
     size_t pending_bytes_max = 64 * 1024 * 1024;  // of one connection; beyond it is closed
+    // Of all connections of an account; beyond it those furthest behind are closed.
+    size_t account_pending_bytes_max = 256 * 1024 * 1024;
     size_t connections_max = 65536;
     size_t subscriptions_max = 1024 * 1024;  // of one connection
     Duration auth_timeout = 2s;
     Duration ping_interval = 2min;
     unsigned pings_unanswered_max = 2;
     Duration write_deadline = 10s;  // a backlog that does not shrink for so long: closed
+    PublishRate publish_rate;       // of users for whom nothing else is said
+    std::shared_ptr<PublishBudgets> publish_budgets = std::make_shared<PublishBudgets>();
 };
 
 // For the node's metrics; only counted up, but for the connections that are open.
@@ -170,10 +177,27 @@ public:
     // Durable streams work from now on: INFO says so.
     void set_has_streams() { has_streams_ = true; }
     bool has_streams() const { return has_streams_; }
-    // Tells clients to go elsewhere, and stops accepting.
-    void announce_end();
-    // No connection, and no other loop, has anything left to be sent.
+    // Tells clients to go elsewhere, stops accepting, and sends those away who stay, until the
+    // deadline.
+    void announce_end(MonoTime deadline);
+    // Nobody is left to be sent away, and no connection, and no other loop, has anything left to be
+    // sent.
     bool is_flushed() const;
+    // Clients that are not of this process.
+    size_t guest_count() const;
+    // Ends so many connections of theirs; those with something waiting only if `even_busy`.
+    void send_away(size_t count, bool even_busy);
+
+    // The system's account and the platform's.
+    bool is_own_account(const Account& account) const;
+    // The account's connections have more waiting than they may.
+    void shed(Account& account);
+    // A client is about to be closed since it is too far behind.
+    void report_slow(const Connection& connection, std::string_view reason);
+    void on_slow_consumer(
+        std::function<void(const Connection&, std::string_view reason)> callback) {
+        on_slow_consumer_ = std::move(callback);
+    }
 
 private:
     void accept(StreamPtr stream, const EntrancePtr& entrance);
@@ -232,6 +256,8 @@ private:
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     bool round_end_scheduled_ = false;
     bool has_streams_ = false;
+    std::function<void(const Connection&, std::string_view)> on_slow_consumer_;
+    std::optional<LameDuck> lame_duck_;
     Timer backlog_timer_;
 
     std::string tail_;              // of the message being routed

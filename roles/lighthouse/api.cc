@@ -256,7 +256,9 @@ std::span<const Api::Endpoint> Api::endpoints() {
          "What a service writes, as NDJSON; follow=1 goes on.", "", "service instance tail follow"},
         {"GET", "/v1/keys", kViewer, &Api::list_keys, "Credentials that were issued.", "", "space"},
         {"POST", "/v1/keys", kOperator, &Api::create_key, "Issues a credential for a public key.",
-         "name: string, space: string, role: string, expires: string, public_key: string", ""},
+         "name: string, space: string, role: string, expires: string, public_key: string, "
+         "publish_rate: integer, publish_bytes: string",
+         ""},
         {"DELETE", "/v1/keys/{public}", kOperator, &Api::revoke_key, "Revokes a credential.", "",
          ""},
         {"GET", "/v1/events", kViewer, &Api::stream_events, "What happens, as server-sent events.",

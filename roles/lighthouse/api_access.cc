@@ -13,7 +13,24 @@ namespace candela::lighthouse {
 namespace {
 
 constexpr size_t kKeyNameMax = 128;
+constexpr int64_t kPublishRateMax = 1'000'000'000;
 constexpr Duration kPushWait = 3s;
+
+// How much the key's holder may publish in a second, in the words that the bus reads.
+Result<std::vector<std::string>> publish_tags(const Json& json) {
+    std::vector<std::string> tags;
+    const int64_t messages = json_int_or(json, "publish_rate", 0);
+    if (messages < 0 || messages > kPublishRateMax) {
+        return fail(Code::kInvalid, "publish_rate must be from 1 to {} messages a second",
+                    kPublishRateMax);
+    }
+    if (messages > 0) tags.push_back(fmt::format("candela:publish_rate={}", messages));
+    if (const std::string text = json_string_or(json, "publish_bytes"); !text.empty()) {
+        CANDELA_TRY_ASSIGN(const uint64_t bytes, parse_size(text));
+        tags.push_back(fmt::format("candela:publish_bytes={}", bytes));
+    }
+    return tags;
+}
 
 Json parameter(std::string_view name, std::string_view in) {
     return Json{
@@ -135,6 +152,7 @@ Task<Result<>> Api::create_key(Call& call) {
         if (wanted.lifetime <= Duration::zero())
             co_return fail(Code::kInvalid, "expires must be above 0");
     }
+    CO_TRY_ASSIGN(wanted.tags, publish_tags(*json));
     auto issued = co_await credentials_.issue(std::move(wanted));
     if (!issued) co_return fail(issued.error());
     Json body = view_of(issued->record);

@@ -38,7 +38,9 @@ Task<Result<Credentials::Issued>> Credentials::issue(IssueRequest request) {
         record.expires_at = unix_seconds(state_.loop().wall() + request.lifetime);
     }
     auto jwt = std::make_shared<std::string>();
-    State::Work work = [this, record, jwt] { return do_issue(record, jwt); };
+    State::Work work = [this, record, tags = request.tags, jwt] {
+        return do_issue(record, tags, jwt);
+    };
     auto done = co_await state_.run(std::move(work));
     if (!done) co_return fail(done.error());
     Issued issued;
@@ -61,7 +63,9 @@ Task<proto::Credential> Credentials::answer(proto::CredentialRequest request) {
         co_return reply;
     }
     auto jwt = std::make_shared<std::string>();
-    State::Work work = [this, record = *record, jwt] { return do_issue(record, jwt); };
+    State::Work work = [this, record = *record, jwt] {
+        return do_issue(record, std::vector<std::string>(), jwt);
+    };
     auto done = co_await state_.run(std::move(work));
     if (!done) {
         reply.failure = proto::Failure(done.error());
@@ -130,7 +134,8 @@ Task<Result<>> Credentials::do_reconcile() {
     co_return done;
 }
 
-Result<std::string> Credentials::mint(const KeyRecord& record) const {
+Result<std::string> Credentials::mint(const KeyRecord& record,
+                                      const std::vector<std::string>& tags) const {
     auth::UserRequest request;
     request.public_key = record.public_key;
     request.name = record.name;
@@ -148,10 +153,12 @@ Result<std::string> Credentials::mint(const KeyRecord& record) const {
                         record.owner};
         request.permissions = auth::space_permissions("developer");
     }
+    request.tags.insert(request.tags.end(), tags.begin(), tags.end());
     return accounts_.mint(account_of(record), request);
 }
 
-Task<Result<>> Credentials::do_issue(KeyRecord record, std::shared_ptr<std::string> jwt) {
+Task<Result<>> Credentials::do_issue(KeyRecord record, std::vector<std::string> tags,
+                                     std::shared_ptr<std::string> jwt) {
     if (!auth::is_public_key(record.public_key, auth::KeyKind::kUser)) {
         co_return fail(Code::kInvalid, "public_key must be a user's key, \"U…\"");
     }
@@ -166,7 +173,7 @@ Task<Result<>> Credentials::do_issue(KeyRecord record, std::shared_ptr<std::stri
     } else if (state_.keys().size() >= kKeysMax) {
         co_return fail(Code::kExhausted, "there are {} credentials already", kKeysMax);
     }
-    auto minted = mint(record);
+    auto minted = mint(record, tags);
     if (!minted) co_return fail(minted.error());
     CO_TRY(co_await state_.put_key(record));
     if (record.kind == KeyKind::kPerson) {

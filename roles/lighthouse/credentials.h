@@ -24,7 +24,8 @@ struct IssueRequest {
     std::string space;  // ignored for operators
     std::string role;   // viewer, developer, operator
     std::string public_key;
-    Duration lifetime{};  // zero: no end
+    Duration lifetime{};            // zero: no end
+    std::vector<std::string> tags;  // beside what the lighthouse writes itself
 };
 
 class Credentials {
@@ -54,13 +55,14 @@ public:
 private:
     // Steps that run in the state's flow.
     Task<Result<>> do_reconcile();
-    Task<Result<>> do_issue(KeyRecord record, std::shared_ptr<std::string> jwt);
+    Task<Result<>> do_issue(KeyRecord record, std::vector<std::string> tags,
+                            std::shared_ptr<std::string> jwt);
     Task<Result<>> do_revoke(std::string public_key);
     Task<Result<>> do_revoke_of(std::vector<std::string> instances);
     Task<Result<>> do_prune();
     Task<Result<>> do_create_space(std::string name);
     Task<Result<>> do_delete_space(std::string name);
-    Result<std::string> mint(const KeyRecord& record) const;
+    Result<std::string> mint(const KeyRecord& record, const std::vector<std::string>& tags) const;
     Result<KeyRecord> record_for(const proto::CredentialRequest& request) const;
     Task<void> revoke_soon(std::vector<std::string> instances);
 

@@ -15,6 +15,7 @@
 
 #include "auth/key_pair.h"
 #include "auth/sharing.h"
+#include "auth/user_bounds.h"
 #include "base/result.h"
 #include "base/time.h"
 
@@ -79,6 +80,7 @@ struct AccountSigningKey {
         std::string role;
         Permissions permissions;
         UserLimits limits;
+        UserBounds bounds;
         bool bearer_token = false;
     };
     std::string key;
@@ -117,16 +119,14 @@ struct AccountClaims : Claims {
     bool is_revoked(std::string_view user_key, int64_t issued_at) const;
 };
 
-struct UserClaims : Claims {
+struct UserClaims : Claims, UserBounds {
     std::string issuer_account;  // the account's key, where one of its signing keys has signed
     Permissions permissions;
     UserLimits limits;
     bool bearer_token = false;  // needs no signature over the nonce
     bool scoped = false;  // issued under a scoped signing key: no permissions or limits of its own
-    std::vector<std::string> allowed_connection_types;  // empty: all
-    std::vector<std::string> source_networks;           // CIDR; empty: all
-    bool has_times = false;  // hours of the day when it is valid: candela's bus refuses such a user
 
+    const UserBounds& bounds() const { return *this; }
     // The key of the account that the user belongs to.
     const std::string& account() const { return issuer_account.empty() ? issuer : issuer_account; }
 };

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "auth/sharing_json.h"
+#include "auth/user_bounds_json.h"
 
 namespace candela::auth {
 
@@ -70,6 +71,7 @@ Json signing_key_to_json(const AccountSigningKey& key) {
     Json scope = Json::object();
     write_permissions(scope, key.scope->permissions);
     write_limits(scope, key.scope->limits);
+    write_bounds(scope, key.scope->bounds);
     if (key.scope->bearer_token) scope["bearer_token"] = true;
     return {{"kind", "user_scope"},
             {"key", key.key},
@@ -94,6 +96,7 @@ Result<AccountSigningKey> signing_key_from_json(const Json& value) {
     if (permissions == nullptr) permissions = &empty;
     CANDELA_TRY_ASSIGN(scope.permissions, read_permissions(*permissions));
     CANDELA_TRY_ASSIGN(scope.limits, read_limits(*permissions));
+    CANDELA_TRY_ASSIGN(scope.bounds, read_bounds(*permissions));
     CANDELA_TRY_ASSIGN(scope.bearer_token, read_bool(*permissions, "bearer_token"));
     key.scope = std::move(scope);
     return key;
@@ -217,10 +220,7 @@ Json user_to_json(const UserClaims& claims) {
     write_permissions(out, claims.permissions);
     write_limits(out, claims.limits);
     if (claims.bearer_token) out["bearer_token"] = true;
-    if (!claims.allowed_connection_types.empty()) {
-        out["allowed_connection_types"] = claims.allowed_connection_types;
-    }
-    if (!claims.source_networks.empty()) out["src"] = claims.source_networks;
+    write_bounds(out, claims);
     return out;
 }
 
@@ -265,14 +265,10 @@ Result<> user_from_json(const Json& nats, UserClaims& out) {
     CANDELA_TRY_ASSIGN(out.permissions, read_permissions(nats));
     CANDELA_TRY_ASSIGN(out.limits, read_limits(nats));
     CANDELA_TRY_ASSIGN(out.bearer_token, read_bool(nats, "bearer_token"));
-    CANDELA_TRY_ASSIGN(out.allowed_connection_types,
-                       read_strings(nats, "allowed_connection_types"));
-    CANDELA_TRY_ASSIGN(out.source_networks, read_strings(nats, "src"));
-    const Json* times = find_member(nats, "times");
-    out.has_times = times != nullptr && !times->empty();
+    CANDELA_TRY_ASSIGN(static_cast<UserBounds&>(out), read_bounds(nats));
     // What a user under a scoped signing key must look like: not one limit, not one permission.
     out.scoped = out.limits == UserLimits{0, 0, 0} && out.permissions == Permissions{} &&
-                 !out.bearer_token && out.source_networks.empty() && !out.has_times;
+                 !out.bearer_token && out.bounds() == UserBounds();
     return {};
 }
 

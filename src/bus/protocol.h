@@ -124,8 +124,15 @@ private:
         }
         const size_t body =
             length != 0 ? without_line_end(text.substr(0, length)).size() : without_cr(text).size();
-        if (body > kLineMax) return ReadError::kControlLine;
+        if (body > kLineMax) return too_long(text);
         return std::nullopt;
+    }
+
+    // What is no operation at all is that first, however long it is.
+    static ReadError too_long(std::string_view text) {
+        Line ignored;
+        const auto error = kParse(text.substr(0, kLineMax), ignored);
+        return error == ReadError::kUnknownOperation ? *error : ReadError::kControlLine;
     }
 
     static std::string_view without_cr(std::string_view text) {

@@ -32,6 +32,17 @@ Task<Result<int>> run_create(Session& session, Arguments arguments) {
                    {"role", arguments.text("--role", "developer")},
                    {"public_key", key.public_key()}};
     if (arguments.has("--expires")) wanted["expires"] = arguments.text("--expires");
+    if (arguments.has("--publish-rate")) {
+        const Result<uint64_t> rate = parse_uint(arguments.text("--publish-rate"));
+        if (!rate) {
+            co_return fail(Code::kInvalid, "--publish-rate: {} is not a number of messages",
+                           printable(arguments.text("--publish-rate"), 40));
+        }
+        wanted["publish_rate"] = *rate;
+    }
+    if (arguments.has("--publish-bytes")) {
+        wanted["publish_bytes"] = arguments.text("--publish-bytes");
+    }
     auto answer = co_await session.api.post("/v1/keys", std::move(wanted));
     if (!answer) co_return fail(answer.error());
     const std::string jwt = json_string_or(*answer, "jwt");
@@ -104,6 +115,8 @@ Verb keys_create_verb() {
                 {{"NAME", "Whose it is."}},
                 {{"--role", "", "ROLE", "viewer, developer (default) or operator"},
                  {"--expires", "", "TIME", "When it ends: 1h, 30d (default: never)"},
+                 {"--publish-rate", "", "N", "Messages a second that it may publish"},
+                 {"--publish-bytes", "", "SIZE", "The same in bytes: 1MiB"},
                  {"--out", "-o", "FILE", "The file to write (NAME.creds); - is stdout"}},
                 true,
                 run_create};

@@ -121,6 +121,9 @@ test('the API', async (t) => {
     assert.equal((await as(developer, ['scale', 'web', '1'])).code, 0);
     assert.equal((await as(developer, ['spaces', 'create', 'more'])).code, 4);
     assert.equal((await as(developer, ['keys', 'create', 'more', '--out', '-'])).code, 4);
+    const slow = await cloud.ctl(['keys', 'create', 'slow', '--out', '-', '--publish-rate', '100', '--publish-bytes', '1MiB']);
+    const claims = JSON.parse(Buffer.from(slow.stdout.match(/JWT-+\s+\S+?\.(\S+?)\./)[1], 'base64url').toString());
+    assert.deepEqual(claims.nats.tags.slice(-2), ['candela:publish_rate=100', 'candela:publish_bytes=1048576']);
     assert.equal((await as(other, ['services'])).code, 4);
     assert.equal((await as(other, ['services', '--space', 'team'])).code, 0);
     assert.equal((await as(other, ['delete', 'web'])).code, 4);

@@ -179,6 +179,10 @@ test('keys create writes a secret file and sends the public half only', async (t
   assert.equal(sent.expires, '1h');
   assert.doesNotMatch(JSON.stringify(fake.calls), /SU[A-Z2-7]{56}/);
   assert.equal((await ctl('keys create ci')).code, 5, 'overwrites a key');
+  assert.equal((await ctl('keys create slow --publish-rate 100 --publish-bytes 1MiB')).code, 0);
+  assert.equal(fake.calls.at(-1).json.publish_rate, 100);
+  assert.equal(fake.calls.at(-1).json.publish_bytes, '1MiB');
+  assert.notEqual((await ctl('keys create other --publish-rate lots')).code, 0);
   assert.match((await ctl('keys list')).stdout, /ci +red +viewer/);
   assert.equal((await ctl(['keys', 'revoke', sent.public_key])).code, 0);
 });

@@ -97,6 +97,7 @@ TEST_CASE("a_scoped_key_gives_its_users_the_scopes_permissions") {
     const auth::KeyPair scoped = auth::KeyPair::generate(auth::KeyKind::kAccount);
     auth::AccountSigningKey::Scope scope;
     scope.permissions.publish.allow = {"metrics.>"};
+    scope.bounds.allowed_connection_types = {"STANDARD"};
     cloud.shop.claims.signing_keys.push_back(auth::AccountSigningKey{scoped.public_key(), scope});
     REQUIRE(auth::resign_account(cloud.shop, cloud.operator_key, Cloud::start() + 1s));
     REQUIRE(cloud.server->put_account(cloud.shop.jwt));
@@ -111,6 +112,89 @@ TEST_CASE("a_scoped_key_gives_its_users_the_scopes_permissions") {
     CHECK(cloud.talk(client, "PUB metrics.cpu 0\r\n\r\n").empty());
     CHECK(cloud.talk(client, "PUB orders 0\r\n\r\n") ==
           "-ERR 'Permissions Violation for Publish to \"orders\"'\r\n");
+    // Where and how one may come in is the scope's to say, too.
+    ConnectOptions options;
+    options.jwt = user.jwt;
+    const crypto::Signature signature = user.key.sign("nonce");
+    options.signature = base64url_encode(signature);
+    const auto may_come_by = [&](ConnectionType type) {
+        return log_in(cloud.server->accounts(), options, "nonce", Address::tcp("10.1.2.3", 1),
+                      Cloud::start(), type)
+            .has_value();
+    };
+    CHECK(may_come_by(ConnectionType::kStandard));
+    CHECK_FALSE(may_come_by(ConnectionType::kWebSocket));
+}
+
+TEST_CASE("a_user_comes_in_by_the_ways_that_it_may") {
+    Cloud cloud;
+    const auto may = [&](std::vector<std::string> types, ConnectionType type) {
+        auth::KeyPair key = auth::KeyPair::generate(auth::KeyKind::kUser);
+        auth::UserClaims claims;
+        claims.subject = key.public_key();
+        claims.issuer_account = cloud.shop.public_key();
+        claims.allowed_connection_types = std::move(types);
+        ConnectOptions options;
+        options.jwt = *auth::encode_user(claims, cloud.shop.signing_key, Cloud::start());
+        const crypto::Signature signature = key.sign("nonce");
+        options.signature = base64url_encode(signature);
+        return log_in(cloud.server->accounts(), options, "nonce", Address::tcp("10.0.0.9", 1),
+                      Cloud::start(), type)
+            .has_value();
+    };
+    using enum ConnectionType;
+    for (const ConnectionType type : {kStandard, kWebSocket, kInProcess}) CHECK(may({}, type));
+    CHECK(may({"STANDARD"}, kStandard));
+    CHECK(may({"standard"}, kInProcess));
+    CHECK_FALSE(may({"STANDARD"}, kWebSocket));
+    CHECK(may({"MQTT", "WEBSOCKET"}, kWebSocket));
+    CHECK_FALSE(may({"WEBSOCKET"}, kStandard));
+    CHECK(may({"IN_PROCESS"}, kInProcess));
+    CHECK_FALSE(may({"IN_PROCESS"}, kStandard));
+    CHECK_FALSE(may({"TELEPATHY"}, kStandard));
+}
+
+TEST_CASE("hours_of_the_day_in_a_zone") {
+    const TimeZone berlin = *TimeZone::parse_rule("CET-1CEST,M3.5.0,M10.5.0/3");
+    const auto at = [](int64_t hour, int64_t minute) {  // of UTC, on a day in July
+        return WallTime(std::chrono::seconds(1784073600 + hour * 3600 + minute * 60));
+    };
+    const auto hour = [](int h) { return h * 3600; };
+    const DayHours office({{hour(9), hour(12)}, {hour(13), hour(17)}}, berlin);
+    CHECK_FALSE(office.good_until(at(6, 59)));
+    CHECK(office.good_until(at(7, 1)) == at(10, 0));
+    CHECK_FALSE(office.good_until(at(10, 30)));
+    CHECK(office.good_until(at(14, 59)) == at(15, 0));
+    CHECK_FALSE(office.good_until(at(15, 0)));
+    const DayHours night({{hour(22), hour(6)}}, berlin);
+    CHECK(night.good_until(at(20, 1)) == at(28, 0));
+    CHECK(night.good_until(at(3, 0)) == at(4, 0));
+    CHECK_FALSE(night.good_until(at(12, 0)));
+    CHECK_FALSE(DayHours({{hour(9), hour(9)}}, berlin).good_until(at(7, 0)));
+}
+
+TEST_CASE("a_user_is_sent_away_when_its_hours_are_over") {
+    Cloud cloud;
+    const int64_t now = unix_seconds(cloud.loop->wall()) % 86400;
+    auth::KeyPair key = auth::KeyPair::generate(auth::KeyKind::kUser);
+    auth::UserClaims claims;
+    claims.subject = key.public_key();
+    claims.issuer_account = cloud.shop.public_key();
+    claims.times_zone = "UTC";
+    const auto of_day = [](int64_t s) { return static_cast<int>((s + 86400) % 86400); };
+    claims.times = {{of_day(now - 60), of_day(now + 90)}};
+    std::string jwt = *auth::encode_user(claims, cloud.shop.signing_key, Cloud::start());
+    auth::Credentials user{std::move(jwt), std::move(key)};
+    RawClient& client = cloud.log_in(user);
+    cloud.world.run_for(80s);
+    CHECK_FALSE(client.is_ended);
+    cloud.world.run_for(20s);
+    CHECK(client.is_ended);
+    CHECK(client.has("-ERR 'User Authentication Expired'"));
+    RawClient& again = cloud.dial();
+    again.send(cloud.connect_line(again, user));
+    cloud.world.run_until([&] { return again.is_ended; }, 5s);
+    CHECK(again.has("-ERR 'Authorization Violation'"));
 }
 
 TEST_CASE("a_user_that_expires_is_sent_away") {

@@ -435,7 +435,7 @@ TEST_CASE("a_lame_duck_tells_the_clients_of_all_loops") {
         users.push_back(
             &cloud.log_in(loop, cloud.mint(cloud.shop), "\"headers\":true,\"protocol\":1"));
     }
-    for (const auto& server : cloud.servers) server->announce_end();
+    for (const auto& server : cloud.servers) server->announce_end(cloud.world.now() + 1s);
     cloud.world.run_for(10ms);
     for (const RawClient* user : users) CHECK(user->has("\"ldm\":true"));
 }
