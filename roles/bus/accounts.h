@@ -16,6 +16,7 @@
 #include "base/time.h"
 #include "day_hours.h"
 #include "sublist.h"
+#include "traffic.h"
 
 namespace candela::bus_role {
 
@@ -46,6 +47,7 @@ struct Account {
     std::unordered_set<Connection*> connections;
     // The same object for all loops.
     std::shared_ptr<AccountTotals> totals = std::make_shared<AccountTotals>();
+    Traffic departed;  // of connections that have ended
     // The server's own subscriptions in this account.
     std::vector<std::unique_ptr<Subscription>> services;
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
-
 #include "base/text.h"
 #include "bus/subject.h"
 #include "crypto/entropy.h"
@@ -57,6 +55,7 @@ Connection::Connection(Server& server, Guest guest, uint64_t id)
       out_(server.blocks()),
       progress_at_(server.loop().now()),
       started_at_(server.loop().wall()),
+      active_at_(server.loop().now()),
       timer_(server.loop().timers(), [this] { on_timer(); }),
       expiry_(server.loop().timers(), [this] { check_login(); }),
       hold_timer_(server.loop().timers(), [this] { resume_reading(); }) {}
@@ -68,6 +67,7 @@ void Connection::leave_account() {
     Account& account = *login_->account;
     for (auto& [sid, subscription] : subscriptions_) account.sublist.remove(*subscription);
     account.totals->subscriptions -= static_cast<int64_t>(subscriptions_.size());
+    server_.events().on_leaving(*this);
     subscriptions_.clear();
     budget_share_.set(account.totals->budget, 0);
     account.connections.erase(this);
@@ -92,6 +92,7 @@ void Connection::refuse(std::string_view error) {
 void Connection::on_data(std::string_view bytes) {
     if (closing_) return;
     server_.counters().bytes_in += bytes.size();
+    active_at_ = server_.loop().now();
     const std::optional<bus::ReadError> error = reader_.feed(bytes, *this);
     if (error && !closing_) on_read_error(*error);
 }
@@ -131,7 +132,9 @@ bool Connection::on_line(const bus::Line& line, std::string_view headers,
         case Operation::kUnsub: on_unsub(line); break;
         case Operation::kPing: server_.answer_ping(*this); break;
         case Operation::kPong:
-            if (pings_unanswered_ == 1) rtt_ = server_.loop().now() - pinged_at_;
+            if (pings_unanswered_ == 1) {
+                rtt_ = std::max<Duration>(server_.loop().wall() - pinged_at_, 1us);
+            }
             pings_unanswered_ = 0;
             break;
         case Operation::kConnect: on_connect(line.text); break;
@@ -161,6 +164,7 @@ void Connection::on_connect(std::string_view text) {
         server_.log().warn("bus_login_refused", {{"client", peer_.to_string()},
                                                  {"name", printable(options_.name)},
                                                  {"reason", login.error()}});
+        server_.events().on_refused(*this);
         close("login refused", "Authorization Violation");
         return;
     }
@@ -193,31 +197,11 @@ void Connection::on_connect(std::string_view text) {
     }
     timer_.start(server_.options().ping_interval);
     check_login();
+    server_.events().on_connected(*this);
     server_.log().debug("bus_login", {{"client", peer_.to_string()},
                                       {"user", login_->user_name},
                                       {"account", login_->account->claims.name}});
     send_ok();
-}
-
-Json Connection::describe() const {
-    Json out = {{"start", format_rfc3339(started_at_)},
-                {"host", peer_.kind == Address::Kind::kTcp ? peer_.host : peer_.to_string()},
-                {"id", id_},
-                {"acc", login_->account->key()},
-                {"user", login_->user_key},
-                {"server", server_.options().name},
-                {"issuer_key", login_->issuer},
-                {"kind", "Client"},
-                {"client_type", websocket_ != nullptr ? "websocket" : "nats"}};
-    const auto add = [&](std::string_view key, const std::string& text) {
-        if (!text.empty()) out[std::string(key)] = text;
-    };
-    add("name", options_.name);
-    add("lang", options_.language);
-    add("ver", options_.version);
-    add("name_tag", login_->user_name);
-    if (rtt_ != 0ns) out["rtt"] = rtt_.count();
-    return out;
 }
 
 Result<> Connection::limit_publishing(const Login& login) {
@@ -250,8 +234,16 @@ void Connection::on_publish(const bus::Line& line, std::string_view headers,
         return;
     }
     ++server_.counters().messages_in;
+    ++traffic_.in_messages;
+    traffic_.in_bytes += headers.size() + payload.size();
     if (options_.pedantic && !bus::is_valid_subject(line.subject)) {
         send_error("Invalid Publish Subject");
+    }
+    // Answers on their way between accounts have subjects that nobody else may ask for.
+    if (line.reply.starts_with(Responses::kPrefix)) {
+        send_error(
+            fmt::format("Permissions Violation for Publish with Reply of \"{}\"", line.reply));
+        return;
     }
     Message message;
     message.subject = line.subject;
@@ -349,6 +341,8 @@ bool Connection::deliver(Subscription& subscription, const Message& message, std
     to = put(to, body);
     out_.commit(to);
     ++subscription.delivered;
+    ++traffic_.out_messages;
+    traffic_.out_bytes += body.size() - bus::kLineEnd.size();
     if (!message.reply.empty() && reply_permits_.is_active()) {
         reply_permits_.note(message.reply, server_.loop().now());
     }
@@ -394,6 +388,7 @@ void Connection::send_away(std::string_view reason) {
 
 void Connection::close_slow(std::string_view reason) {
     if (closing_) return;
+    ++traffic_.slow_consumers;
     server_.report_slow(*this, reason);
     close(reason);
 }
@@ -452,7 +447,7 @@ void Connection::on_timer() {
         close("stale", "Stale Connection");
         return;
     }
-    if (++pings_unanswered_ == 1) pinged_at_ = server_.loop().now();
+    if (++pings_unanswered_ == 1) pinged_at_ = server_.loop().wall();
     send("PING\r\n");
     timer_.start(server_.options().ping_interval);
 }

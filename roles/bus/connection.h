@@ -17,6 +17,7 @@
 #include "bus/protocol.h"
 #include "login.h"
 #include "loop/loop.h"
+#include "monitoring/report.h"
 #include "out_buffer.h"
 #include "paced_stream.h"
 #include "publish_rate.h"
@@ -45,10 +46,18 @@ public:
     size_t payload_max() const;
     // Who it is, in nats-server's form: for those whom its account lets know.
     Json describe() const;
+    // The same with numbers, without its subscriptions; without the account before the login.
+    ConnectionReport report() const;
+    const Traffic& traffic() const { return traffic_; }
+    const auto& subscriptions() const { return subscriptions_; }
     // Between a PING and its PONG; 0: not measured yet.
     Duration rtt() const { return rtt_; }
     bool is_closing() const { return closing_; }
     const std::string& close_reason() const { return close_reason_; }
+    // Why it ends, where nothing was said before.
+    void note_end(std::string_view reason) {
+        if (close_reason_.empty()) close_reason_ = std::string(reason);
+    }
 
     // Writes one message for a subscription of this connection. `tail` is "[reply ]size\r\n" (with
     // headers: "[reply ]headers size\r\n"), made once for all receivers. False: the connection is
@@ -165,10 +174,12 @@ private:
     std::string close_reason_;
     unsigned pings_unanswered_ = 0;
     const WallTime started_at_;
-    MonoTime pinged_at_;
+    WallTime pinged_at_;
     Duration rtt_{};
-    Timer timer_;   // login first, pings later
-    Timer expiry_;  // of the user
+    Traffic traffic_;
+    MonoTime active_at_;  // when it last sent something, or was sent something
+    Timer timer_;         // login first, pings later
+    Timer expiry_;        // of the user
     Timer hold_timer_;
 };
 

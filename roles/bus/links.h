@@ -37,6 +37,7 @@ public:
     Links& operator=(const Links&) = delete;
 
     Mesh& mesh() { return *mesh_; }
+    const std::shared_ptr<Mesh>& shared_mesh() const { return mesh_; }
     size_t index() const { return index_; }
     size_t loop_of(uint64_t client) const { return (client - 1) % mesh_->size(); }
     // Runs work(server) on every other loop, soon.

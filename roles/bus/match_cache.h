@@ -37,6 +37,8 @@ public:
         if (place->matches != nullptr) {
             receivers_ -= place->matches->receivers();
             out.push_back(std::move(place->matches));
+        } else {
+            ++entries_;
         }
         receivers_ += matches->receivers();
         place->hash = hash;
@@ -44,6 +46,8 @@ public:
         place->used_at = ++clock_;
         place->matches = std::move(matches);
     }
+
+    size_t size() const { return entries_; }
 
 private:
     static constexpr size_t kWays = 4;
@@ -101,11 +105,13 @@ private:
         }
         sets_.clear();
         receivers_ = 0;
+        entries_ = 0;
     }
 
     std::vector<Set> sets_;  // as many as a power of two
     uint64_t clock_ = 0;
     size_t receivers_ = 0;
+    size_t entries_ = 0;
 };
 
 }  // namespace candela::bus_role

@@ -47,10 +47,28 @@ const ConfigSchema& schema() {
             .range("0", "1000000000"),
         config_size("publish_bytes", "0B", "The same in bytes."),
         advertise_key(),
+        config_string("monitor", "",
+                      "HOST:PORT where the state of the bus is shown over HTTP, as nats-server "
+                      "shows it (/varz, /connz, ...). Default: nowhere."),
+        config_bool("monitor_open", "false",
+                    "monitor may be an address that other machines reach. Whoever asks there is "
+                    "told who is connected, and to what."),
         tls_key(),
         websocket_key(),
     });
     return schema;
+}
+
+void check_monitor(const Config& config, ConfigProblems& problems) {
+    const std::string_view text = config.string("monitor");
+    if (text.empty()) return;
+    const Result<Address> address = Address::parse(text);
+    if (!address) {
+        problems.add(config.position("monitor"), "monitor: " + address.error().message());
+    } else if (!address->is_loopback() && !config.boolean("monitor_open")) {
+        problems.add(config.position("monitor"),
+                     "monitor: not a loopback address; monitor_open = true allows it");
+    }
 }
 
 void check(const Config& config, ConfigProblems& problems) {
@@ -59,6 +77,7 @@ void check(const Config& config, ConfigProblems& problems) {
                      "max_payload: two messages of that size do not fit into max_pending");
     }
     check_listening(config, problems);
+    check_monitor(config, problems);
 }
 
 std::unique_ptr<Role> create(NodeContext& context, const Config& config) {
@@ -105,6 +124,9 @@ BusConfig::BusConfig(const Config& config, const NodeInfo& node)
       store(node.data_dir / "bus" / "accounts"),
       streams(node.data_dir / "bus" / "streams") {
     loops = static_cast<size_t>(config.integer("loops"));
+    if (const Result<Address> address = Address::parse(config.string("monitor"))) {
+        monitor = *address;
+    }
     options.name = node.name;
     options.payload_max = config.size_bytes("max_payload");
     options.pending_bytes_max = config.size_bytes("max_pending");
@@ -122,6 +144,7 @@ BusRole::BusRole(NodeContext& context, const Config& config)
 // The services stand in the server's accounts: the server goes first, and calls none of them then.
 BusRole::~BusRole() {
     metrics_.clear();
+    monitor_http_.reset();
     // Streams take their subscriptions off the server, and write to the store.
     jetstream_.reset();
     servers_.reset();
@@ -137,11 +160,15 @@ Task<Result<>> BusRole::start() {
     Result<> opened = co_await start_servers(files->operator_jwt);
     if (opened) opened = open(files->accounts, files->tls);
     if (opened) opened = co_await listen();
+    if (opened) opened = watch();
     if (!opened) {
         metrics_.clear();
+        monitor_http_.reset();
         jetstream_.reset();
         server_ = nullptr;
         servers_.reset();
+        monitor_api_.reset();
+        monitor_.reset();
     }
     co_return std::move(opened).in("bus");
 }
@@ -247,6 +274,20 @@ Result<> BusRole::open(const std::vector<std::string>& accounts, const TlsFiles&
     return {};
 }
 
+Result<> BusRole::watch() {
+    Monitor::Facts facts;
+    facts.listen = server_->addresses().front();
+    facts.http = config_.monitor;
+    facts.system_account = server_->accounts().operator_claims().system_account;
+    facts.streams_folder = config_.streams.string();
+    monitor_ = std::make_unique<Monitor>(*server_, jetstream_.get(), std::move(facts));
+    monitor_api_ = std::make_unique<MonitorApi>(*monitor_);
+    if (!config_.monitor) return {};
+    CANDELA_TRY_ASSIGN(monitor_http_, MonitorHttp::open(*monitor_, *config_.monitor));
+    context_.log.info("bus_monitor_listening", {{"address", monitor_http_->address().to_string()}});
+    return {};
+}
+
 void BusRole::add_metrics() {
     Server* server = server_;
     const auto add = [&](std::string_view name, std::string_view help, auto read) {
@@ -293,10 +334,11 @@ uint64_t BusRole::sum(Tally ServerCounters::* counter) const {
 Task<Result<>> BusRole::reload(const Config& config) {
     BusConfig fresh(config, context_.node);
     const bool is_elsewhere = fresh.listening.nats != config_.listening.nats ||
-                              fresh.listening.websocket != config_.listening.websocket;
+                              fresh.listening.websocket != config_.listening.websocket ||
+                              fresh.monitor != config_.monitor;
     if (is_elsewhere) {
         co_return fail(Code::kUnsupported,
-                       "where [bus] and [bus.websocket] listen can't change while the node runs");
+                       "where the bus listens can't change while the node runs");
     }
     if (fresh.loops != config_.loops) {
         co_return fail(Code::kUnsupported, "[bus] loops can't change while the node runs");

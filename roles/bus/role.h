@@ -12,6 +12,8 @@
 #include "account_store.h"
 #include "listening.h"
 #include "loop/per_loop.h"
+#include "monitoring/monitor_api.h"
+#include "monitoring/monitor_http.h"
 #include "node/metrics.h"
 #include "node/role.h"
 #include "server.h"
@@ -30,6 +32,7 @@ struct BusConfig {
     explicit BusConfig(const Config& config, const NodeInfo& node);
 
     ListeningConfig listening;
+    std::optional<Address> monitor;
     std::filesystem::path operator_jwt;
     std::filesystem::path accounts;  // to start with
     std::filesystem::path store;     // what was learnt since
@@ -55,6 +58,7 @@ private:
     Result<> open(const std::vector<std::string>& accounts, const TlsFiles& tls);
     Task<Result<>> start_servers(std::string_view operator_jwt);
     Task<Result<>> listen();
+    Result<> watch();
     Task<Result<>> open_streams();
     std::span<Loop* const> loops_to_use() const;
     void add_metrics();
@@ -70,6 +74,9 @@ private:
     std::unique_ptr<Disk> disk_;
     std::unique_ptr<Store> streams_;
     std::unique_ptr<JetStream> jetstream_;
+    std::unique_ptr<Monitor> monitor_;
+    std::unique_ptr<MonitorApi> monitor_api_;
+    std::unique_ptr<MonitorHttp> monitor_http_;
     std::vector<Metrics::Sampled> metrics_;
     bool is_listening_ = false;
 };

@@ -429,6 +429,7 @@ void Server::mark_closing(Connection& connection) {
 
 void Server::forget(Connection& connection, std::string_view reason) {
     log_.debug("bus_connection_ended", {{"id", connection.id()}, {"reason", reason}});
+    connection.note_end(reason);
     std::erase(dirty_, &connection);
     std::erase(closing_, &connection);
     connections_.erase(connection.id());
@@ -458,12 +459,14 @@ void Server::end_round() {
     end_closing();
     for (Account* account : touched_) account->sublist.sweep();
     touched_.clear();
+    for (const auto& account : removed_) events_.add_departed(account->departed);
     if (links_ != nullptr) {
         for (const auto& account : removed_) links_->remove(*account);
         if (links_->has_unsent()) links_->flush();  // of connections that have ended
     }
     removed_.clear();
     round_end_scheduled_ = false;
+    // What connections that ended had to say.
     if (!later_.empty() || !dirty_.empty() || !closing_.empty()) schedule_round_end();
 }
 

@@ -24,6 +24,7 @@
 #include "lame_duck.h"
 #include "links.h"
 #include "loop/loop.h"
+#include "monitoring/events.h"
 #include "publish_rate.h"
 #include "reception.h"
 #include "tally.h"
@@ -91,6 +92,11 @@ public:
     ServerCounters& counters() { return counters_; }
     size_t connection_count() const { return connections_.size(); }  // of this loop
     Links* links() { return links_.get(); }                          // null: there is one loop only
+    const auto& connections() const { return connections_; }
+    size_t index() const { return links_ == nullptr ? 0 : links_->index(); }  // of its loop
+    Events& events() { return events_; }
+    // Counted up in each message about the server.
+    uint64_t next_event_number() { return ++event_number_; }
     Connection* find_connection(uint64_t id);
 
     // INFO for one connection, with its line end.
@@ -240,6 +246,8 @@ private:
     };
     Reception reception_;
     std::unique_ptr<Imports> imports_;
+    Events events_{*this};
+    uint64_t event_number_ = 0;
     std::vector<Door> doors_;
     std::unordered_map<uint64_t, std::unique_ptr<Connection>> connections_;
     uint64_t next_id_;

@@ -124,6 +124,7 @@ void Sublist::insert(Subscription& subscription) {
         group.shared += shared;
     }
     if (subscription.passage == nullptr) ++size_;
+    ++counted_.inserts;
     outdate(subscription.subject);
     tell(subscription, before);
 }
@@ -148,6 +149,7 @@ void Sublist::remove(Subscription& subscription) {
         drop_unused(*node, group);
     }
     if (subscription.passage == nullptr) --size_;
+    ++counted_.removes;
     outdate(subscription.subject);
     if (node->is_unused()) prune();
     tell(subscription, before);
@@ -323,8 +325,14 @@ const Matches& Sublist::match(std::string_view subject) {
     const size_t hash = hash_(subject);
     const Matches* cached = cache_.find(hash, subject);
     last_was_cached_ = cached != nullptr && is_current(*cached);
-    if (last_was_cached_) return *cached;
+    ++counted_.matches;
+    if (last_was_cached_) {
+        ++counted_.cache_hits;
+        count_fanout(*cached);
+        return *cached;
+    }
     collect(subject, scratch_);
+    count_fanout(scratch_);
     if (scratch_.receivers() > kCachedReceiversMax) return scratch_;
     if (cached == nullptr && !comes_again(hash)) return scratch_;
     auto matches = std::make_unique<Matches>(scratch_);

@@ -19,6 +19,7 @@
 #include "base/keyed_hash.h"
 #include "match_cache.h"
 #include "matches.h"
+#include "monitoring/report.h"
 #include "subscription.h"
 
 namespace candela::bus_role {
@@ -67,6 +68,13 @@ public:
     // Frees outdated results. Not while one is in use.
     void sweep();
 
+    // Its numbers since the start; what a publisher remembers is not looked up.
+    SublistReport report() const {
+        SublistReport out = counted_;
+        out.subscriptions = size_;
+        out.cached = cache_.size();
+        return out;
+    }
     size_t size() const { return size_; }  // of this loop, without passages into other accounts
 
 private:
@@ -117,6 +125,11 @@ private:
         return epoch_ + first_epochs_[matches.first_bucket] + second_epochs_[matches.second_bucket];
     }
     bool comes_again(size_t hash);
+    void count_fanout(const Matches& matches) {
+        const uint64_t receivers = matches.receivers();
+        counted_.fanout_sum += receivers;
+        if (receivers > counted_.fanout_max) counted_.fanout_max = receivers;
+    }
 
     InterestObserver* observer_ = nullptr;
     const KeyedHash hash_;
@@ -141,6 +154,7 @@ private:
     std::array<uint64_t, kBuckets> second_epochs_{};
     uint64_t generation_ = 1;
     size_t size_ = 0;
+    SublistReport counted_;
     bool last_was_cached_ = false;
 };
 

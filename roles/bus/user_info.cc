@@ -17,13 +17,7 @@ Json rule_json(const auth::SubjectPermission& rule) {
 
 }  // namespace
 
-Json server_block(Server& server) {
-    return {{"name", server.options().name},
-            {"id", server.id()},
-            {"ver", CANDELA_VERSION},
-            {"jetstream", server.has_streams()},
-            {"time", format_rfc3339(server.loop().wall())}};
-}
+Json server_block(Server& server) { return server_info(server); }
 
 UserInfo::UserInfo(Server& server) : server_(server) {
     server_.on_account([this](Account& account) { account.add_service(kUserInfo, *this, true); });

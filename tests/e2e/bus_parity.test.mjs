@@ -56,6 +56,7 @@ const TALKS = [
   ['queue permission', ['SUB a v1 1\r\n', 'SUB a v2 2\r\n', 'SUB a 3\r\n'], {}, { sub: { allow: ['a v1'] } }],
   ['verbose and not allowed', ['PUB no 0\r\n\r\n', 'SUB no 1\r\n'], { verbose: true }, { pub: { deny: ['no'] }, sub: { deny: ['no'] } }],
   ['only answers', ['SUB ask 1\r\n', 'PUB in 0\r\n\r\n', 'PUB ask 0\r\n\r\n'], {}, { resp: { max: 1, ttl: 1e9 } }],
+  ['a reply subject of the server\'s own kind', ['SUB > 1\r\n', 'PUB a _R_.x 0\r\n\r\n', 'PUB a _R_ 0\r\n\r\n', 'PUB _R_.a.b 0\r\n\r\n']],
   ['subscription limit', ['SUB a 1\r\nSUB b 2\r\n', 'SUB c 3\r\n'], {}, { subs: 2 }],
   ['payload limit', ['PUB a 5\r\nabcde\r\n'], {}, { payload: 4 }],
 ];

@@ -22,9 +22,11 @@ class Side {
 
   id(account) { return this.keys[account].getPublicKey(); }
 
-  // The account's JWT with these claims; the server's answer.
+  // The account's JWT with these claims; the server's answer. Each differs, for nats-server looks no further at one that
+  // it has had.
   async put(account, claims) {
-    const token = await jwt.encodeAccount(account, this.keys[account], { limits: LIMITS, ...claims }, { signer: this.operator });
+    this.count = (this.count ?? 0) + 1;
+    const token = await jwt.encodeAccount(`${account}${this.count}`, this.keys[account], { limits: LIMITS, ...claims }, { signer: this.operator });
     return (await this.sys.request('$SYS.REQ.CLAIMS.UPDATE', sc.encode(token), { timeout: 5000 })).json();
   }
 

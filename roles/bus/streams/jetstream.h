@@ -103,6 +103,7 @@ public:
 
     std::string consumer_state(uint64_t stream, uint64_t consumer) override;
     size_t stream_count() const;
+    const std::map<std::string, std::unique_ptr<JsAccount>>& accounts() const { return accounts_; }
 
 private:
     friend class JsApi;
