@@ -103,6 +103,7 @@ Lighthouse::Lighthouse(NodeContext& context, const Config& config)
            context.make_bus_client(context.loop, "lighthouse-sys"), log_),
       api_(ApiParts{state_, accounts_, credentials_, bundles_, logs_, bus_, context.node.version},
            static_cast<uint32_t>(::getuid()), log_),
+      movers_(context, accounts_),
       certificate_(context.loop, settings_.folder / "ca", settings_.names),
       server_(context.loop, api_, http::ServerOptions(), log_) {}
 
@@ -125,6 +126,7 @@ Task<Result<>> Lighthouse::start() {
     CO_TRY(co_await certificate_.open());
     CO_TRY(bus_.start());
     CO_TRY(listen());
+    movers_.start();
     add_metrics();
     tasks_.spawn(maintain_forever());
     is_started_ = true;
@@ -226,6 +228,8 @@ void Lighthouse::add_metrics() {
           [this] { return static_cast<double>(state_.seen().nodes.size()); });
     gauge("candela_lighthouse_hosts_waited_for", "Hosts that vanished and are waited for.",
           [this] { return static_cast<double>(state_.holding().size()); });
+    gauge("candela_lighthouse_dead_letters", "Messages moved to where dead letters go.",
+          [this] { return static_cast<double>(movers_.moved()); });
 }
 
 }  // namespace candela::lighthouse

@@ -10,6 +10,7 @@
 #include "node/metrics.h"
 #include "node/role.h"
 #include "server_certificate.h"
+#include "space_movers.h"
 #include "tls/stream.h"
 
 namespace candela::lighthouse {
@@ -62,6 +63,7 @@ private:
     LogStore logs_;
     BusSide bus_;
     Api api_;
+    SpaceMovers movers_;
     ServerCertificate certificate_;
     http::FlowServer server_;
     std::unique_ptr<tls::Acceptor> tls_acceptor_;

@@ -189,6 +189,8 @@ std::string ClientCore::new_inbox() {
 }
 
 void ClientCore::on_reply(const MessageView& message) {
+    // What a stream hands out shows the subject under which it was kept: no answer to a request.
+    if (!message.subject.starts_with(inbox_)) return;
     const auto found = waiting_.find(std::string(message.subject.substr(inbox_.size())));
     if (found == waiting_.end()) return;  // nobody waits any more
     Waiting* waiting = found->second;
