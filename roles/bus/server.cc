@@ -18,7 +18,9 @@ namespace {
 constexpr Duration kBacklogInterval = 1s;
 constexpr size_t kRefusedMax = 64;  // that are told so at a time; further ones are just closed
 // Clients switch features by it: the highest nats-server whose gated features exist here.
-constexpr std::string_view kProtocolVersion = "2.9.10";
+constexpr std::string_view kProtocolVersion = "2.11.0";
+// Of the JetStream API (ADR-44), as streams/js_api.h has it.
+constexpr int kApiLevel = 1;
 constexpr std::string_view kNoRespondersBody = "NATS/1.0 503\r\n\r\n\r\n";
 
 void append_number(std::string& out, size_t value) {
@@ -151,7 +153,10 @@ std::string Server::info_line(const Connection& connection, std::string_view non
     if (entrance.tls != nullptr) {
         info[entrance.tls_required ? "tls_required" : "tls_available"] = true;
     }
-    if (has_streams_) info["jetstream"] = true;
+    if (has_streams_) {
+        info["jetstream"] = true;
+        info["api_lvl"] = kApiLevel;
+    }
     if (is_lame_duck) info["ldm"] = true;
     return "INFO " + dump_json(info) + " \r\n";
 }

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "consumer_config.h"
 #include "durable_stream.h"
 
 namespace candela::bus_role {
@@ -47,14 +48,19 @@ public:
     // Tells those who wait, before the consumer goes.
     void end(std::string_view status);
     bool is_active();
+    // Hands out nothing until then (ns since 1970); 0 or the past: goes on.
+    void pause(int64_t until, std::string text);
+    bool is_paused() const;
+    // Another client may take the place of the one that is served alone.
+    void unpin(const char* reason);
 
     Json info();
 
 private:
     struct Pending {
         uint64_t consumer_sequence = 0;
-        int64_t deadline = 0;  // of the ack; 0: waits for redelivery
-        int64_t timestamp = 0;
+        int64_t deadline = 0;      // of the ack; 0: waits for redelivery
+        int64_t delivered_at = 0;  // mono ns; 0: before a restart
     };
     struct Request {
         std::string reply;
@@ -66,16 +72,29 @@ private:
         int64_t heartbeat = 0;
         int64_t next_heartbeat = 0;
         uint64_t delivered = 0;
+        // Of a priority group.
+        int64_t waiting_min = 0;
+        int64_t unacknowledged_min = 0;
+        int64_t priority = 0;
+        std::string pin;
     };
     enum class Next : uint8_t { kFound, kNone, kLoading };
 
-    int64_t mono();
+    int64_t mono() const;
     void recount();
     // The first message at or after the sequence that passes the filters.
     const IndexEntry* next_match(uint64_t sequence);
     Next find_next(uint64_t& sequence, bool& is_redelivery);
     bool can_deliver();
+    bool is_held_back(int64_t now);
+    bool is_due(uint64_t sequence, int64_t now);
+    void queue_request(Request request);
     Request* next_request();
+    const char* check_group(const std::string& group, const Request& request);
+    bool is_eligible(const Request& request) const;
+    void pin_to(Request& request);
+    void check_pin(int64_t now);
+    Json group_info() const;
     void drop_requests_without_interest();
     void wait_for_relief();
     bool deliver_one();
@@ -92,7 +111,12 @@ private:
     void send_flow_request();
     std::string heartbeat_headers() const;
 
+    void refuse(uint64_t sequence, uint64_t delivery, std::string_view rest);
     void settle(uint64_t sequence, bool apply_to_stream);
+    void give_up(uint64_t sequence, uint64_t deliveries);
+    void answer_ack(const std::string& reply);
+    void note_behind_advisory(std::string change, const std::string& reply);
+    bool keeps_for_dead_letter() const;
     void move_floor();
     void redeliver(uint64_t sequence, int64_t delay);
     void note_change(std::string change);
@@ -103,9 +127,18 @@ private:
     void check_deadlines(int64_t now);
     void check_requests(int64_t now);
     void check_idle(int64_t now);
+    void check_pause();
+    void advise_pause();
     void arm();
     int64_t ack_wait_of(uint64_t deliveries) const;
-    void advise_max_deliveries(uint64_t sequence, uint64_t deliveries);
+    uint64_t deliveries_of(uint64_t sequence) const;
+    std::string advisory_subject(std::string_view what) const;
+    void advise_terminated(uint64_t sequence, uint64_t delivery, std::string_view reason);
+    void measure_ack(uint64_t sequence, uint64_t delivery);
+
+    // What a limited rate may be ahead of itself.
+    static constexpr int64_t kRateBurst = 10'000'000;
+    static constexpr int64_t kDelayMax = 365LL * 24 * 3600 * 1'000'000'000;
 
     DurableStream& stream_;
     JetStream& js_;
@@ -127,6 +160,7 @@ private:
     std::deque<Request> requests_;
     bool is_loading_ = false;
     bool waits_for_relief_ = false;
+    int64_t unreadable_until_ = 0;  // mono ns: the disk is asked again then
     bool is_ended_ = false;
 
     // Push.
@@ -136,11 +170,27 @@ private:
     uint64_t flow_requested_bytes_ = 0;
     std::string flow_subject_;  // of the request that is out
     int64_t last_sent_ = 0;
+    int64_t rate_free_at_ = 0;  // mono ns
 
+    // Replay at the pace at which it was published.
+    bool is_replaying_ = false;
+    int64_t replayed_at_ = 0;  // mono ns; 0: nothing yet
+    int64_t replayed_timestamp_ = 0;
+    int64_t replay_due_ = 0;
+
+    std::string pin_;  // of the client that is served alone; empty: none
+    int64_t pinned_time_ = 0;
+    int64_t pin_used_at_ = 0;
+
+    bool was_paused_ = false;
+    int64_t delivered_at_ = 0;
     int64_t last_active_ = 0;
     std::string changes_;  // not handed to the store yet
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     Timer timer_;
 };
+
+// A header block with one more header.
+std::string with_header(std::string_view headers, std::string_view key, std::string_view value);
 
 }  // namespace candela::bus_role

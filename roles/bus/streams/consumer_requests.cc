@@ -25,10 +25,11 @@ void Consumer::request(const std::string& reply, const std::string& body) {
     Request request;
     request.reply = reply;
     int64_t expires = 0;
+    std::string group;
     if (!body.empty() && body.front() == '{') {
         const Result<Json> json = parse_json(body);
         if (!json) {
-            send_status(reply, fmt::format("400 Bad Request - {}", "invalid JSON"));
+            send_status(reply, "400 Bad Request - invalid JSON");
             return;
         }
         request.left = json_int_or(*json, "batch", 1);
@@ -36,6 +37,11 @@ void Consumer::request(const std::string& reply, const std::string& body) {
         request.no_wait = json_bool_or(*json, "no_wait", false);
         request.heartbeat = json_int_or(*json, "idle_heartbeat", 0);
         expires = json_int_or(*json, "expires", 0);
+        request.waiting_min = json_int_or(*json, "min_pending", 0);
+        request.unacknowledged_min = json_int_or(*json, "min_ack_pending", 0);
+        request.priority = json_int_or(*json, "priority", 0);
+        request.pin = json_string_or(*json, "id");
+        group = json_string_or(*json, "group");
     } else if (!body.empty()) {
         const Result<uint64_t> count = parse_uint(trim(body));
         if (!count) {
@@ -45,6 +51,10 @@ void Consumer::request(const std::string& reply, const std::string& body) {
         request.left = static_cast<int64_t>(std::min<uint64_t>(*count, 1'000'000));
     }
     if (request.left <= 0) request.left = 1;
+    if (const char* status = check_group(group, request)) {
+        send_status(reply, status);
+        return;
+    }
     request.has_bytes = request.bytes_left > 0;
     if (config_.batch_max > 0 && request.left > config_.batch_max) {
         send_status(reply, fmt::format("409 Exceeded MaxRequestBatch of {}", config_.batch_max));
@@ -60,11 +70,11 @@ void Consumer::request(const std::string& reply, const std::string& body) {
             reply, fmt::format("409 Exceeded MaxRequestMaxBytes of {}", config_.request_bytes_max));
         return;
     }
-    if (request.heartbeat != 0 && (expires <= 0 || request.heartbeat * 2 > expires)) {
+    if (request.heartbeat != 0 && (expires <= 0 || request.heartbeat > expires / 2)) {
         send_status(reply, "400 Bad Request - heartbeat value too large");
         return;
     }
-    if (expires > 0) request.expires = now + expires;
+    if (expires > 0) request.expires = now + std::min(expires, kDelayMax);
     if (request.heartbeat != 0) request.next_heartbeat = now + request.heartbeat;
     if (request.no_wait && expires <= 0 && waiting_messages_ + again_.size() == 0) {
         send_status(reply, "404 No Messages");
@@ -75,16 +85,35 @@ void Consumer::request(const std::string& reply, const std::string& body) {
         send_status(reply, "409 Exceeded MaxWaiting");
         return;
     }
-    requests_.push_back(std::move(request));
+    queue_request(std::move(request));
     js_.wake(stream_);
     arm();
 }
 
+// Behind those of the same priority; lower numbers go first.
+void Consumer::queue_request(Request request) {
+    const auto at = std::find_if(requests_.rbegin(), requests_.rend(), [&](const Request& other) {
+                        return other.priority <= request.priority;
+                    }).base();
+    requests_.insert(at, std::move(request));
+}
+
+// The request that the next message is for, brought to the front.
 Consumer::Request* Consumer::next_request() {
-    while (!requests_.empty()) {
-        Request& first = requests_.front();
-        if (first.left > 0 && js_.has_interest(stream_.account(), first.reply)) return &first;
-        requests_.pop_front();
+    for (size_t i = 0; i < requests_.size();) {
+        const Request& request = requests_[i];
+        if (request.left <= 0 || !js_.has_interest(stream_.account(), request.reply)) {
+            requests_.erase(requests_.begin() + static_cast<ptrdiff_t>(i));
+        } else if (!is_eligible(request)) {
+            ++i;
+        } else {
+            if (i != 0) {
+                Request chosen = std::move(requests_[i]);
+                requests_.erase(requests_.begin() + static_cast<ptrdiff_t>(i));
+                requests_.push_front(std::move(chosen));
+            }
+            return &requests_.front();
+        }
     }
     return nullptr;
 }
@@ -103,6 +132,12 @@ std::string Consumer::pending_headers(const Request& request) const {
 bool Consumer::deliver_pull(std::string_view subject, const std::string& ack,
                             std::string_view headers, std::string_view payload) {
     Request& request = requests_.front();
+    std::string with_pin;
+    if (config_.priority == PriorityPolicy::kPinned) {
+        pin_to(request);
+        with_pin = with_header(headers, "Nats-Pin-Id", pin_);
+        headers = with_pin;
+    }
     const auto size =
         static_cast<int64_t>(subject.size() + ack.size() + headers.size() + payload.size());
     if (request.has_bytes && size > request.bytes_left) {
@@ -114,7 +149,7 @@ bool Consumer::deliver_pull(std::string_view subject, const std::string& ack,
         requests_.pop_front();
         return false;
     }
-    last_active_ = mono();
+    last_active_ = pin_used_at_ = mono();
     --request.left;
     ++request.delivered;
     request.bytes_left -= request.has_bytes ? size : 0;
@@ -126,7 +161,7 @@ bool Consumer::deliver_pull(std::string_view subject, const std::string& ack,
         // Those who wait take turns.
         Request turn = std::move(requests_.front());
         requests_.pop_front();
-        requests_.push_back(std::move(turn));
+        queue_request(std::move(turn));
     }
     return true;
 }

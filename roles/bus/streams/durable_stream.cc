@@ -11,25 +11,6 @@
 
 namespace candela::bus_role {
 
-namespace {
-
-constexpr size_t kDeletedShownMax = 100'000;
-constexpr uint64_t kSubjectsShownMax = 100'000;
-
-bool header_number(std::string_view headers, std::string_view key, std::optional<uint64_t>& out) {
-    const std::optional<std::string_view> text = bus::find_header(headers, key);
-    if (!text) return true;
-    const Result<uint64_t> value = parse_uint(*text);
-    if (value) out = *value;
-    return value.has_value();
-}
-
-JsError wrong_last(uint64_t sequence) {
-    return {400, 10071, fmt::format("wrong last sequence: {}", sequence)};
-}
-
-}  // namespace
-
 DurableStream::DurableStream(JetStream& js, JsAccount& account, StreamLog& log, StreamConfig config,
                              int64_t created)
     : js_(js),
@@ -37,11 +18,66 @@ DurableStream::DurableStream(JetStream& js, JsAccount& account, StreamLog& log, 
       log_(log),
       config_(std::move(config)),
       created_(created),
+      clock_(*this),
+      sources_(*this),
+      reread_timer_(js.loop().timers(), [this] { load_to_recover(reread_.first, reread_.second); }),
       age_timer_(js.loop().timers(), [this] { on_age_timer(); }) {
     log_.set_observer(this);
     if (config_.first_sequence > 1 && log_.last_given() == 0) log_.start_at(config_.first_sequence);
-    apply_limits();
+    configure();
     attach(account_.account());
+}
+
+// What follows from the configuration.
+void DurableStream::configure() {
+    transform_.reset();
+    republish_.reset();
+    if (config_.transform) {
+        auto made =
+            SubjectTransform::create(config_.transform->source, config_.transform->destination);
+        if (made) transform_ = std::move(*made);
+    }
+    if (config_.republish) {
+        auto made =
+            SubjectTransform::create(config_.republish->source, config_.republish->destination);
+        if (made) republish_ = std::move(*made);
+    }
+    apply_limits();
+}
+
+void DurableStream::start() {
+    sources_.configure();
+    if (!is_recovering_) clock_.start();
+}
+
+void DurableStream::stop() {
+    attach(nullptr);
+    clock_.stop();
+    sources_.stop();
+    reread_timer_.stop();
+    age_timer_.stop();
+    account_.set_followed(id(), {});
+}
+
+bool DurableStream::takes(std::string_view subject) const {
+    return std::any_of(config_.subjects.begin(), config_.subjects.end(), [&](const auto& pattern) {
+        return auth::subject_matches(pattern, subject);
+    });
+}
+
+// Said to the store once; at the end of a round, since at the start it does not take anything yet.
+void DurableStream::keep_states() {
+    const auto keep = [&](uint64_t id) {
+        if (log_.consumers().contains(id)) return;
+        js_.store().put_consumer(log_, id, "{}", StreamLog::Done());
+    };
+    if (config_.allow_ttl || config_.allow_schedules) keep(kClockState);
+    if (!config_.sources.empty()) keep(kSourcesState);
+}
+
+std::string DurableStream::state_of(uint64_t id) const {
+    if (id == kSourcesState) return sources_.state();
+    return id == kClockState ? clock_.state() : std::string();
 }
 
 DurableStream::~DurableStream() { attach(nullptr); }
@@ -71,15 +107,26 @@ void DurableStream::attach(Account* account) {
 
 void DurableStream::update(StreamConfig config, StreamLog::Done done) {
     const bool moves = config.subjects != config_.subjects;
+    const bool sources_change =
+        config.mirror != config_.mirror || config.sources != config_.sources;
+    const bool becomes_interest =
+        config.retention == Retention::kInterest && config_.retention != Retention::kInterest;
     config_ = std::move(config);
     js_.store().update(log_, encode_blob(account_.key(), created_, config_), std::move(done));
-    apply_limits();
+    configure();
     if (moves) attach(account_.account());
+    if (sources_change) sources_.configure();
+    if (becomes_interest) {
+        log_.index().for_each(
+            [&](const IndexEntry& entry) { appended_.push_back(entry.sequence); });
+    }
+    js_.wake(*this);
 }
 
 void DurableStream::apply_limits() {
     LogLimits limits;
-    limits.age_max = Duration(config_.age_max);
+    // Where messages may last longer, or leave a marker, the clock does it.
+    if (!config_.allow_ttl) limits.age_max = Duration(config_.age_max);
     if (config_.discard == Discard::kOld) {
         limits.messages_max = config_.messages_max;
         limits.bytes_max = config_.bytes_max;
@@ -91,6 +138,7 @@ void DurableStream::apply_limits() {
     // Opt-in: acknowledged once written, synced once a second. A power cut may take that second.
     const auto sync = config_.metadata.find("candela.sync");
     log_.set_synced(sync == config_.metadata.end() || sync->second != "interval");
+    log_.set_packed(config_.is_compressed);
     on_age_timer();
 }
 
@@ -115,99 +163,17 @@ void DurableStream::on_message(const Origin&, const Message& message) {
     js_.enqueue(std::move(incoming));
 }
 
-JsResult<void> DurableStream::check_expected(const Incoming& incoming) {
-    const std::string_view headers = incoming.headers;
-    const auto last_id = bus::find_header(headers, "Nats-Expected-Last-Msg-Id");
-    if (last_id && *last_id != last_id_) {
-        return js_fail({400, 10070, fmt::format("wrong last msg ID: {}", last_id_)});
-    }
-    std::optional<uint64_t> last;
-    if (!header_number(headers, "Nats-Expected-Last-Sequence", last) ||
-        (last && *last != log_.last_given())) {
-        return js_fail(wrong_last(log_.last_given()));
-    }
-    std::optional<uint64_t> last_of_subject;
-    const uint64_t given = log_.last_given_of(incoming.subject);
-    if (!header_number(headers, "Nats-Expected-Last-Subject-Sequence", last_of_subject) ||
-        (last_of_subject && *last_of_subject != given)) {
-        return js_fail(wrong_last(given));
-    }
-    return {};
-}
-
-// Discard new: what waits for the disk counts.
-JsResult<void> DurableStream::check_room(const Incoming& incoming) {
-    const auto size = static_cast<int64_t>(incoming.headers.size() + incoming.payload.size());
-    if (config_.message_size_max >= 0 && size > config_.message_size_max) {
-        return js_fail({400, 10054, "message size exceeds maximum allowed"});
-    }
-    const MessageIndex& index = log_.index();
-    const uint64_t bytes = StreamLog::message_size(
-        config_.is_file, incoming.subject.size(), incoming.headers.size(), incoming.payload.size());
-    if (config_.discard == Discard::kNew) {
-        const SubjectEntry* subject = index.find_subject(incoming.subject);
-        const uint64_t of_subject =
-            (subject == nullptr ? 0 : subject->count) + log_.pending_messages_of(incoming.subject);
-        const auto per_subject = static_cast<uint64_t>(config_.messages_per_subject_max);
-        if (config_.discard_new_per_subject && of_subject >= per_subject) {
-            return js_fail(js_errors::store_failed("maximum messages per subject exceeded"));
-        }
-        // One that takes the place of an older one of its subject adds nothing.
-        const bool replaces = config_.messages_per_subject_max > 0 && of_subject >= per_subject;
-        if (config_.messages_max >= 0 && !replaces &&
-            index.count() + log_.pending_messages() >=
-                static_cast<uint64_t>(config_.messages_max)) {
-            return js_fail(js_errors::store_failed("maximum messages exceeded"));
-        }
-        if (config_.bytes_max >= 0 && index.bytes() + log_.pending_bytes() + bytes >
-                                          static_cast<uint64_t>(config_.bytes_max)) {
-            return js_fail(js_errors::store_failed("maximum bytes exceeded"));
-        }
-    }
-    const Account* account = account_.account();
-    if (account != nullptr) {
-        const auth::AccountLimits& limits = account->claims.limits;
-        const int64_t max = config_.is_file ? limits.disk_storage : limits.memory_storage;
-        if (max >= 0 &&
-            account_.stored_bytes(config_.is_file) + bytes > static_cast<uint64_t>(max)) {
-            return js_fail(js_errors::storage_exceeded());
-        }
-    }
-    return {};
-}
-
-JsResult<DurableStream::Checked> DurableStream::check(const Incoming& incoming) {
-    Checked out;
-    const std::string_view headers = incoming.headers;
-    if (config_.sealed) return js_fail(js_errors::sealed());
-    if (!headers.empty()) {
-        if (JsResult<void> expected = check_expected(incoming); !expected)
-            return js_fail(expected.error());
-        const auto rollup = bus::find_header(headers, "Nats-Rollup");
-        if (rollup) {
-            if (!config_.allow_rollup || config_.deny_purge)
-                return js_fail({500, 10111, "rollup not permitted"});
-            if (ascii_iequals(*rollup, "sub")) {
-                out.rollup = Rollup::kSubject;
-            } else if (ascii_iequals(*rollup, "all")) {
-                out.rollup = Rollup::kAll;
-            } else {
-                return js_fail({500, 10111, fmt::format("rollup value invalid: \"{}\"", *rollup)});
-            }
-        }
-    }
-    if (JsResult<void> room = check_room(incoming); !room) return js_fail(room.error());
-    if (config_.is_file) {
-        if (const std::optional<Error> refusal = js_.store().refusal()) {
-            return js_fail(js_errors::not_stored(*refusal));
-        }
-    }
-    return out;
-}
-
 void DurableStream::take(Incoming& incoming) {
     const std::string_view headers = incoming.headers;
     std::optional<std::string_view> id;
+    if (is_recovering_) {
+        held_.push_back(std::move(incoming));
+        return;
+    }
+    if (transform_) {
+        if (std::optional<std::string> place = transform_->apply(incoming.subject))
+            incoming.subject = std::move(*place);
+    }
     if (!headers.empty()) {
         const auto expected = bus::find_header(headers, "Nats-Expected-Stream");
         if (expected && *expected != config_.name) {
@@ -215,10 +181,6 @@ void DurableStream::take(Incoming& incoming) {
             return;
         }
         id = bus::find_header(headers, "Nats-Msg-Id");
-    }
-    if (is_recovering_) {
-        held_.push_back(std::move(incoming));
-        return;
     }
     const int64_t now = js_.now();
     if (id) {
@@ -299,74 +261,53 @@ void DurableStream::forget_old_ids(int64_t now) {
     }
 }
 
-// --- Recovery
-// -------------------------------------------------------------------------------------
-
-void DurableStream::recover() {
-    for (const auto& [id, image] : log_.consumers()) {
-        next_consumer_id = std::max(next_consumer_id, id + 1);
-        const Result<Json> blob = parse_json(image.blob);
-        if (!blob) continue;
-        JsResult<ConsumerConfig> config =
-            parse_consumer_config(blob->value("config", Json::object()));
-        if (!config || !complete(*config, config_)) continue;
-        Consumer& consumer = add_consumer(std::move(*config), json_int_or(*blob, "created", 0), id);
-        consumer.recover(image.state, image.changes);
-    }
-    for (auto& [id, image] : log_.consumers()) {
-        image.changes.clear();
-        image.state.clear();
-    }
-    const int64_t oldest = js_.now() - config_.duplicate_window;
-    const IndexEntry* entry = log_.at_or_before(log_.last_sequence());
-    if (entry == nullptr || entry->timestamp < oldest) return;
-    uint64_t first = entry->sequence;
-    while (entry != nullptr && entry->timestamp >= oldest) {
-        first = entry->sequence;
-        entry = first == 0 ? nullptr : log_.at_or_before(first - 1);
-    }
-    is_recovering_ = true;
-    recover_ids(first);
-}
-
-// Reads on from the sequence, as far as memory goes; then waits for the disk.
-void DurableStream::recover_ids(uint64_t sequence) {
-    const IndexEntry* entry = log_.at_or_after(sequence);
-    while (entry != nullptr) {
-        const uint64_t at = entry->sequence;
-        const RecordPtr record = log_.read(at);
-        if (record == nullptr) {
-            JetStream* js = &js_;
-            log_.load(at, [js, stream = id(), account = account_.key(), at] {
-                if (DurableStream* self = js->account(account).find(stream)) self->recover_ids(at);
-            });
-            return;
-        }
-        RecordView view;
-        if (decode_record(record->body, view)) {
-            const auto id = bus::find_header(view.headers, "Nats-Msg-Id");
-            last_id_ = id ? std::string(*id) : std::string();
-            if (id) remember(*id, at, view.timestamp);
-        }
-        entry = log_.at_or_after(at + 1);
-    }
-    is_recovering_ = false;
-    for (Incoming& incoming : std::exchange(held_, {})) take(incoming);
-}
-
 // --- Consumers
 // ------------------------------------------------------------------------------------
 
 void DurableStream::on_appended(const IndexEntry& entry) {
     for (const auto& [name, consumer] : consumers) consumer->on_appended(entry);
     if (config_.retention == Retention::kInterest) appended_.push_back(entry.sequence);
-    if (config_.age_max != 0 && !age_timer_.is_active())
+    if (config_.age_max != 0 && !config_.allow_ttl && !age_timer_.is_active())
         age_timer_.start(Duration(config_.age_max));
+    if (republish_ || config_.allow_ttl || config_.allow_schedules) note_content(entry);
+    has_news_ = true;
     js_.wake(*this);
+}
+
+// What has to be looked into, and not only counted.
+void DurableStream::note_content(const IndexEntry& entry) {
+    RecordPtr record = log_.read(entry.sequence);
+    RecordView view;
+    if (record == nullptr || !decode_record(record->body, view)) return;
+    clock_.on_appended(entry.sequence, view);
+    if (republish_) republished_.push_back({std::move(record), entry.previous});
 }
 
 void DurableStream::on_removed(const IndexEntry& entry) {
     for (const auto& [name, consumer] : consumers) consumer->on_removed(entry);
+    clock_.on_removed(entry.sequence);
+}
+
+void DurableStream::republish_all() {
+    for (const Republished& item : std::exchange(republished_, {})) {
+        RecordView view;
+        if (!decode_record(item.record->body, view)) continue;
+        const std::optional<std::string> subject = republish_->apply(view.subject);
+        if (!subject) continue;
+        std::string headers(view.headers.size() < 12
+                                ? std::string_view("NATS/1.0\r\n")
+                                : view.headers.substr(0, view.headers.size() - 2));
+        headers += fmt::format(
+            "Nats-Stream: {}\r\nNats-Subject: {}\r\nNats-Sequence: {}\r\nNats-Time-Stamp: {}\r\n"
+            "Nats-Last-Sequence: {}\r\n",
+            config_.name, view.subject, view.sequence, format_nanos(view.timestamp),
+            item.last_of_subject);
+        if (config_.republish->headers_only) {
+            headers += fmt::format("Nats-Msg-Size: {}\r\n", view.payload.size());
+            view.payload = {};
+        }
+        js_.send(account_, *subject, {}, headers + "\r\n", view.payload);
+    }
 }
 
 // An event of candela's own: a flipped bit cost this message.
@@ -376,17 +317,25 @@ void DurableStream::on_lost(uint64_t sequence) {
 }
 
 void DurableStream::pump() {
+    keep_states();
+    if (republish_) republish_all();
+    clock_.run();
+    if (!is_recovering_) sources_.pump();
     for (const uint64_t sequence : std::exchange(appended_, {})) {
         if (!is_needed(sequence)) done_.push_back(sequence);
     }
     std::vector<Consumer*> all;
     for (const auto& [name, consumer] : consumers) all.push_back(consumer.get());
     for (Consumer* consumer : all) consumer->pump();
-    if (!done_.empty()) {
-        std::vector<uint64_t> done = std::exchange(done_, {});
-        std::sort(done.begin(), done.end());
-        log_.remove(done, StreamLog::Done());
-    }
+    flush_done();
+    if (std::exchange(has_news_, false)) account_.wake_followers(config_.name);
+}
+
+void DurableStream::flush_done() {
+    if (done_.empty()) return;
+    std::vector<uint64_t> done = std::exchange(done_, {});
+    std::sort(done.begin(), done.end());
+    log_.remove(done, StreamLog::Done());
 }
 
 bool DurableStream::is_needed(uint64_t sequence) {
@@ -416,6 +365,18 @@ Consumer& DurableStream::add_consumer(ConsumerConfig config, int64_t created, ui
 
 void DurableStream::remove_consumer(Consumer& consumer, StreamLog::Done done) {
     consumer.end("409 Consumer Deleted");
+    js_.advise_consumer(account_, config_.name, consumer.name(), "delete");
+    auto node = consumers.extract(consumer.name());
+    if (config_.retention == Retention::kInterest) {
+        // Before it is written down that the consumer is gone: a crash leaves nothing behind that
+        // nobody wants.
+        std::vector<uint64_t> all;
+        log_.index().for_each([&](const IndexEntry& entry) { all.push_back(entry.sequence); });
+        for (const uint64_t sequence : all) {
+            if (!is_needed(sequence)) done_.push_back(sequence);
+        }
+        flush_done();
+    }
     if (consumer.is_durable()) {
         js_.store().drop_consumer(log_, consumer.id(), std::move(done));
     } else {
@@ -424,76 +385,7 @@ void DurableStream::remove_consumer(Consumer& consumer, StreamLog::Done done) {
             if (done) done(Result<>());
         });
     }
-    auto node = consumers.extract(consumer.name());
     js_.bury(std::move(node.mapped()));
-    if (config_.retention != Retention::kInterest) return;
-    log_.index().for_each([&](const IndexEntry& entry) { appended_.push_back(entry.sequence); });
-    js_.wake(*this);
-}
-
-// --- Telling
-// --------------------------------------------------------------------------------------
-
-Json DurableStream::info(bool with_deleted, std::string_view subjects_filter, uint64_t offset) {
-    const MessageIndex& index = log_.index();
-    const uint64_t first = log_.first_sequence();
-    const uint64_t last = log_.last_sequence();
-    const IndexEntry* first_entry = log_.at_or_after(0);
-    const bool is_empty = first_entry == nullptr;
-    Json state = {{"messages", index.count()},
-                  {"bytes", index.bytes()},
-                  {"first_seq", is_empty && last == 0 ? 0 : first},
-                  {"first_ts", format_nanos(is_empty ? 0 : first_entry->timestamp)},
-                  {"last_seq", last},
-                  {"last_ts", format_nanos(log_.last_timestamp())},
-                  {"consumer_count", consumers.size()}};
-    if (index.subject_count() != 0) state["num_subjects"] = index.subject_count();
-    const uint64_t deleted = is_empty ? 0 : last - first + 1 - index.count();
-    if (deleted != 0) state["num_deleted"] = deleted;
-    if (with_deleted && deleted != 0) {
-        Json list = Json::array();
-        uint64_t next = first;
-        for (const SequenceRange& range : index.ranges()) {
-            for (; next < range.first && list.size() < kDeletedShownMax; ++next)
-                list.push_back(next);
-            next = range.first + range.count;
-        }
-        for (; next <= last && list.size() < kDeletedShownMax; ++next) list.push_back(next);
-        state["deleted"] = std::move(list);
-    }
-    if (!log_.lost().empty()) {
-        Json lost = Json::array();
-        for (const SequenceRange& range : log_.lost()) {
-            for (uint64_t i = 0; i < range.count && lost.size() < kDeletedShownMax; ++i) {
-                lost.push_back(range.first + i);
-            }
-        }
-        state["lost"] = {{"msgs", std::move(lost)}, {"bytes", 0}};
-    }
-    Json out = {{"config", to_json(config_)}, {"created", format_nanos(created_)}};
-    if (!subjects_filter.empty()) {
-        std::map<std::string, uint64_t> found;
-        for (uint32_t i = 0; i < index.subject_numbers(); ++i) {
-            const SubjectEntry& subject = index.subject(i);
-            if (subject.count == 0 || !auth::subject_matches(subjects_filter, subject.name))
-                continue;
-            found.emplace(subject.name, subject.count);
-        }
-        Json subjects = Json::object();
-        uint64_t at = 0;
-        for (const auto& [name, count] : found) {
-            if (at++ < offset) continue;
-            if (subjects.size() == kSubjectsShownMax) break;
-            subjects[name] = count;
-        }
-        if (!subjects.empty()) state["subjects"] = std::move(subjects);
-        out["total"] = found.size();
-        out["offset"] = offset;
-        out["limit"] = kSubjectsShownMax;
-    }
-    out["state"] = std::move(state);
-    out["ts"] = format_nanos(js_.now());
-    return out;
 }
 
 }  // namespace candela::bus_role

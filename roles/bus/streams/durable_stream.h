@@ -6,11 +6,16 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "consumer_config.h"
 #include "jetstream.h"
+#include "stream_clock.h"
+#include "stream_sources.h"
+#include "subject_transform.h"
 
 namespace candela::bus_role {
 
@@ -32,6 +37,12 @@ public:
 
     void attach(Account* account);  // null: takes its subscriptions off
     void update(StreamConfig config, StreamLog::Done done);
+    // It was made just now, or found: begins to copy from other streams.
+    void start();
+    // Its log is about to go.
+    void stop();
+    // Whether it keeps what is published to the subject.
+    bool takes(std::string_view subject) const;
     // Consumers with their state, and the ids of recent messages.
     void recover();
 
@@ -49,9 +60,23 @@ public:
     void remove_consumer(Consumer& consumer, StreamLog::Done done);
     // No consumer needs the message any more, or one has done with it (work queue).
     void on_done(uint64_t sequence);
+    // Takes out what nobody needs any more, at once rather than at the end of the round.
+    void flush_done();
     void purge(const std::vector<uint64_t>& sequences, StreamLog::Done done) {
         log_.remove(sequences, std::move(done));
     }
+
+    // What was copied from another stream. The first refuses, for now, where there is no room.
+    JsResult<void> append_copy(const Incoming& copy, StreamLog::Done done);
+    void append_mirrored(const Incoming& copy, uint64_t sequence, int64_t timestamp,
+                         StreamLog::Done done);
+
+    // What else is kept besides messages and consumers, under the ids of consumers that there are
+    // never so many of.
+    static constexpr uint64_t kReservedIds = UINT64_MAX - 15;
+    static constexpr uint64_t kSourcesState = kReservedIds;
+    static constexpr uint64_t kClockState = kReservedIds + 1;
+    std::string state_of(uint64_t id) const;
 
     std::map<std::string, std::unique_ptr<Consumer>, std::less<>> consumers;
     uint64_t next_consumer_id = 1;
@@ -71,7 +96,12 @@ private:
     void remember(std::string_view id, uint64_t sequence, int64_t timestamp);
     void forget_old_ids(int64_t now);
     bool is_needed(uint64_t sequence);
-    void recover_ids(uint64_t sequence);
+    void recover_messages(uint64_t sequence, int64_t ids_since);
+    void load_to_recover(uint64_t sequence, int64_t ids_since);
+    void configure();
+    void keep_states();
+    void note_content(const IndexEntry& entry);
+    void republish_all();
 
     JetStream& js_;
     JsAccount& account_;
@@ -88,6 +118,19 @@ private:
     std::vector<Incoming> held_;      // published while the ids are being read
     std::vector<uint64_t> appended_;  // to be looked at by interest retention
     std::vector<uint64_t> done_;      // to be removed
+    bool has_news_ = false;           // for those who copy from this one
+
+    StreamClock clock_;
+    StreamSources sources_;
+    std::optional<SubjectTransform> transform_;
+    std::optional<SubjectTransform> republish_;
+    struct Republished {
+        RecordPtr record;
+        uint64_t last_of_subject = 0;  // the message before
+    };
+    std::vector<Republished> republished_;  // to be sent at the end of the round
+    std::pair<uint64_t, int64_t> reread_;   // what could not be read at the start
+    Timer reread_timer_;
     Timer age_timer_;
 };
 

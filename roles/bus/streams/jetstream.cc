@@ -62,6 +62,18 @@ bool JsAccount::overlaps(std::string_view pattern, const DurableStream* except) 
     return false;
 }
 
+void JsAccount::set_followed(uint64_t stream, const std::vector<std::string>& names) {
+    std::erase_if(followers_, [&](const auto& item) { return item.second == stream; });
+    for (const std::string& name : names) followers_.emplace(name, stream);
+}
+
+void JsAccount::wake_followers(const std::string& name) {
+    const auto [first, last] = followers_.equal_range(name);
+    for (auto at = first; at != last; ++at) {
+        if (DurableStream* stream = js_.find(at->second)) js_.wake(*stream);
+    }
+}
+
 uint64_t JsAccount::stored_bytes(bool is_file) const {
     uint64_t out = 0;
     for (const auto& [name, stream] : streams) {
@@ -129,6 +141,7 @@ size_t JetStream::stream_count() const {
 std::string JetStream::consumer_state(uint64_t stream, uint64_t consumer) {
     DurableStream* found = find(stream);
     if (found == nullptr) return {};
+    if (consumer >= DurableStream::kReservedIds) return found->state_of(consumer);
     for (const auto& [name, item] : found->consumers) {
         if (item->id() == consumer) return item->state();
     }
@@ -233,8 +246,33 @@ void JetStream::respond(JsAccount& owner, const std::string& reply, std::string_
 
 void JetStream::advise(JsAccount& owner, const std::string& subject, std::string_view type,
                        Json body) {
+    publish_event(owner, subject, fmt::format("io.nats.jetstream.advisory.v1.{}", type),
+                  std::move(body));
+}
+
+void JetStream::measure(JsAccount& owner, const std::string& subject, std::string_view type,
+                        Json body) {
+    publish_event(owner, subject, fmt::format("io.nats.jetstream.metric.v1.{}", type),
+                  std::move(body));
+}
+
+void JetStream::advise_stream(JsAccount& owner, const std::string& name, const char* action) {
+    const char* what = *action == 'c' ? "CREATED" : *action == 'd' ? "DELETED" : "UPDATED";
+    advise(owner, fmt::format("$JS.EVENT.ADVISORY.STREAM.{}.{}", what, name), "stream_action",
+           {{"stream", name}, {"action", action}});
+}
+
+void JetStream::advise_consumer(JsAccount& owner, const std::string& stream,
+                                const std::string& name, const char* action) {
+    const char* what = *action == 'c' ? "CREATED" : "DELETED";
+    advise(owner, fmt::format("$JS.EVENT.ADVISORY.CONSUMER.{}.{}.{}", what, stream, name),
+           "consumer_action", {{"stream", stream}, {"consumer", name}, {"action", action}});
+}
+
+void JetStream::publish_event(JsAccount& owner, const std::string& subject, const std::string& type,
+                              Json body) {
     if (!has_interest(owner, subject)) return;
-    body["type"] = std::string("io.nats.jetstream.advisory.v1.") + std::string(type);
+    body["type"] = type;
     body["id"] = random_name(22);
     body["timestamp"] = format_nanos(now());
     send(owner, subject, {}, {}, dump_json(body));
@@ -321,12 +359,17 @@ void JetStream::create_stream(JsAccount& owner, StreamConfig config, const std::
                                    is_file, std::move(done));
     auto stream = std::make_unique<DurableStream>(*this, owner, log, std::move(config), created);
     by_id_[log.id()] = stream.get();
+    DurableStream& made = *stream;
     owner.streams[name] = std::move(stream);
+    made.start();
+    owner.wake_followers(name);
+    advise_stream(owner, name, "create");
 }
 
 void JetStream::drop_stream(JsAccount& owner, DurableStream& stream, StreamLog::Done done) {
     for (const auto& [name, consumer] : stream.consumers) consumer->end("409 Stream Deleted");
-    stream.attach(nullptr);
+    stream.stop();
+    advise_stream(owner, stream.config().name, "delete");
     stream.log().set_observer(nullptr);
     by_id_.erase(stream.id());
     auto node = owner.streams.extract(stream.config().name);

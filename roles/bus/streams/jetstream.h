@@ -13,9 +13,9 @@
 #include <string_view>
 #include <vector>
 
-#include "js_config.h"
 #include "server.h"
 #include "store.h"
+#include "stream_config.h"
 
 namespace candela::bus_role {
 
@@ -50,6 +50,9 @@ public:
     // Whether some subject of the pattern belongs to a stream other than `except`.
     bool overlaps(std::string_view pattern, const DurableStream* except) const;
     uint64_t stored_bytes(bool is_file) const;
+    // The stream copies from those of these names, and is woken when one of them has something new.
+    void set_followed(uint64_t stream, const std::vector<std::string>& names);
+    void wake_followers(const std::string& name);
 
     std::map<std::string, std::unique_ptr<DurableStream>, std::less<>> streams;
     uint64_t api_requests = 0;
@@ -58,7 +61,7 @@ public:
 private:
     JetStream& js_;
     const std::string key_;
-    Account* attached_ = nullptr;
+    std::multimap<std::string, uint64_t> followers_;
 };
 
 class JetStream final : public ConsumerStates {
@@ -84,6 +87,11 @@ public:
     void respond(JsAccount& account, const std::string& reply, std::string_view type,
                  const JsError& error);
     void advise(JsAccount& account, const std::string& subject, std::string_view type, Json body);
+    void measure(JsAccount& account, const std::string& subject, std::string_view type, Json body);
+    // "create", "update" or "delete".
+    void advise_stream(JsAccount& account, const std::string& name, const char* action);
+    void advise_consumer(JsAccount& account, const std::string& stream, const std::string& name,
+                         const char* action);
 
     // Calls back with the message, now or later; with null where it is not there (any more).
     using MessageCallback = std::function<void(const RecordView*)>;
@@ -108,6 +116,8 @@ public:
 private:
     friend class JsApi;
     void recover();
+    void publish_event(JsAccount& account, const std::string& subject, const std::string& type,
+                       Json body);
     void handle_all();
     void handle(Incoming& incoming);
     void handle_ack(JsAccount& account, Incoming& incoming);

@@ -1,12 +1,13 @@
 #include "js_api.h"
 
 #include <algorithm>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
 #include "auth/permissions.h"
 #include "base/text.h"
-#include "bus/subject.h"
+#include "bus/message.h"
 #include "consumer.h"
 
 namespace candela::bus_role {
@@ -39,24 +40,26 @@ Json page_of(const Map& map, Page page, std::string_view key, Show show) {
 }  // namespace
 
 const JsApi::Entry JsApi::kEntries[] = {
-    {"INFO", &JsApi::account_info},
-    {"STREAM.CREATE.", &JsApi::stream_create},
-    {"STREAM.UPDATE.", &JsApi::stream_update},
-    {"STREAM.INFO.", &JsApi::stream_info},
-    {"STREAM.DELETE.", &JsApi::stream_delete},
-    {"STREAM.PURGE.", &JsApi::stream_purge},
-    {"STREAM.NAMES", &JsApi::stream_names},
-    {"STREAM.LIST", &JsApi::stream_list},
-    {"STREAM.MSG.GET.", &JsApi::message_get},
-    {"STREAM.MSG.DELETE.", &JsApi::message_delete},
-    {"DIRECT.GET.", &JsApi::direct_get},
-    {"CONSUMER.CREATE.", &JsApi::consumer_create},
-    {"CONSUMER.DURABLE.CREATE.", &JsApi::consumer_durable_create},
-    {"CONSUMER.INFO.", &JsApi::consumer_info},
-    {"CONSUMER.DELETE.", &JsApi::consumer_delete},
-    {"CONSUMER.NAMES.", &JsApi::consumer_names},
-    {"CONSUMER.LIST.", &JsApi::consumer_list},
-    {"CONSUMER.MSG.NEXT.", &JsApi::consumer_next},
+    {"INFO", &JsApi::account_info, "account_info_response"},
+    {"STREAM.CREATE.", &JsApi::stream_create, "stream_create_response"},
+    {"STREAM.UPDATE.", &JsApi::stream_update, "stream_update_response"},
+    {"STREAM.INFO.", &JsApi::stream_info, "stream_info_response"},
+    {"STREAM.DELETE.", &JsApi::stream_delete, "stream_delete_response"},
+    {"STREAM.PURGE.", &JsApi::stream_purge, "stream_purge_response"},
+    {"STREAM.NAMES", &JsApi::stream_names, "stream_names_response"},
+    {"STREAM.LIST", &JsApi::stream_list, "stream_list_response"},
+    {"STREAM.MSG.GET.", &JsApi::message_get, "stream_msg_get_response"},
+    {"STREAM.MSG.DELETE.", &JsApi::message_delete, "stream_msg_delete_response"},
+    {"DIRECT.GET.", &JsApi::direct_get, ""},
+    {"CONSUMER.CREATE.", &JsApi::consumer_create, "consumer_create_response"},
+    {"CONSUMER.DURABLE.CREATE.", &JsApi::consumer_durable_create, "consumer_create_response"},
+    {"CONSUMER.INFO.", &JsApi::consumer_info, "consumer_info_response"},
+    {"CONSUMER.DELETE.", &JsApi::consumer_delete, "consumer_delete_response"},
+    {"CONSUMER.NAMES.", &JsApi::consumer_names, "consumer_names_response"},
+    {"CONSUMER.LIST.", &JsApi::consumer_list, "consumer_list_response"},
+    {"CONSUMER.MSG.NEXT.", &JsApi::consumer_next, ""},
+    {"CONSUMER.PAUSE.", &JsApi::consumer_pause, "consumer_pause_response"},
+    {"CONSUMER.UNPIN.", &JsApi::consumer_unpin, "consumer_unpin_response"},
 };
 
 JsApi::JsApi(JetStream& js, JsAccount& account, const Incoming& request)
@@ -68,9 +71,22 @@ void JsApi::run(std::string_view subject) {
         const bool takes_more = entry.verb.back() == '.';
         if (takes_more ? !subject.starts_with(entry.verb) : subject != entry.verb) continue;
         if (takes_more) tokens_ = split(subject.substr(entry.verb.size()), '.');
-        (this->*entry.handler)();
+        type_ = entry.type;
+        if (needs_newer_api()) {
+            refuse({412, 10185, "JetStream minimum api level required"});
+        } else {
+            (this->*entry.handler)();
+        }
         return;
     }
+}
+
+// ADR-44: the request uses something that came with a level of the API.
+bool JsApi::needs_newer_api() const {
+    const auto needed = bus::find_header(request_.headers, "Nats-Required-Api-Level");
+    if (!needed) return false;
+    const Result<uint64_t> level = parse_uint(*needed);
+    return !level || *level > kApiLevel;
 }
 
 bool JsApi::parse_body() {
@@ -121,7 +137,6 @@ StreamLog::Done JsApi::respond_later(Json body) {
 }
 
 void JsApi::account_info() {
-    type_ = "account_info_response";
     size_t consumers = 0;
     for (const auto& [name, item] : account_.streams) consumers += item->consumers.size();
     const Account* account = account_.account();
@@ -140,7 +155,10 @@ void JsApi::account_info() {
                {"memory_max_stream_bytes", -1},
                {"storage_max_stream_bytes", -1},
                {"max_bytes_required", false}}},
-             {"api", {{"total", account_.api_requests}, {"errors", account_.api_errors}}}});
+             {"api",
+              {{"level", kApiLevel},
+               {"total", account_.api_requests},
+               {"errors", account_.api_errors}}}});
 }
 
 // --- Streams
@@ -151,8 +169,43 @@ JsResult<StreamConfig> JsApi::stream_config() {
     return parse_stream_config(*body_, tokens_[0]);
 }
 
+// What depends on the account's other streams.
+JsResult<void> JsApi::check_among_others(const StreamConfig& config,
+                                         const DurableStream* existing) const {
+    for (const std::string& subject : config.subjects) {
+        if (account_.overlaps(subject, existing)) return js_fail(js_errors::subjects_overlap());
+    }
+    const Account* account = account_.account();
+    const auth::AccountLimits limits =
+        account == nullptr ? auth::AccountLimits() : account->claims.limits;
+    const int64_t storage = config.is_file ? limits.disk_storage : limits.memory_storage;
+    if (storage == 0 || (storage > 0 && config.bytes_max > storage)) {
+        return js_fail(config.is_file ? js_errors::storage_exceeded()
+                                      : js_errors::memory_exceeded());
+    }
+    // Unfiltered sources that lead back here would copy for ever.
+    std::vector<std::string> next;
+    std::set<std::string> seen;
+    const auto follow = [&](const StreamConfig& from) {
+        for (const SourceConfig& source : from.sources) {
+            if (source.filter.empty() && source.transforms.empty()) next.push_back(source.name);
+        }
+        if (from.mirror) next.push_back(from.mirror->name);
+    };
+    follow(config);
+    while (!next.empty()) {
+        const std::string name = std::move(next.back());
+        next.pop_back();
+        if (name == config.name) {
+            return js_fail(js_errors::stream_config("detected a cycle of sources"));
+        }
+        if (!seen.insert(name).second) continue;
+        if (const DurableStream* stream = account_.find(name)) follow(stream->config());
+    }
+    return {};
+}
+
 void JsApi::stream_create() {
-    type_ = "stream_create_response";
     if (!parse_body()) return;
     JsResult<StreamConfig> config = stream_config();
     if (!config) {
@@ -175,9 +228,8 @@ void JsApi::stream_create() {
         refuse(js_errors::streams_max());
         return;
     }
-    for (const std::string& subject : config->subjects) {
-        if (!account_.overlaps(subject, nullptr)) continue;
-        refuse(js_errors::subjects_overlap());
+    if (JsResult<void> fits = check_among_others(*config, nullptr); !fits) {
+        refuse(fits.error());
         return;
     }
     if (const std::optional<Error> refusal = js_.store().refusal(); refusal && config->is_file) {
@@ -188,7 +240,6 @@ void JsApi::stream_create() {
 }
 
 void JsApi::stream_update() {
-    type_ = "stream_update_response";
     if (!parse_body()) return;
     DurableStream* existing = stream();
     if (existing == nullptr) return;
@@ -199,9 +250,8 @@ void JsApi::stream_update() {
         refuse(allowed.error());
         return;
     }
-    for (const std::string& subject : config->subjects) {
-        if (!account_.overlaps(subject, existing)) continue;
-        refuse(js_errors::subjects_overlap());
+    if (JsResult<void> fits = check_among_others(*config, existing); !fits) {
+        refuse(fits.error());
         return;
     }
     JetStream* js = &js_;
@@ -211,6 +261,7 @@ void JsApi::stream_update() {
         DurableStream* updated = owner.find(id);
         if (updated == nullptr) return;
         if (result) {
+            js->advise_stream(owner, updated->config().name, "update");
             js->respond(owner, reply, "stream_update_response", updated->info(false, {}, 0));
         } else {
             js->respond(owner, reply, "stream_update_response",
@@ -220,7 +271,6 @@ void JsApi::stream_update() {
 }
 
 void JsApi::stream_info() {
-    type_ = "stream_info_response";
     if (!parse_body()) return;
     DurableStream* found = stream();
     if (found == nullptr) return;
@@ -229,13 +279,11 @@ void JsApi::stream_info() {
 }
 
 void JsApi::stream_delete() {
-    type_ = "stream_delete_response";
     DurableStream* found = stream();
     if (found != nullptr) js_.drop_stream(account_, *found, respond_later({{"success", true}}));
 }
 
 void JsApi::stream_purge() {
-    type_ = "stream_purge_response";
     if (!parse_body()) return;
     DurableStream* found = stream();
     if (found == nullptr) return;
@@ -244,7 +292,7 @@ void JsApi::stream_purge() {
         return;
     }
     if (found->config().deny_purge) {
-        refuse({500, 10052, "stream purge not permitted"});
+        refuse({500, 10110, "stream purge not permitted"});
         return;
     }
     const std::string filter = json_string_or(*body_, "filter");
@@ -268,7 +316,6 @@ void JsApi::stream_purge() {
 }
 
 void JsApi::stream_names() {
-    type_ = "stream_names_response";
     if (!parse_body()) return;
     const std::string subject = json_string_or(*body_, "subject");
     respond(
@@ -283,7 +330,6 @@ void JsApi::stream_names() {
 }
 
 void JsApi::stream_list() {
-    type_ = "stream_list_response";
     if (!parse_body()) return;
     const std::string subject = json_string_or(*body_, "subject");
     respond(page_of(account_.streams, {offset(), kListMax}, "streams", [&](DurableStream& item) {
@@ -294,128 +340,6 @@ void JsApi::stream_list() {
             });
         return fits ? item.info(false, {}, 0) : Json();
     }));
-}
-
-// --- Messages
-// -------------------------------------------------------------------------------------
-
-// By seq, last_by_subj, or next_by_subj from seq; 0 where there is none.
-uint64_t JsApi::find_message(StreamLog& log, const Json& body) const {
-    const auto sequence = static_cast<uint64_t>(std::max<int64_t>(0, json_int_or(body, "seq", 0)));
-    const std::string last = json_string_or(body, "last_by_subj");
-    const std::string next = json_string_or(body, "next_by_subj");
-    const MessageIndex& index = log.index();
-    if (!last.empty()) {
-        if (const SubjectEntry* subject = index.find_subject(last)) return subject->last;
-        if (!bus::has_wildcard(last)) return 0;
-        uint64_t found = 0;
-        for (uint32_t i = 0; i < index.subject_numbers(); ++i) {
-            const SubjectEntry& subject = index.subject(i);
-            if (subject.count == 0 || !auth::subject_matches(last, subject.name)) continue;
-            found = std::max(found, subject.last);
-        }
-        return found;
-    }
-    if (next.empty()) return log.find(sequence) == nullptr ? 0 : sequence;
-    const IndexEntry* entry = log.at_or_after(sequence);
-    while (entry != nullptr && !auth::subject_matches(next, index.subject(entry->subject).name)) {
-        entry = log.at_or_after(entry->sequence + 1);
-    }
-    return entry == nullptr ? 0 : entry->sequence;
-}
-
-void JsApi::message_get() {
-    type_ = "stream_msg_get_response";
-    if (!parse_body()) return;
-    DurableStream* found = stream();
-    if (found == nullptr) return;
-    const bool by_subject = body_->contains("last_by_subj") || body_->contains("next_by_subj");
-    if (!by_subject && json_int_or(*body_, "seq", 0) <= 0) {
-        refuse(js_errors::bad_request());
-        return;
-    }
-    const uint64_t sequence = find_message(found->log(), *body_);
-    js_.read(found->log(), sequence,
-             [js = &js_, account = account_.key(), reply = request_.reply,
-              type = type_](const RecordView* view) {
-                 JsAccount& owner = js->account(account);
-                 if (view == nullptr) {
-                     js->respond(owner, reply, type, js_errors::no_message_found());
-                     return;
-                 }
-                 Json message = {{"subject", view->subject},
-                                 {"seq", view->sequence},
-                                 {"time", format_nanos(view->timestamp)}};
-                 if (!view->payload.empty())
-                     message["data"] = base64_encode(as_bytes(view->payload));
-                 if (!view->headers.empty())
-                     message["hdrs"] = base64_encode(as_bytes(view->headers));
-                 js->respond(owner, reply, type, Json({{"message", std::move(message)}}));
-             });
-}
-
-void JsApi::message_delete() {
-    type_ = "stream_msg_delete_response";
-    if (!parse_body()) return;
-    DurableStream* found = stream();
-    if (found == nullptr) return;
-    if (found->config().sealed) {
-        refuse(js_errors::sealed());
-        return;
-    }
-    if (found->config().deny_delete) {
-        refuse({500, 10057, "message delete not permitted"});
-        return;
-    }
-    const auto sequence =
-        static_cast<uint64_t>(std::max<int64_t>(0, json_int_or(*body_, "seq", 0)));
-    if (found->log().find(sequence) == nullptr) {
-        refuse({400, 10043, fmt::format("sequence {} not found", sequence)});
-        return;
-    }
-    found->log().remove({sequence}, respond_later({{"success", true}}));
-}
-
-// ADR-31: the message itself is the answer.
-void JsApi::direct_get() {
-    DurableStream* found = account_.find(token(0));
-    if (found == nullptr || !found->config().allow_direct || request_.reply.empty()) return;
-    if (tokens_.size() > 1) {
-        const std::string_view subject(
-            tokens_[1].data(),
-            request_.subject.data() + request_.subject.size() - tokens_[1].data());
-        direct_reply(*found, find_message(found->log(), Json({{"last_by_subj", subject}})));
-        return;
-    }
-    const Result<Json> body = parse_json(request_.payload);
-    if (!body || !body->is_object() || body->empty()) {
-        js_.send(account_, request_.reply, {},
-                 body ? "NATS/1.0 408 Empty Request\r\n\r\n" : "NATS/1.0 408 Bad Request\r\n\r\n",
-                 {});
-        return;
-    }
-    direct_reply(*found, find_message(found->log(), *body));
-}
-
-void JsApi::direct_reply(DurableStream& stream, uint64_t sequence) {
-    js_.read(
-        stream.log(), sequence,
-        [js = &js_, account = account_.key(), reply = request_.reply,
-         name = stream.config().name](const RecordView* view) {
-            JsAccount& owner = js->account(account);
-            if (view == nullptr) {
-                js->send(owner, reply, {}, "NATS/1.0 404 Message Not Found\r\n\r\n", {});
-                return;
-            }
-            std::string headers =
-                view->headers.size() < 12
-                    ? std::string("NATS/1.0\r\n")
-                    : std::string(view->headers.substr(0, view->headers.size() - 2));
-            headers += fmt::format(
-                "Nats-Stream: {}\r\nNats-Subject: {}\r\nNats-Sequence: {}\r\nNats-Time-Stamp: {}\r\n\r\n",
-                name, view->subject, view->sequence, format_nanos(view->timestamp));
-            js->send(owner, reply, {}, headers, view->payload);
-        });
 }
 
 }  // namespace candela::bus_role

@@ -7,9 +7,13 @@
 #include <string_view>
 #include <vector>
 
+#include "consumer_config.h"
 #include "jetstream.h"
 
 namespace candela::bus_role {
+
+// Of the JetStream API (ADR-44): 1 came with nats-server 2.11.
+inline constexpr uint64_t kApiLevel = 1;
 
 class JsApi {
 public:
@@ -22,6 +26,7 @@ private:
     struct Entry {
         std::string_view verb;
         Handler handler;
+        std::string_view type;  // of the answer
     };
     static const Entry kEntries[];
 
@@ -43,7 +48,10 @@ private:
     void consumer_names();
     void consumer_list();
     void consumer_next();
+    void consumer_pause();
+    void consumer_unpin();
 
+    bool needs_newer_api() const;
     bool parse_body();        // answers where it is no JSON
     DurableStream* stream();  // likewise where there is none
     Consumer* consumer();
@@ -57,11 +65,15 @@ private:
     StreamLog::Done respond_later(Json body);
 
     JsResult<StreamConfig> stream_config();
+    JsResult<void> check_among_others(const StreamConfig& config,
+                                      const DurableStream* existing) const;
     void make_consumer(const std::string& stream_name, const std::string& name, bool is_durable,
                        const std::string& filter);
     void add_consumer(DurableStream& stream, ConsumerConfig config);
     void change_consumer(DurableStream& stream, Consumer& existing, ConsumerConfig config);
     JsResult<void> check_new(DurableStream& stream, const ConsumerConfig& config);
+    JsResult<ConsumerConfig> consumer_config(const std::string& name, bool is_durable,
+                                             const std::string& filter);
     uint64_t find_message(StreamLog& log, const Json& body) const;
     void direct_reply(DurableStream& stream, uint64_t sequence);
 

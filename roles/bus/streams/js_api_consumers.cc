@@ -16,6 +16,7 @@ namespace {
 constexpr size_t kListMax = 256;
 constexpr size_t kNamesMax = 1024;
 constexpr size_t kNameLength = 8;
+constexpr size_t kNameMax = 255;
 
 template <class Show>
 Json page_of(const DurableStream& stream, size_t offset, size_t limit, Show show) {
@@ -32,28 +33,10 @@ Json page_of(const DurableStream& stream, size_t offset, size_t limit, Show show
             {"consumers", std::move(items)}};
 }
 
-// What can't change while a consumer lives.
-const char* what_differs(const ConsumerConfig& from, const ConsumerConfig& to) {
-    if (from.deliver != to.deliver) return "deliver policy can not be updated";
-    if (from.start_sequence != to.start_sequence) return "start sequence can not be updated";
-    if (from.start_time_text != to.start_time_text) return "start time can not be updated";
-    if (from.ack != to.ack) return "ack policy can not be updated";
-    if (from.replay_original != to.replay_original) return "replay policy can not be updated";
-    if (from.heartbeat != to.heartbeat) return "heart beats can not be updated";
-    if (from.flow_control != to.flow_control) return "flow control can not be updated";
-    if (from.is_push() != to.is_push()) {
-        return from.is_push() ? "can not update push consumer to pull based"
-                              : "can not update pull consumer to push based";
-    }
-    if (from.waiting_max != to.waiting_max) return "max waiting can not be updated";
-    return nullptr;
-}
-
 }  // namespace
 
 // CONSUMER.CREATE.<stream>, …<consumer>, …<filter>
 void JsApi::consumer_create() {
-    type_ = "consumer_create_response";
     std::string filter;
     if (tokens_.size() > 2) {
         filter = std::string(tokens_[2].data(),
@@ -63,12 +46,58 @@ void JsApi::consumer_create() {
 }
 
 void JsApi::consumer_durable_create() {
-    type_ = "consumer_create_response";
     if (tokens_.size() != 2) {
         refuse(js_errors::bad_request());
         return;
     }
     make_consumer(token(0), token(1), true, {});
+}
+
+// What the body asks for, where it agrees with the subject.
+JsResult<ConsumerConfig> JsApi::consumer_config(const std::string& name, bool is_durable,
+                                                const std::string& filter) {
+    if (!body_->contains("config") || !(*body_)["config"].is_object()) {
+        return js_fail({400, 10078, "consumer config required"});
+    }
+    JsResult<ConsumerConfig> config = parse_consumer_config((*body_)["config"]);
+    if (!config) return config;
+    if (is_durable && config->durable.empty()) {
+        return js_fail(
+            {400, 10018, "consumer expected to be durable but a durable name was not set"});
+    }
+    if (is_durable && config->durable != name) {
+        return js_fail(
+            {400, 10017, "consumer name in subject does not match durable name in request"});
+    }
+    if (name.empty() && !config->durable.empty()) {
+        return js_fail({400, 10020,
+                        "consumer expected to be ephemeral but a durable name was set in request"});
+    }
+    if (!name.empty() && !config->name.empty() && config->name != name) {
+        return js_fail(
+            {400, 10017, "consumer name in subject does not match durable name in request"});
+    }
+    if (!filter.empty() && config->filters.size() > 1) {
+        return js_fail(
+            {400, 10137, "consumer with multiple subject filters cannot use subject based API"});
+    }
+    if (!filter.empty() && (config->filters.empty() || config->filters.front() != filter)) {
+        return js_fail(
+            {400, 10131,
+             "Consumer create request did not match filtered subject from create subject"});
+    }
+    if (config->name.empty()) config->name = name;
+    if (config->name.empty()) config->name = js_.random_name(kNameLength);
+    if (config->name.size() > kNameMax) {
+        return js_fail({400, 10102, "consumer name is too long, maximum allowed is 255"});
+    }
+    if (config->name.find_first_of("/\\") != std::string::npos) {
+        return js_fail({400, 10127, "Consumer name can not contain path separators"});
+    }
+    if (!is_valid_js_name(config->name)) {
+        return js_fail({400, 10103, "durable name can not contain '.', '*', '>'"});
+    }
+    return config;
 }
 
 void JsApi::make_consumer(const std::string& stream_name, const std::string& name, bool is_durable,
@@ -80,44 +109,17 @@ void JsApi::make_consumer(const std::string& stream_name, const std::string& nam
     }
     DurableStream* in = stream();
     if (in == nullptr) return;
-    JsResult<ConsumerConfig> config = parse_consumer_config(body_->value("config", Json::object()));
-    if (!config) {
-        refuse(config.error());
-        return;
-    }
-    if (is_durable && config->durable.empty()) {
-        refuse({400, 10018, "consumer expected to be durable but a durable name was not set"});
-        return;
-    }
-    if (is_durable && config->durable != name) {
-        refuse({400, 10017, "consumer name in subject does not match durable name in request"});
-        return;
-    }
-    if (name.empty() && !config->durable.empty()) {
-        refuse({400, 10020,
-                "consumer expected to be ephemeral but a durable name was set in request"});
-        return;
-    }
-    if (!name.empty() && !config->name.empty() && config->name != name) {
-        refuse({400, 10017, "consumer name in subject does not match durable name in request"});
-        return;
-    }
-    if (!filter.empty() && (config->filters.size() != 1 || config->filters.front() != filter)) {
-        refuse({400, 10131,
-                "Consumer create request did not match filtered subject from create subject"});
-        return;
-    }
-    if (config->name.empty()) config->name = name;
-    if (config->name.empty()) config->name = js_.random_name(kNameLength);
-    if (!is_valid_js_name(config->name)) {
-        refuse({400, 10103, "durable name can not contain '.', '*', '>'"});
-        return;
-    }
-    if (JsResult<void> done = complete(*config, in->config()); !done) {
+    JsResult<ConsumerConfig> config = consumer_config(name, is_durable, filter);
+    if (JsResult<void> done = config ? complete(*config, in->config()) : js_fail(config.error());
+        !done) {
         refuse(done.error());
         return;
     }
     const std::string action = json_string_or(*body_, "action");
+    if (!action.empty() && action != "create" && action != "update") {
+        refuse(js_errors::bad_request());
+        return;
+    }
     Consumer* existing = in->find_consumer(config->name);
     if (existing == nullptr && action == "update") {
         refuse(js_errors::consumer_missing());
@@ -166,6 +168,7 @@ void JsApi::add_consumer(DurableStream& stream, ConsumerConfig config) {
         return;
     }
     Consumer& made = stream.add_consumer(std::move(config), js_.now(), stream.next_consumer_id++);
+    js_.advise_consumer(account_, stream.config().name, made.name(), "create");
     if (!made.is_durable()) {
         made.begin();
         respond(made.info());
@@ -217,19 +220,60 @@ void JsApi::change_consumer(DurableStream& stream, Consumer& existing, ConsumerC
 }
 
 void JsApi::consumer_info() {
-    type_ = "consumer_info_response";
     if (Consumer* found = consumer()) respond(found->info());
 }
 
 void JsApi::consumer_delete() {
-    type_ = "consumer_delete_response";
     if (Consumer* found = consumer()) {
         stream()->remove_consumer(*found, respond_later({{"success", true}}));
     }
 }
 
+// {"pause_until": RFC 3339}; none, or a time in the past: it goes on.
+void JsApi::consumer_pause() {
+    if (!parse_body()) return;
+    Consumer* found = consumer();
+    if (found == nullptr) return;
+    const std::string text = json_string_or(*body_, "pause_until");
+    const Result<WallTime> until = parse_rfc3339(text);
+    if (!text.empty() && !until) {
+        refuse(js_errors::invalid_json());
+        return;
+    }
+    const int64_t time = until ? until->time_since_epoch().count() : 0;
+    if (time > js_.now()) {
+        found->pause(time, format_nanos(time));
+    } else {
+        found->pause(0, {});
+    }
+    Json body = {{"paused", found->is_paused()},
+                 {"pause_until", format_nanos(std::max<int64_t>(time, 0))}};
+    if (found->is_paused()) body["pause_remaining"] = time - js_.now();
+    StreamLog::Done done = respond_later(std::move(body));
+    if (found->is_durable()) {
+        js_.store().put_consumer(stream()->log(), found->id(), found->encode_blob(),
+                                 std::move(done));
+    } else {
+        done(Result<>());
+    }
+}
+
+// {"group": name}
+void JsApi::consumer_unpin() {
+    if (!parse_body()) return;
+    Consumer* found = consumer();
+    if (found == nullptr) return;
+    const std::vector<std::string>& groups = found->config().priority_groups;
+    const std::string group = json_string_or(*body_, "group");
+    if (std::find(groups.begin(), groups.end(), group) == groups.end()) {
+        refuse({400, 10160, "Provided priority group does not exist for this consumer"});
+        return;
+    }
+    found->unpin("admin");
+    respond(Json::object());
+}
+
 void JsApi::consumer_names() {
-    type_ = "consumer_names_response";
     if (!parse_body()) return;
     DurableStream* found = stream();
     if (found == nullptr) return;
@@ -237,7 +281,6 @@ void JsApi::consumer_names() {
 }
 
 void JsApi::consumer_list() {
-    type_ = "consumer_list_response";
     if (!parse_body()) return;
     DurableStream* found = stream();
     if (found == nullptr) return;

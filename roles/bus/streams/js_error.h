@@ -37,6 +37,7 @@ inline JsError consumers_max() { return {400, 10026, "maximum consumers limit re
 inline JsError storage_exceeded() {
     return {500, 10047, "insufficient storage resources available"};
 }
+inline JsError memory_exceeded() { return {500, 10028, "insufficient memory resources available"}; }
 inline JsError stream_config(std::string text) { return {500, 10052, std::move(text)}; }
 inline JsError replicas() {
     return {500, 10074, "replicas > 1 not supported in non-clustered mode"};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "auth/permissions.h"
 #include "store.h"
 
 namespace candela::bus_role {
@@ -29,6 +30,19 @@ uint64_t StreamLog::last_given_of(std::string_view subject) const {
     if (pending != pending_subjects_.end()) return pending->second.last;
     const SubjectEntry* entry = index_.find_subject(subject);
     return entry == nullptr ? 0 : entry->last;
+}
+
+uint64_t StreamLog::last_given_matching(std::string_view pattern) const {
+    uint64_t last = 0;
+    for (const auto& [subject, pending] : pending_subjects_) {
+        if (auth::subject_matches(pattern, subject)) last = std::max(last, pending.last);
+    }
+    for (size_t i = 0; i < index_.subject_numbers(); ++i) {
+        const SubjectEntry& subject = index_.subject(static_cast<uint32_t>(i));
+        if (subject.count != 0 && auth::subject_matches(pattern, subject.name))
+            last = std::max(last, subject.last);
+    }
+    return last;
 }
 
 uint64_t StreamLog::pending_messages_of(std::string_view subject) const {

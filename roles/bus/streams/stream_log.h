@@ -76,7 +76,10 @@ public:
 
     // With what is on its way to the disk; a check before an append has to count it.
     uint64_t last_given() const { return last_given_; }
+    // What came behind it was found in the log at the start, not in segments.
+    uint64_t recovered_to() const { return recovered_to_; }
     uint64_t last_given_of(std::string_view subject) const;
+    uint64_t last_given_matching(std::string_view pattern) const;
     uint64_t pending_messages() const { return pending_.size(); }
     uint64_t pending_bytes() const { return pending_bytes_; }
     uint64_t pending_messages_of(std::string_view subject) const;
@@ -89,6 +92,8 @@ public:
     void remove(const std::vector<uint64_t>& sequences, Done done);
     // A stream that begins with a given sequence.
     void start_at(uint64_t sequence);
+    // What is appended next gets the sequence, which must be above the last one given.
+    void skip_to(uint64_t sequence) { last_given_ = sequence - 1; }
     // Removes what is older than the limit; returns when the next will be (ns since 1970), or 0.
     int64_t expire(int64_t now);
 
