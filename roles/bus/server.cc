@@ -604,7 +604,8 @@ void Server::shed(Account& account) {
 void Server::report_slow(const Connection& connection, std::string_view reason) {
     ++counters_.slow_consumers;
     const Login* login = connection.login();
-    const std::string_view account = login == nullptr ? "" : login->account->claims.name;
+    const std::string_view account =
+        login == nullptr ? std::string_view() : std::string_view(login->account->claims.name);
     log_.warn("bus_slow_consumer", {{"client", connection.peer().to_string()},
                                     {"name", printable(connection.options().name)},
                                     {"account", account},

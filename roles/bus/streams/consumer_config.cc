@@ -1,6 +1,6 @@
 #include "consumer_config.h"
 
-#include "js_members.h"
+#include "js_members_impl.h"
 
 namespace candela::bus_role {
 

@@ -22,7 +22,8 @@ constexpr std::string_view kTypePrefix = "io.nats.jetstream.api.v1.";
 }  // namespace
 
 JsAccount::JsAccount(JetStream& js, std::string key) : js_(js), key_(std::move(key)) {}
-JsAccount::~JsAccount() = default;
+// Streams that go look for their account by the key.
+JsAccount::~JsAccount() { streams.clear(); }
 
 Account* JsAccount::account() { return js_.server().accounts().find(key_); }
 

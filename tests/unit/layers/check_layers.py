@@ -85,7 +85,7 @@ class Checker:
         for pattern, owner in HEAVY:
             if not pattern.match(name):
                 continue
-            private = path.name.endswith("_impl.h") and parts[0] == "src"
+            private = path.name.endswith("_impl.h")
             helper = parts[0] == "tests" and owner == "tests"
             if path.suffix == ".h" and not private and not helper:
                 return f"<{name}> belongs in .cc files only: forward-declare, or hide it behind a class"

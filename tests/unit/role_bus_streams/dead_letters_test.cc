@@ -1,7 +1,7 @@
 // Messages that consumers gave up are moved to where their metadata says, once.
 
 #include "bus/dead_letters.h"
-#include "js_cloud.h"
+#include "js_cloud_impl.h"
 
 using namespace test;
 

@@ -1,6 +1,6 @@
 // Consumers through the JetStream API: configurations, pulling, pushing, acks, pauses, priorities.
 
-#include "js_cloud.h"
+#include "js_cloud_impl.h"
 
 using namespace test;
 

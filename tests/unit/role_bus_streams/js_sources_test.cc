@@ -2,7 +2,7 @@
 // anything twice or leave it out.
 
 #include "base/text.h"
-#include "js_cloud.h"
+#include "js_cloud_impl.h"
 #include "subject_transform.h"
 
 using namespace test;

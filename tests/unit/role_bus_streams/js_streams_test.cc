@@ -1,7 +1,7 @@
 // Streams through the JetStream API: configurations, publishing, purging, what one stream takes
 // from another.
 
-#include "js_cloud.h"
+#include "js_cloud_impl.h"
 
 using namespace test;
 

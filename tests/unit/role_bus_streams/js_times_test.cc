@@ -1,6 +1,6 @@
 // What messages do at a time of their own: per-message TTL with its markers, and schedules.
 
-#include "js_cloud.h"
+#include "js_cloud_impl.h"
 #include "streams/schedule_pattern.h"
 
 using namespace test;

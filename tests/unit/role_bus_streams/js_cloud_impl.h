@@ -7,8 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "../role_bus/cloud.h"
 #include "base/json.h"
+#include "role_bus/cloud.h"
 #include "sim_disk.h"
 #include "streams/jetstream.h"
 #include "streams/store.h"
