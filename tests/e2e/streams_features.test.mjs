@@ -97,6 +97,7 @@ test('sources copy each message once through kill -9', options, async (t) => {
   await jsm.consumers.add('Q', { durable_name: 'w', ack_policy: 'explicit', ack_wait: nanos(500) });
   const published = new Set();
   const taken = new Map();
+  const unsure = new Set();  // the kill came between an ack and its answer: it is done, or comes again
   let number = 0;
   for (let round = 0; round < 3; round += 1) {
     const js = jetstream(nc, { timeout: 3000 });
@@ -120,7 +121,11 @@ test('sources copy each message once through kill -9', options, async (t) => {
     const taking = (async () => {
       for await (const message of messages) {
         if (killed) break;
-        if (await message.ackAck({ timeout: 2000 }).catch(() => false)) taken.set(message.string(), (taken.get(message.string()) ?? 0) + 1);
+        const text = message.string();
+        unsure.add(text);
+        if (!await message.ackAck({ timeout: 2000 }).catch(() => false)) continue;
+        unsure.delete(text);
+        taken.set(text, (taken.get(text) ?? 0) + 1);
       }
     })().catch(() => {});
     await until('some work', () => taken.size > 100 * (round + 1));
@@ -145,7 +150,8 @@ test('sources copy each message once through kill -9', options, async (t) => {
   });
   rest.stop();
   await done;
-  for (const text of published) assert.equal(taken.get(text), 1, text);
+  for (const text of published) assert.equal(taken.get(text) ?? (unsure.has(text) ? 1 : 0), 1, text);
+  assert.ok(unsure.size <= 3 * 50, `${unsure.size} acks without an answer`);
   const source = await jsm.streams.info('S');
   await until('the mirror', async () => (await jsm.streams.info('M')).state.messages === source.state.messages);
   assert.equal((await jsm.streams.info('M')).state.last_seq, source.state.last_seq);

@@ -104,7 +104,7 @@ test('a release that fails rolls back by itself', { timeout: 180_000 }, async (t
   await t.test('because its probe never passes: exit 8, the last log lines and the probe answer', async () => {
     const file = path.join(dir, 'service.toml');
     const before = fs.readFileSync(file, 'utf8');
-    fs.writeFileSync(file, before.replace('path = "/healthz"', 'path = "/not-here"\nstart_timeout = "2s"').replace('"good"', '"bad"'));
+    fs.writeFileSync(file, before.replace('path = "/healthz"', 'path = "/not-here"\nstart_timeout = "4s"').replace('"good"', '"bad"'));
     const load = cloud.load({ host: HOST, target: '/version' });
     const result = await cloud.ctl(['deploy', dir], { ok: false });
     await load.stop();
@@ -121,7 +121,7 @@ test('a release that fails rolls back by itself', { timeout: 180_000 }, async (t
     const before = fs.readFileSync(app, 'utf8');
     fs.writeFileSync(app, 'console.error("cannot find my database"); process.exit(9);\n');
     fs.writeFileSync(path.join(dir, 'service.toml'), fs.readFileSync(path.join(dir, 'service.toml'), 'utf8')
-      .replace('path = "/healthz"', 'path = "/healthz"\nstart_timeout = "3s"'));
+      .replace('path = "/healthz"', 'path = "/healthz"\nstart_timeout = "5s"'));
     const result = await cloud.ctl(['deploy', dir], { ok: false });
     assert.equal(result.code, 8, result.stderr);
     assert.match(result.stdout + result.stderr, /cannot find my database/);
