@@ -31,6 +31,7 @@ public:
     void commit(const char* end) { end_ = static_cast<size_t>(end - block_.bytes.get()); }
 
     void append(std::string_view text) {
+        if (text.empty()) return;  // there may be no block to copy to
         char* to = prepare(text.size());
         std::memcpy(to, text.data(), text.size());
         end_ += text.size();
