@@ -9,8 +9,7 @@ struct TunnelListener::State : std::enable_shared_from_this<TunnelListener::Stat
         : client(c), on_accept(std::move(handler)), log(std::move(l)), options(o) {}
 
     void on_open(const MessageView& message);
-    void answer(std::string_view reply, TunnelFrameType type, uint64_t number,
-                std::string_view text);
+    void refuse(std::string_view reply, std::string_view why);
 
     Client& client;
     AcceptHandler on_accept;
@@ -20,12 +19,11 @@ struct TunnelListener::State : std::enable_shared_from_this<TunnelListener::Stat
     size_t streams = 0;
 };
 
-void TunnelListener::State::answer(std::string_view reply, TunnelFrameType type, uint64_t number,
-                                   std::string_view text) {
+void TunnelListener::State::refuse(std::string_view reply, std::string_view why) {
     std::string frame;
-    encode_tunnel_frame(type, number, text, frame);
+    encode_tunnel_frame(TunnelFrameType::kRefuse, 0, why, frame);
     const Result<> sent = client.publish(reply, frame);
-    if (!sent) log.debug("tunnel_answer_not_sent", {{"error", sent.error()}});
+    if (!sent) log.debug("tunnel_refusal_not_sent", {{"error", sent.error()}});
 }
 
 void TunnelListener::State::on_open(const MessageView& message) {
@@ -35,12 +33,12 @@ void TunnelListener::State::on_open(const MessageView& message) {
     const std::optional<TunnelFrame> frame = decode_tunnel_frame(message.payload);
     const size_t separator = frame ? frame->text.find('\n') : std::string_view::npos;
     if (!frame || frame->type != TunnelFrameType::kOpen || separator == std::string_view::npos) {
-        answer(reply, TunnelFrameType::kRefuse, 0, "this is not a tunnel's beginning");
+        refuse(reply, "this is not a tunnel's beginning");
         return;
     }
     if (streams >= options.streams_max) {
         log.warn("tunnels_exceeded", {{"max", options.streams_max}});
-        answer(reply, TunnelFrameType::kRefuse, 0, "too many tunnels");
+        refuse(reply, "too many tunnels");
         return;
     }
     std::string peer_inbox(frame->text.substr(0, separator));
@@ -49,21 +47,16 @@ void TunnelListener::State::on_open(const MessageView& message) {
     auto core = std::make_shared<TunnelCore>(client, options, message.subject);
     const Result<> listening = core->listen();
     if (!listening) {
-        answer(reply, TunnelFrameType::kRefuse, 0, listening.error().message());
+        refuse(reply, listening.error().message());
         return;
     }
     ++streams;
     core->on_gone([weak = weak_from_this()] {
         if (const std::shared_ptr<State> state = weak.lock()) --state->streams;
     });
+    core->offer(reply, std::move(peer_inbox), peer_window);
     const AcceptHandler handler = on_accept;  // it may destroy the listener
     handler(std::make_unique<TunnelStream>(core), std::move(target));
-    if (core->is_closed()) {
-        answer(reply, TunnelFrameType::kRefuse, 0, "the target can't be reached");
-        return;
-    }
-    answer(reply, TunnelFrameType::kAccept, options.window_bytes, core->inbox());
-    core->open(std::move(peer_inbox), peer_window);
 }
 
 TunnelListener::TunnelListener(std::shared_ptr<State> state) : state_(std::move(state)) {}

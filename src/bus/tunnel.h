@@ -32,8 +32,8 @@ struct TunnelOptions {
 // Accepts until it is destroyed; the streams accepted live on. The client must outlive both.
 class TunnelListener {
 public:
-    // `target` is the opener's text, to be checked by the handler: destroying the stream refuses
-    // it.
+    // `target` is the opener's text, to be checked by the handler. Starting the stream accepts it,
+    // at any time; destroying it before refuses it.
     using AcceptHandler = std::function<void(StreamPtr stream, std::string target)>;
 
     static Result<std::unique_ptr<TunnelListener>> create(Client& client, std::string_view subject,

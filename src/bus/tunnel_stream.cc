@@ -42,8 +42,27 @@ void TunnelCore::open(std::string peer_inbox, uint64_t peer_window) {
     grant_window();
 }
 
+void TunnelCore::offer(std::string reply, std::string peer_inbox, uint64_t peer_window) {
+    offer_.emplace(Offer{std::move(reply), std::move(peer_inbox), peer_window});
+}
+
+void TunnelCore::accept() {
+    answer(TunnelFrameType::kAccept, options_.window_bytes, inbox_);
+    Offer taken = std::move(*offer_);
+    offer_.reset();
+    open(std::move(taken.peer_inbox), taken.peer_window);
+}
+
+void TunnelCore::answer(TunnelFrameType type, uint64_t number, std::string_view text) {
+    encode_tunnel_frame(type, number, text, frame_);
+    const Result<> published = client_.publish(offer_->reply, frame_);
+    // The opener waits for it no longer than its own timeout.
+    if (!published) break_off(published.error(), false);
+}
+
 void TunnelCore::start(StreamHandler& handler) {
     handler_ = &handler;
+    if (offer_ && !is_closed_) accept();
     resume();
 }
 
@@ -258,7 +277,12 @@ void TunnelCore::tell_error() {
 
 void TunnelCore::close() {
     if (is_closed_) return;
-    if (!error_ && !(sent_end_ && got_end_)) send(TunnelFrameType::kReset, 0, "closed");
+    if (offer_) {
+        answer(TunnelFrameType::kRefuse, 0, "the target can't be reached");
+        offer_.reset();
+    } else if (!error_ && !(sent_end_ && got_end_)) {
+        send(TunnelFrameType::kReset, 0, "closed");
+    }
     is_closed_ = true;
     handler_ = nullptr;
     timer_.stop();

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "bus/tunnel.h"
@@ -22,6 +23,8 @@ public:
     const std::string& inbox() const { return inbox_; }
     // The other end is known: from now on bytes may flow.
     void open(std::string peer_inbox, uint64_t peer_window);
+    // The listener's end: starting it answers `reply` and opens it, closing it before refuses it.
+    void offer(std::string reply, std::string peer_inbox, uint64_t peer_window);
     // What is called once the stream is destroyed or broken for good; for a listener's count.
     void on_gone(std::function<void()> callback) { on_gone_ = std::move(callback); }
 
@@ -35,9 +38,15 @@ public:
     size_t queued_bytes() const { return queue_.size() - queue_front_; }
     Loop& loop() { return client_.loop(); }
     const std::string& name() const { return name_; }
-    bool is_closed() const { return is_closed_; }
 
 private:
+    struct Offer {
+        std::string reply;
+        std::string peer_inbox;
+        uint64_t peer_window = 0;
+    };
+    void accept();
+    void answer(TunnelFrameType type, uint64_t number, std::string_view text);
     void on_message(const MessageView& message);
     void on_data(const TunnelFrame& frame);
     void hand_on();
@@ -54,6 +63,7 @@ private:
     TunnelOptions options_;
     std::string name_;
     std::string inbox_;
+    std::optional<Offer> offer_;  // neither accepted nor refused
     std::string peer_inbox_;
     Subscription subscription_;
     StreamHandler* handler_ = nullptr;

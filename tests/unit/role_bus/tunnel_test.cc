@@ -34,7 +34,11 @@ struct Pair {
             host, "candela.tunnel.h1",
             [this](StreamPtr stream, std::string wanted) {
                 target = std::move(wanted);
-                if (target != "refused") server.take(std::move(stream));
+                if (target == "later") {
+                    server.stream = std::move(stream);
+                } else if (target != "refused") {
+                    server.take(std::move(stream));
+                }
             },
             Logger(), options);
         if (!cloud.run(host.flush(1s))) std::abort();
@@ -117,6 +121,29 @@ TEST_CASE("tunnels_are_refused_where_nobody_listens_or_the_handler_declines") {
     pair.listener.reset();
     REQUIRE(pair.cloud.run(pair.host.flush(1s)));
     CHECK(pair.open().error().code() == Code::kUnreachable);
+}
+
+TEST_CASE("a_tunnel_is_open_once_its_listener_starts_it_and_refused_where_it_lets_it_go") {
+    Pair pair;
+    auto opening = connect_tunnel(pair.gateway, "candela.tunnel.h1", "later", 10s);
+    opening.start([](void*) {}, nullptr);
+    REQUIRE(pair.until([&] { return pair.server.stream != nullptr; }));
+    pair.cloud.world.run_for(1s);
+    CHECK_FALSE(opening.is_done());
+    SECTION("started") {
+        pair.server.stream->start(pair.server);
+        REQUIRE(pair.until([&] { return opening.is_done(); }, 1s));
+        auto stream = opening.take();
+        REQUIRE(stream);
+        pair.client.take(std::move(*stream));
+        pair.client.stream->write("GET /");
+        CHECK(pair.until([&] { return pair.server.text == "GET /"; }));
+    }
+    SECTION("destroyed") {
+        pair.server.stream.reset();
+        REQUIRE(pair.until([&] { return opening.is_done(); }, 1s));
+        CHECK(opening.take().error().code() == Code::kUnreachable);
+    }
 }
 
 TEST_CASE("a_listener_bounds_its_streams") {
