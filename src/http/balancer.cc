@@ -9,7 +9,7 @@ void Balancer::remove(Load& load) { std::erase(loads_, &load); }
 int Balancer::rank(const Load& load, MonoTime now, std::span<Load* const> avoid) {
     if (load.draining || !load.healthy || load.unreachable_until > now) return kNever;
     for (const Load* tried : avoid) {
-        if (tried == &load) return 2;
+        if (tried == &load) return kTried;
     }
     return load.suspect || load.suspect_until > now ? 1 : 0;
 }
@@ -43,6 +43,11 @@ Load* Balancer::pick(MonoTime now, std::span<Load* const> avoid) {
         best_rank = load_rank;
     }
     return best;
+}
+
+bool Balancer::has_other(MonoTime now, std::span<Load* const> tried) const {
+    return std::ranges::any_of(loads_,
+                               [&](const Load* load) { return rank(*load, now, tried) < kTried; });
 }
 
 MonoTime Balancer::next_retry(MonoTime now) const {

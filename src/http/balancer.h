@@ -50,6 +50,9 @@ public:
     // (tried already) are chosen only where there is no other.
     Load* pick(MonoTime now, std::span<Load* const> avoid = {});
 
+    // Whether one that is not in `tried` could take it.
+    bool has_other(MonoTime now, std::span<Load* const> tried) const;
+
     // When an unreachable endpoint may be tried again; MonoTime::max() where none is waited for.
     MonoTime next_retry(MonoTime now) const;
 
@@ -58,6 +61,7 @@ public:
 
 private:
     // Lower is better; kNever is not to be used.
+    static constexpr int kTried = 2;
     static constexpr int kNever = 3;
     static int rank(const Load& load, MonoTime now, std::span<Load* const> avoid);
 

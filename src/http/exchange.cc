@@ -11,6 +11,11 @@ namespace {
 // one that the endpoint is closing right now would lose it.
 constexpr Duration kFreshConnection = 1s;
 
+// Before the only endpoint is asked again. A process that was killed still takes connections for a
+// moment; asked at once, it would use up all attempts.
+constexpr Duration kRetryPause = 25ms;
+constexpr int kRetryPauseFactor = 4;
+
 }  // namespace
 
 Exchange::Exchange(Proxy& proxy)
@@ -355,16 +360,26 @@ void Exchange::on_upstream_error(const Error& error) {
     upstream_failed(error.message());
 }
 
-bool Exchange::may_retry() {
-    if (!is_idempotent_ || body_sent_ || answer_heard_ || attempts_ >= kAttemptsMax) return false;
+Exchange::Retry Exchange::may_retry() {
+    if (!is_idempotent_ || body_sent_ || answer_heard_ || attempts_ >= kAttemptsMax)
+        return Retry::kNo;
     // A pooled connection that turns out closed says nothing about the endpoint, and costs no
     // budget.
     if (connection_->was_used() && !use_fresh_) {
         use_fresh_ = true;
-        return true;
+        return Retry::kAtOnce;
     }
     Balancer::on_failure(*endpoint_, EndpointFailure::kResponse, proxy_.loop_.now());
-    return upstream_->budget_.take();
+    return upstream_->budget_.take() ? Retry::kElsewhere : Retry::kNo;
+}
+
+void Exchange::retry_elsewhere() {
+    const std::span<Load* const> tried(tried_.data(), tried_count_);
+    if (upstream_->balancer_.has_other(proxy_.loop_.now(), tried)) return attempt();
+    Duration pause = kRetryPause;
+    for (size_t i = 1; i < attempts_; ++i) pause *= kRetryPauseFactor;
+    state_ = State::kPaused;
+    timer_.start(pause);
 }
 
 void Exchange::upstream_failed(std::string_view what) {
@@ -372,15 +387,14 @@ void Exchange::upstream_failed(std::string_view what) {
     proxy_.log_.debug(
         "upstream_failed",
         {{"service", upstream_->name()}, {"endpoint", endpoint_->id()}, {"error", what}});
-    if (may_retry()) {
-        bump(upstream_->counters_.retries);
-        // The request has no body, or none of it was read: all that there is, is in head_.
-        connection_.reset();
-        upstream_->release(*std::exchange(endpoint_, nullptr));
-        attempt();
-        return;
-    }
-    fail(502, what);
+    const Retry retry = may_retry();
+    if (retry == Retry::kNo) return fail(502, what);
+    bump(upstream_->counters_.retries);
+    // The request has no body, or none of it was read: all that there is, is in head_.
+    connection_.reset();
+    upstream_->release(*std::exchange(endpoint_, nullptr));
+    if (retry == Retry::kAtOnce) return attempt();
+    retry_elsewhere();
 }
 
 void Exchange::fail(int status, std::string_view cause) {
@@ -405,6 +419,7 @@ void Exchange::on_timer() {
             upstream_->unhold(*this);
             on_woken();
             return;
+        case State::kPaused: attempt(); return;
         case State::kConnecting:
             connecting_.reset();
             on_connected(candela::fail(Code::kTimeout, "no connection within {}",

@@ -53,7 +53,8 @@ public:
 
 private:
     friend class Upstream;
-    enum class State : uint8_t { kFree, kHeld, kConnecting, kOpen, kRelay };
+    enum class State : uint8_t { kFree, kHeld, kPaused, kConnecting, kOpen, kRelay };
+    enum class Retry : uint8_t { kNo, kAtOnce, kElsewhere };
     static constexpr size_t kAttemptsMax = 3;
     static constexpr int kInterimMax = 32;
 
@@ -61,7 +62,9 @@ private:
     void hold();
     void on_connected(Result<StreamPtr> result);
     void open(UpstreamConnectionPtr connection);
-    bool may_retry();
+    Retry may_retry();
+    // Elsewhere where there is another endpoint; on the same one after a moment.
+    void retry_elsewhere();
     void upstream_failed(std::string_view what);
     void fail(int status, std::string_view cause);
     void on_timer();

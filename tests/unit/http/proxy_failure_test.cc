@@ -83,6 +83,52 @@ TEST_CASE(
     CHECK_THAT(client->take(), EndsWith("ok"));
 }
 
+TEST_CASE("the only endpoint is asked again after a moment, each longer, and no more than thrice") {
+    World world;
+    world.open_endpoint(1);
+    world.route_to({1});
+    auto client = world.connect();
+    client->send(kGet);
+    world.settle(10ms);
+    REQUIRE(world.at[1].size() == 1);
+    world.at[1][0]->close();
+    world.settle(20ms);
+    CHECK(world.at[1].size() == 1);
+    world.settle(20ms);
+    REQUIRE(world.at[1].size() == 2);
+    world.at[1][1]->close();
+    world.settle(90ms);
+    CHECK(world.at[1].size() == 2);
+    world.settle(30ms);
+    REQUIRE(world.at[1].size() == 3);
+    SECTION("and answers") {
+        world.at[1][2]->send(kOk);
+        world.settle();
+        CHECK_THAT(client->take(), EndsWith("ok"));
+    }
+    SECTION("and fails for good") {
+        world.at[1][2]->close();
+        world.settle(1s);
+        CHECK(world.at[1].size() == 3);
+        CHECK_THAT(client->take(), StartsWith("HTTP/1.1 502 Bad Gateway\r\n"));
+    }
+}
+
+TEST_CASE("a client that leaves while its request waits for another attempt leaves nothing") {
+    World world;
+    world.open_endpoint(1);
+    world.route_to({1});
+    auto client = world.connect();
+    client->send(kGet);
+    world.settle(10ms);
+    world.at[1][0]->close();
+    world.settle(5ms);
+    client->close();
+    world.settle(1s);
+    CHECK(world.at[1].size() == 1);
+    CHECK(world.proxy->counters().requests_in_flight == 0);
+}
+
 TEST_CASE("an answer that has begun is never begun again") {
     World world;
     world.open_endpoint(1);
