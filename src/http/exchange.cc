@@ -23,13 +23,22 @@ Exchange::Exchange(Proxy& proxy)
 
 Exchange::~Exchange() = default;
 
-void Exchange::begin(Requester& client, const RouteResult& route, std::string_view target,
-                     ForwardedInfo info) {
+void Exchange::begin(Requester& client, const RouteResult& route, std::string_view target) {
     const RequestHead& head = client.request_head();
     const Framing& framing = client.request_framing();
     client_ = &client;
     upstream_ = route.upstream;
     ++upstream_->users_;
+    ForwardedInfo info;
+    const ClientInfo client_info = client.client_info();
+    info.peer_ip = client_info.ip;
+    info.is_trusted = client_info.is_trusted;
+    info.is_encrypted = client_info.is_encrypted;
+    info.prefix = route.prefix;
+    body_bytes_max_ = proxy_.options_.body_bytes_max;
+    response_timeout_ = proxy_.options_.response_timeout;
+    if (route.options != nullptr) take_options(route.options, info);
+    if (body_bytes_max_ == 0) body_bytes_max_ = UINT64_MAX;
     upstream_->budget_.on_request();
     bump(proxy_.counters_.requests_in_flight);
     began_at_ = proxy_.loop_.now();
@@ -47,6 +56,16 @@ void Exchange::begin(Requester& client, const RouteResult& route, std::string_vi
     head_.clear();
     append_upstream_request(head, framing, target, info, head_);
     attempt();
+}
+
+void Exchange::take_options(const RouteOptionsPtr& options, ForwardedInfo& info) {
+    options_ = options;
+    info.edits = &options->request_fields;
+    if (options->body_bytes_max != 0) body_bytes_max_ = options->body_bytes_max;
+    if (options->response_timeout != Duration(0)) response_timeout_ = options->response_timeout;
+    if (options->cors) {
+        options->cors->append_answer_fields(client_->request_head().headers, answer_fields_);
+    }
 }
 
 void Exchange::attempt() {
@@ -127,7 +146,7 @@ void Exchange::open(UpstreamConnectionPtr connection) {
     connection_->parser().expect(is_head_, offers_upgrade_);
     answer_heard_ = false;
     written_upstream_ = taken_upstream_ = 0;
-    timer_.start(proxy_.options_.response_timeout);
+    timer_.start(response_timeout_);
     proxy_.to_upstream_.borrow(connection_->stream(), head_);
     client_->on_upstream_ready();
 }
@@ -158,7 +177,7 @@ void Exchange::flush_upstream() {
     const size_t flushed = proxy_.to_upstream_.flush(connection_->stream());
     if (flushed == 0) return;
     written_upstream_ += flushed;
-    if (!response_begun_) timer_.start(proxy_.options_.response_timeout);
+    if (!response_begun_) timer_.start(response_timeout_);
 }
 
 bool Exchange::has_upstream_taken_more() {
@@ -190,8 +209,7 @@ void Exchange::on_upstream_data(std::string_view bytes) {
         return;
     }
     answer_heard_ = true;
-    timer_.start(response_begun_ ? proxy_.options_.stream_timeout
-                                 : proxy_.options_.response_timeout);
+    timer_.start(response_begun_ ? proxy_.options_.stream_timeout : response_timeout_);
     ResponseParser& parser = connection_->parser();
     for (;;) {
         switch (parser.parse(bytes)) {
@@ -221,7 +239,8 @@ bool Exchange::on_response_head() {
     response_begun_ = true;
     status_ = head.status;
     timer_.start(proxy_.options_.stream_timeout);
-    client_->send_head(head, connection_->parser().framing());
+    client_->send_head(head, connection_->parser().framing(),
+                       AnswerEdits{options_.get(), &answer_fields_});
     return true;
 }
 
@@ -309,6 +328,7 @@ void Exchange::let_go(bool reusable) {
         if (!reusable) proxy_.to_upstream_.clear();
     }
     if (endpoint_ != nullptr) upstream_->release(*endpoint_);
+    if (options_ != nullptr) std::exchange(options_, nullptr)->leave();
     --upstream_->users_;
     bump(proxy_.counters_.requests_in_flight, static_cast<uint64_t>(-1));
     reset();
@@ -328,6 +348,7 @@ void Exchange::reset() {
     sent_bytes_ = 0;
     was_held_ = use_fresh_ = body_sent_ = request_sent_ = answer_heard_ = false;
     response_begun_ = upstream_paused_ = upstream_ended_ = client_ended_ = false;
+    answer_fields_.clear();
     // One client with huge heads must not leave its size to everyone after it.
     if (head_.capacity() > 8192) head_ = std::string();
 }
@@ -408,8 +429,9 @@ void Exchange::fail(int status, std::string_view cause) {
     client.discard();
     status_ = status;
     const std::string text = fmt::format("{} {}", upstream_->name(), cause);
+    const Headers fields = std::exchange(answer_fields_, Headers());
     let_go(false);
-    client.answer_for_exchange(status, text);
+    client.answer_for_exchange(status, text, fields);
 }
 
 void Exchange::on_timer() {
@@ -444,7 +466,7 @@ void Exchange::on_timer() {
     const bool is_stuck = connection_->stream().queued_bytes() > 0 && !has_upstream_taken_more();
     if (!request_sent_ && !response_begun_ && !is_stuck) {
         // Still uploading, at the pace that the client is held to.
-        timer_.start(proxy_.options_.response_timeout);
+        timer_.start(response_timeout_);
         return;
     }
     Balancer::on_failure(*endpoint_, EndpointFailure::kResponse, proxy_.loop_.now());

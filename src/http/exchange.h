@@ -13,6 +13,7 @@
 
 #include "http/proxy.h"
 #include "http/requester.h"
+#include "http/route_options.h"
 #include "http/trace.h"
 #include "loop/timers.h"
 
@@ -26,12 +27,12 @@ public:
     Exchange& operator=(const Exchange&) = delete;
 
     // What the client side does. begin() may answer at once, by way of exchange_done().
-    void begin(Requester& client, const RouteResult& route, std::string_view target,
-               ForwardedInfo info);
+    void begin(Requester& client, const RouteResult& route, std::string_view target);
     // The request's body can be sent now. Otherwise the client keeps it unread.
     bool takes_body() const { return state_ == State::kOpen; }
     void send_body(std::string_view bytes);  // borrowed until flush_upstream()
     void end_body();
+    uint64_t body_bytes_max() const { return body_bytes_max_; }
     // The body has become larger than is allowed: 413, or a cut where the answer has begun.
     void refuse_body() { fail(413, "takes no body of that size"); }
     bool is_held() const { return state_ == State::kHeld; }
@@ -58,6 +59,7 @@ private:
     static constexpr size_t kAttemptsMax = 3;
     static constexpr int kInterimMax = 32;
 
+    void take_options(const RouteOptionsPtr& options, ForwardedInfo& info);
     void attempt();
     void hold();
     void on_connected(Result<StreamPtr> result);
@@ -94,7 +96,11 @@ private:
     std::list<Exchange*>::iterator held_at_;
     Timer timer_;
 
-    std::string head_;  // as it goes upstream; kept for retries
+    RouteOptionsPtr options_;  // of the route; null: none
+    uint64_t body_bytes_max_ = 0;
+    Duration response_timeout_{};
+    Headers answer_fields_;  // that are added to the answer
+    std::string head_;       // as it goes upstream; kept for retries
     TraceParent trace_{};
     std::array<Load*, kAttemptsMax> tried_{};
     size_t tried_count_ = 0;

@@ -241,15 +241,6 @@ void H2Connection::close() {
     proxy_.bury(*this);
 }
 
-ForwardedInfo H2Connection::forwarded_info(std::string_view prefix) const {
-    ForwardedInfo info;
-    info.peer_ip = peer_ip_;
-    info.is_trusted = peer_is_trusted_;
-    info.is_encrypted = stream_->is_encrypted();
-    info.prefix = prefix;
-    return info;
-}
-
 void H2Connection::begin_block() {
     in_block_ = true;
     block_since_ = proxy_.loop_.now();

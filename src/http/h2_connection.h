@@ -58,9 +58,9 @@ private:
     void wait();
     void on_timer();
     bool is_stuck();
-    ForwardedInfo forwarded_info(std::string_view prefix) const;
     ClientInfo client_info() const {
-        return ClientInfo{peer_ip_, stream_ != nullptr && stream_->is_encrypted(), true};
+        return ClientInfo{peer_ip_, peer_is_trusted_, stream_ != nullptr && stream_->is_encrypted(),
+                          true};
     }
 
     Proxy& proxy_;

@@ -132,14 +132,13 @@ void H2Stream::on_head(bool has_body) {
         answer(status, problem);
         return;
     }
-    const RoutedRequest routed = proxy.find_route(head_, framing_);
+    const RoutedRequest routed = proxy.find_route(*this);
     if (routed.route.upstream == nullptr) {
-        answer(routed.route.status, routed.route.text);
+        answer(routed.route.status, routed.route.text, *routed.fields);
         return;
     }
-    const ForwardedInfo info = connection_.forwarded_info(routed.route.prefix);
     exchange_ = &proxy.take_exchange();
-    exchange_->begin(*this, routed.route, routed.target, info);
+    exchange_->begin(*this, routed.route, routed.target);
     // All streams share what gathers for the upstreams.
     if (exchange_ != nullptr) exchange_->flush_upstream();
 }
@@ -150,8 +149,7 @@ void H2Stream::on_body(std::string_view bytes) {
         consume(bytes.size());
         return;
     }
-    const uint64_t bytes_max = connection_.proxy_.options_.body_bytes_max;
-    if (bytes_max != 0 && received_ > bytes_max) {
+    if (received_ > exchange_->body_bytes_max()) {
         consume(bytes.size());
         exchange_->refuse_body();
         return;
@@ -215,7 +213,7 @@ void H2Stream::send_interim(const ResponseHead& head) {
     if (head.status == 100 && !framing_.expects_continue) return;
     H2Fields& fields = h2_fields();
     fields.begin(head.status);
-    AnswerFields answer(head, false);
+    AnswerFields answer(head, false, AnswerEdits());
     for (const Headers::Field field : head.headers) {
         if (answer.passes(field)) fields.add(field.name, field.value);
     }
@@ -223,22 +221,26 @@ void H2Stream::send_interim(const ResponseHead& head) {
                            fields.data(), fields.size(), nullptr);
 }
 
-void H2Stream::send_head(const ResponseHead& head, const Framing& framing) {
+void H2Stream::send_head(const ResponseHead& head, const Framing& framing,
+                         const AnswerEdits& edits) {
     const bool is_bodiless = head_.method == "HEAD" || status_has_no_body(head.status);
     const bool has_body = !is_bodiless && framing.body != BodyKind::kNone;
-    submit(head, has_body, head.status != 204);
+    submit(head, has_body, head.status != 204, edits);
 }
 
-void H2Stream::submit(const ResponseHead& head, bool has_body, bool may_have_length) {
+void H2Stream::submit(const ResponseHead& head, bool has_body, bool may_have_length,
+                      const AnswerEdits& edits) {
     has_answer_ = true;
     has_body_ = has_body;
     is_ended_ = !has_body;
     H2Fields& fields = h2_fields();
     fields.begin(head.status);
-    AnswerFields answer(head, may_have_length);
+    AnswerFields answer(head, may_have_length, edits);
     for (const Headers::Field field : head.headers) {
         if (answer.passes(field)) fields.add(field.name, field.value);
     }
+    edits.for_each_added(
+        [&fields](std::string_view name, std::string_view value) { fields.add(name, value); });
     if (!answer.has_date()) fields.add("date", connection_.proxy_.date());
     nghttp2_data_provider body{};
     body.source.ptr = this;
@@ -290,19 +292,19 @@ void H2Stream::exchange_done() {
     flush();
 }
 
-void H2Stream::answer_for_exchange(int status, std::string_view text) {
+void H2Stream::answer_for_exchange(int status, std::string_view text, const Headers& fields) {
     exchange_ = nullptr;
     drop_pending();
     const std::string body = own_answer_body(status, text);
-    const bool is_bodiless = head_.method == "HEAD";
-    submit(own_answer_head(status, body.size()), !is_bodiless, true);
+    const bool is_bodiless = head_.method == "HEAD" || status_has_no_body(status);
+    submit(own_answer_head(status, body.size(), fields), !is_bodiless, true, AnswerEdits());
     if (!is_bodiless) body_.append(body);
     is_ended_ = true;
     flush();
 }
 
-void H2Stream::answer(int status, std::string_view text) {
-    answer_for_exchange(status, text);
+void H2Stream::answer(int status, std::string_view text, const Headers& fields) {
+    answer_for_exchange(status, text, fields);
     connection_.proxy_.router_.on_done(
         ProxyRecord{head_, nullptr, {}, status, Duration(0), 0, text.size(), client_info(), {}});
 }

@@ -45,7 +45,8 @@ public:
     const RequestHead& request_head() const override { return head_; }
     const Framing& request_framing() const override { return framing_; }
     void send_interim(const ResponseHead& head) override;
-    void send_head(const ResponseHead& head, const Framing& framing) override;
+    void send_head(const ResponseHead& head, const Framing& framing,
+                   const AnswerEdits& edits) override;
     void send_body(std::string_view bytes) override;
     void send_end() override;
     void flush() override;
@@ -55,7 +56,7 @@ public:
     bool has_taken_more() override;
     void on_upstream_ready() override { feed(); }
     void exchange_done() override;
-    void answer_for_exchange(int status, std::string_view text) override;
+    void answer_for_exchange(int status, std::string_view text, const Headers& fields) override;
     void close() override;
     // No request of HTTP/2 is upgraded, so that none of these is ever called.
     void start_relay() override;
@@ -69,8 +70,9 @@ private:
 
     // Null: all is well. Otherwise what is wrong with the head; its status is in `status`.
     const char* check_head(bool has_body, int& status);
-    void answer(int status, std::string_view text);
-    void submit(const ResponseHead& head, bool has_body, bool may_have_length);
+    void answer(int status, std::string_view text, const Headers& fields = {});
+    void submit(const ResponseHead& head, bool has_body, bool may_have_length,
+                const AnswerEdits& edits);
     void feed();
     void consume(size_t bytes);
     void drop_pending();

@@ -5,7 +5,6 @@
 #include "http/exchange.h"
 #include "http/h2_connection.h"
 #include "http/proxy_connection.h"
-#include "http/target.h"
 
 namespace candela::http {
 
@@ -40,45 +39,6 @@ void Proxy::add(std::unique_ptr<ProxyClient> client) {
     connections_.push_back(std::move(client));
     counters_.connections_open.store(connections_.size(), std::memory_order_relaxed);
     connections_.back()->start();
-}
-
-RoutedRequest Proxy::find_route(const RequestHead& head, const Framing& framing) {
-    RoutedRequest out;
-    out.target = head.target;
-    const auto refuse = [&out](int status, std::string_view text, bool ends_connection) {
-        out.route.status = status;
-        out.route.text = text;
-        out.ends_connection = ends_connection;
-        return out;
-    };
-    if (head.method == "CONNECT" || head.method == "TRACE") {
-        return refuse(405, "this method is not for a gateway", false);
-    }
-    if (options_.body_bytes_max != 0 && framing.content_length > options_.body_bytes_max) {
-        return refuse(413, "the request's body is larger than is allowed here", true);
-    }
-    // Route and upstream see one path, in the form that leaves no doubt.
-    TargetParts parts = split_target(out.target);
-    if (parts.path != "*" && !is_normal_path(parts.path)) {
-        auto path = normalize_path(parts.path);
-        if (!path) {
-            bump(counters_.requests_malformed);
-            target_buffer_ = path.error().message();
-            return refuse(400, target_buffer_, true);
-        }
-        target_buffer_ = std::move(*path);
-        const size_t path_bytes = target_buffer_.size();
-        if (parts.has_query) target_buffer_.append("?").append(parts.query);
-        out.target = target_buffer_;
-        parts.path = out.target.substr(0, path_bytes);
-    }
-    host_buffer_.assign(framing.host);
-    for (char& c : host_buffer_) {
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-    }
-    if (host_buffer_.ends_with('.')) host_buffer_.pop_back();
-    out.route = router_.route(RouteRequest{head, host_buffer_, parts.path});
-    return out;
 }
 
 void Proxy::drain(std::move_only_function<void()> on_empty) {

@@ -25,6 +25,7 @@
 #include "http/h1_parser.h"
 #include "http/proxy_headers.h"
 #include "http/requester.h"
+#include "http/route_options.h"
 #include "http/upstream.h"
 #include "loop/loop.h"
 
@@ -54,6 +55,7 @@ struct ProxyOptions {
     Duration stream_timeout = 1h;      // silence within an answer
     Duration relay_timeout = 1h;       // silence in both directions after an upgrade
     uint32_t h2_streams_max = 128;     // requests in progress on one HTTP/2 connection
+    uint16_t https_port = 443;         // where clients that must use HTTPS are led
     TrustedPeers trusted_peers;
 };
 
@@ -62,11 +64,13 @@ struct RouteRequest {
     const RequestHead& head;
     std::string_view host;  // in lower case, without port; empty where there is none
     std::string_view path;  // in normal form, without query
+    std::string_view query;
 };
 
 // Where a request goes: to an upstream, or to an answer of our own.
 struct RouteResult {
     Upstream* upstream = nullptr;
+    RouteOptionsPtr options;  // null: none
     std::string_view prefix;  // that the route covers, for X-Forwarded-Prefix; "" for the root
     int status = 404;
     std::string_view text = "no route leads here";
@@ -77,7 +81,8 @@ struct RouteResult {
 struct RoutedRequest {
     RouteResult route;
     std::string_view target;
-    bool ends_connection = false;  // on HTTP/1.1: what was asked leaves its framing in doubt
+    bool ends_connection = false;     // on HTTP/1.1: what was asked leaves its framing in doubt
+    const Headers* fields = nullptr;  // of an answer of our own
 };
 
 // One request, answered or not, when it is over.
@@ -146,8 +151,13 @@ private:
     friend class H2Stream;
     friend class ProxyConnection;
 
-    // Views of the result are good until the next call, and as long as the head.
-    RoutedRequest find_route(const RequestHead& head, const Framing& framing);
+    // Views of the result are good until the next call, and as long as the head. Where it has an
+    // upstream and options, options->leave() is owed.
+    RoutedRequest find_route(const Requester& client);
+    // What the route's options make of it: an answer of our own, or another target.
+    void apply_options(const Requester& client, const RouteRequest& request, RoutedRequest& out);
+    void lead_elsewhere(const RouteRequest& request, RoutedRequest& out);
+    bool is_rate_exceeded(const Requester& client, const RouteOptions& options, Headers& fields);
     void add(std::unique_ptr<ProxyClient> client);
     // Frees it in a later step of the loop.
     void bury(ProxyClient& client);
@@ -165,6 +175,8 @@ private:
     Cork to_upstream_;
     std::string host_buffer_;
     std::string target_buffer_;
+    std::string rewritten_;  // target or Location
+    Headers own_fields_;     // of the last answer of our own
     std::string date_;
     int64_t date_seconds_ = -1;
     bool draining_ = false;

@@ -11,11 +11,13 @@ void ProxyConnection::send_interim(const ResponseHead& head) {
     const bool is_wanted = is_http11 && (head.status != 100 || parser_.framing().expects_continue);
     if (!is_wanted) return;
     std::string& out = proxy_.to_client_.begin_head(*stream_);
-    append_client_response(head, ClientBody::kNone, ClientConnection::kPersistent, "", out);
+    append_client_response(head, ClientBody::kNone, ClientConnection::kPersistent, "",
+                           AnswerEdits(), out);
     proxy_.to_client_.add_head(*stream_);
 }
 
-void ProxyConnection::send_head(const ResponseHead& head, const Framing& framing) {
+void ProxyConnection::send_head(const ResponseHead& head, const Framing& framing,
+                                const AnswerEdits& edits) {
     const RequestHead& request = parser_.head();
     const bool is_http11 = request.version == Version::kHttp11;
     if (framing.upgrade || request.method == "HEAD" || status_has_no_body(head.status)) {
@@ -35,7 +37,7 @@ void ProxyConnection::send_head(const ResponseHead& head, const Framing& framing
         connection = ClientConnection::kSayKeepAlive;
     }
     std::string& out = proxy_.to_client_.begin_head(*stream_);
-    append_client_response(head, answer_body_, connection, proxy_.date(), out);
+    append_client_response(head, answer_body_, connection, proxy_.date(), edits, out);
     proxy_.to_client_.add_head(*stream_);
 }
 

@@ -139,10 +139,7 @@ void ProxyConnection::process(std::string_view& bytes) {
             case ParseEvent::kBody:
                 body_bytes_ += parser_.body().size();
                 exchange_->send_body(parser_.body());
-                if (proxy_.options_.body_bytes_max != 0 &&
-                    body_bytes_ > proxy_.options_.body_bytes_max) {
-                    exchange_->refuse_body();
-                }
+                if (body_bytes_ > exchange_->body_bytes_max()) exchange_->refuse_body();
                 break;
             case ParseEvent::kComplete: on_request_complete(); break;
             case ParseEvent::kError: on_malformed(); break;
@@ -208,19 +205,14 @@ void ProxyConnection::on_request_head() {
 }
 
 void ProxyConnection::route_request() {
-    const RoutedRequest routed = proxy_.find_route(parser_.head(), parser_.framing());
+    const RoutedRequest routed = proxy_.find_route(*this);
     if (routed.route.upstream == nullptr) {
-        answer(routed.route.status, routed.route.text, routed.ends_connection);
+        answer(routed.route.status, routed.route.text, routed.ends_connection, *routed.fields);
         return;
     }
-    ForwardedInfo info;
-    info.peer_ip = peer_ip_;
-    info.is_trusted = peer_is_trusted_;
-    info.is_encrypted = stream_->is_encrypted();
-    info.prefix = routed.route.prefix;
     state_ = State::kBusy;
     exchange_ = &proxy_.take_exchange();
-    exchange_->begin(*this, routed.route, routed.target, info);
+    exchange_->begin(*this, routed.route, routed.target);
 }
 
 void ProxyConnection::on_request_complete() {
@@ -248,9 +240,10 @@ void ProxyConnection::on_malformed() {
 
 // Answers by itself. A request with a body costs the connection: it is not worth reading to its
 // end.
-void ProxyConnection::answer(int status, std::string_view text, bool close_after) {
+void ProxyConnection::answer(int status, std::string_view text, bool close_after,
+                             const Headers& fields) {
     close_after = close_after || !is_persistent() || (has_body_ && !request_complete_);
-    write_answer(status, text, close_after);
+    write_answer(status, text, close_after, fields);
     proxy_.router_.on_done(ProxyRecord{
         parser_.head(), nullptr, {}, status, Duration(0), 0, text.size(), client_info(), {}});
     if (close_after) {
@@ -260,9 +253,10 @@ void ProxyConnection::answer(int status, std::string_view text, bool close_after
     state_ = request_complete_ ? State::kReading : State::kAnswered;
 }
 
-void ProxyConnection::write_answer(int status, std::string_view text, bool close_after) {
+void ProxyConnection::write_answer(int status, std::string_view text, bool close_after,
+                                   const Headers& fields) {
     const std::string body = own_answer_body(status, text);
-    const ResponseHead head = own_answer_head(status, body.size());
+    const ResponseHead head = own_answer_head(status, body.size(), fields);
     auto connection = ClientConnection::kPersistent;
     if (close_after) {
         connection = ClientConnection::kSayClose;
@@ -270,16 +264,18 @@ void ProxyConnection::write_answer(int status, std::string_view text, bool close
         connection = ClientConnection::kSayKeepAlive;
     }
     std::string& out = proxy_.to_client_.begin_head(*stream_);
-    append_client_response(head, ClientBody::kLength, connection, proxy_.date(), out);
+    append_client_response(head, ClientBody::kLength, connection, proxy_.date(), AnswerEdits(),
+                           out);
     if (parser_.head().method != "HEAD") out += body;
     proxy_.to_client_.add_head(*stream_);
     flush();
 }
 
-void ProxyConnection::answer_for_exchange(int status, std::string_view text) {
+void ProxyConnection::answer_for_exchange(int status, std::string_view text,
+                                          const Headers& fields) {
     exchange_ = nullptr;
     const bool close_after = !is_persistent() || (has_body_ && !request_complete_);
-    write_answer(status, text, close_after);
+    write_answer(status, text, close_after, fields);
     persistent_ = !close_after;
     exchange_done();
 }

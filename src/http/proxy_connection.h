@@ -26,12 +26,14 @@ public:
     void close() override;
 
     ClientInfo client_info() const override {
-        return ClientInfo{peer_ip_, stream_ != nullptr && stream_->is_encrypted(), false};
+        return ClientInfo{peer_ip_, peer_is_trusted_, stream_ != nullptr && stream_->is_encrypted(),
+                          false};
     }
     const RequestHead& request_head() const override { return parser_.head(); }
     const Framing& request_framing() const override { return parser_.framing(); }
     void send_interim(const ResponseHead& head) override;
-    void send_head(const ResponseHead& head, const Framing& framing) override;
+    void send_head(const ResponseHead& head, const Framing& framing,
+                   const AnswerEdits& edits) override;
     void send_body(std::string_view bytes) override;
     void send_end() override;
     void flush() override;
@@ -41,7 +43,7 @@ public:
     bool has_taken_more() override;
     void on_upstream_ready() override;
     void exchange_done() override;
-    void answer_for_exchange(int status, std::string_view text) override;
+    void answer_for_exchange(int status, std::string_view text, const Headers& fields) override;
     void start_relay() override;
     void relay_to_client(std::string_view bytes) override;
     void end_relay() override { stream_->end(); }
@@ -75,9 +77,8 @@ private:
     void on_request_complete();
     void on_malformed();
     void route_request();
-    void answer(int status, std::string_view text, bool close_after);
-    void write_answer(int status, std::string_view text, bool close_after);
-    void record_own_answer(int status);
+    void answer(int status, std::string_view text, bool close_after, const Headers& fields = {});
+    void write_answer(int status, std::string_view text, bool close_after, const Headers& fields);
     void finish_and_close();
     void wait(Wait what, Duration duration);
     void on_timer();

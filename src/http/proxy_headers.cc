@@ -171,6 +171,7 @@ void NamedByConnection::add(std::string_view name) {
 
 bool AnswerFields::passes(const Headers::Field& field) {
     if (is_hop_by_hop(field.id)) return false;
+    if (edits_.drops(field.name)) return false;
     if (field.id == FieldId::kContentLength) {
         if (!may_have_length_ || has_length_) return false;
         has_length_ = true;
@@ -248,7 +249,13 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
     const NamedByConnection named(head.headers);
     const std::string_view host = head.headers.get(FieldId::kHost).value_or("");
     // HTTP/1.1 demands a Host even where the client, of HTTP/1.0, had none.
-    append_field("Host", host.empty() ? "localhost" : host, out);
+    const FieldEdits::Edit* const own_host =
+        info.edits == nullptr ? nullptr : info.edits->find("host");
+    if (own_host != nullptr) {
+        append_field("Host", own_host->second, out);
+    } else {
+        append_field("Host", host.empty() ? "localhost" : host, out);
+    }
     std::string_view upgrade;
     bool has_length = false;
     for (const Headers::Field field : head.headers) {
@@ -276,7 +283,14 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
         }
         if (field.id == FieldId::kOther && is_lookalike(field.name)) continue;
         if (!named.empty() && named.contains(field.name)) continue;
+        if (info.edits != nullptr && info.edits->find(field.name) != nullptr) continue;
         append_field(field.name, field.value, out);
+    }
+    if (info.edits != nullptr) {
+        for (const auto& edit : info.edits->edits()) {
+            const bool is_sent = !edit.second.empty() && &edit != own_host;
+            if (is_sent) append_field(edit.first, edit.second, out);
+        }
     }
     if (framing.upgrade) {
         append_field("Connection", "Upgrade", out);
@@ -294,17 +308,19 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
 }
 
 void append_client_response(const ResponseHead& head, ClientBody body, ClientConnection connection,
-                            std::string_view date, std::string& out) {
+                            std::string_view date, const AnswerEdits& edits, std::string& out) {
     append_status_line(head.status, head.reason, out);
     const bool may_have_length =
         body == ClientBody::kLength ||
         (body == ClientBody::kNone && head.status >= 200 && head.status != 204);
-    AnswerFields fields(head, may_have_length);
+    AnswerFields fields(head, may_have_length, edits);
     std::string_view upgrade;
     for (const Headers::Field field : head.headers) {
         if (field.id == FieldId::kUpgrade) upgrade = field.value;
         if (fields.passes(field)) append_field(field.name, field.value, out);
     }
+    edits.for_each_added(
+        [&out](std::string_view name, std::string_view value) { append_field(name, value, out); });
     if (!fields.has_date() && head.status >= 200) append_field("Date", date, out);
     if (body == ClientBody::kChunked) out += "Transfer-Encoding: chunked\r\n";
     switch (connection) {
@@ -319,18 +335,22 @@ void append_client_response(const ResponseHead& head, ClientBody body, ClientCon
     out += "\r\n";
 }
 
-ResponseHead own_answer_head(int status, size_t body_bytes) {
+ResponseHead own_answer_head(int status, size_t body_bytes, const Headers& fields) {
     ResponseHead head;
     head.status = status;
     head.headers.add("Server", "candela");
-    head.headers.add("Content-Type", "text/plain; charset=utf-8");
-    head.headers.add("Content-Length", fmt::format("{}", body_bytes));
+    if (!status_has_no_body(status)) {
+        head.headers.add("Content-Type", "text/plain; charset=utf-8");
+        head.headers.add("Content-Length", fmt::format("{}", body_bytes));
+    }
+    for (const Headers::Field field : fields) head.headers.add(field.name, field.value);
     if (status == 503) head.headers.add("Retry-After", kRetryAfterSeconds);
     if (status == 405) head.headers.add("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     return head;
 }
 
 std::string own_answer_body(int status, std::string_view text) {
+    if (status_has_no_body(status)) return {};
     return fmt::format("{} {}: {}\n", status, reason_phrase(status), text);
 }
 

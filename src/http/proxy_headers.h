@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "http/h1_parser.h"
+#include "http/route_options.h"
 
 namespace candela::http {
 
@@ -42,6 +43,7 @@ struct ForwardedInfo {
     bool is_encrypted = false;
     std::string_view prefix;       // the route's path prefix, for X-Forwarded-Prefix; empty: none
     std::string_view traceparent;  // said where the request has none of its own
+    const FieldEdits* edits = nullptr;
 };
 
 // Appends the request as it goes to the upstream: HTTP/1.1, with this target, keep-alive.
@@ -82,13 +84,14 @@ private:
 class AnswerFields {
 public:
     // `may_have_length`: a Content-Length of the upstream's is true for the client, too.
-    AnswerFields(const ResponseHead& head, bool may_have_length)
-        : named_(head.headers), may_have_length_(may_have_length) {}
+    AnswerFields(const ResponseHead& head, bool may_have_length, const AnswerEdits& edits)
+        : named_(head.headers), edits_(edits), may_have_length_(may_have_length) {}
     bool passes(const Headers::Field& field);
     bool has_date() const { return has_date_; }
 
 private:
     const NamedByConnection named_;
+    const AnswerEdits edits_;
     const bool may_have_length_;
     bool has_date_ = false;
     bool has_length_ = false;
@@ -96,10 +99,10 @@ private:
 
 // Appends the response as it goes to the client. `date` is used where the upstream sent none.
 void append_client_response(const ResponseHead& head, ClientBody body, ClientConnection connection,
-                            std::string_view date, std::string& out);
+                            std::string_view date, const AnswerEdits& edits, std::string& out);
 
-// An answer of the proxy's own: plain text, so many bytes of it.
-ResponseHead own_answer_head(int status, size_t body_bytes);
+// An answer of the proxy's own: plain text, so many bytes of it, and fields that say more.
+ResponseHead own_answer_head(int status, size_t body_bytes, const Headers& fields);
 std::string own_answer_body(int status, std::string_view text);
 
 }  // namespace candela::http

@@ -10,12 +10,14 @@
 #include <string_view>
 
 #include "http/h1_parser.h"
+#include "http/route_options.h"
 
 namespace candela::http {
 
 // Who is at the other end. Views are good as long as the requester.
 struct ClientInfo {
-    std::string_view ip;  // of the connection; empty for a unix socket
+    std::string_view ip;      // of the connection; empty for a unix socket
+    bool is_trusted = false;  // a proxy whose X-Forwarded-* are believed
     bool is_encrypted = false;
     bool is_http2 = false;
 };
@@ -29,7 +31,8 @@ public:
     // The answer, from its interim heads on. What is sent is gathered, and borrowed until flush().
     virtual void send_interim(const ResponseHead& head) = 0;
     // `framing` is that of the upstream's answer.
-    virtual void send_head(const ResponseHead& head, const Framing& framing) = 0;
+    virtual void send_head(const ResponseHead& head, const Framing& framing,
+                           const AnswerEdits& edits) = 0;
     virtual void send_body(std::string_view bytes) = 0;
     virtual void send_end() = 0;
     virtual void flush() = 0;
@@ -48,7 +51,7 @@ public:
     // The answer is sent whole.
     virtual void exchange_done() = 0;
     // Answers in the exchange's stead: the exchange is over.
-    virtual void answer_for_exchange(int status, std::string_view text) = 0;
+    virtual void answer_for_exchange(int status, std::string_view text, const Headers& fields) = 0;
     // Cuts the client off: part of the answer is out and the rest will not come. Aborts the
     // exchange.
     virtual void close() = 0;

@@ -94,6 +94,8 @@ public:
         last_path = request.path;
         RouteResult result;
         if (request.path != "/nowhere") result.upstream = upstream.get();
+        result.options = route_options;
+        result.prefix = request.path.substr(0, prefix_bytes);
         return result;
     }
     void on_done(const ProxyRecord& record) override { statuses.push_back(record.status); }
@@ -104,6 +106,8 @@ public:
     std::map<int, std::vector<std::unique_ptr<Peer>>> at;
     std::unique_ptr<Upstream> upstream;
     std::unique_ptr<Proxy> proxy;
+    RouteOptionsPtr route_options;  // of every route
+    size_t prefix_bytes = 0;
     std::string last_host, last_path;
     std::vector<int> statuses;
 

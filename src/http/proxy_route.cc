@@ -1,0 +1,142 @@
+// Where a request goes, and what its route's options make of it.
+
+#include <fmt/format.h>
+
+#include "http/proxy.h"
+#include "http/target.h"
+
+namespace candela::http {
+namespace {
+
+void refuse(RoutedRequest& out, int status, std::string_view text, bool ends_connection = false) {
+    out.route.upstream = nullptr;
+    out.route.status = status;
+    out.route.text = text;
+    out.ends_connection = ends_connection;
+}
+
+// Whether the client's own connection is encrypted, as far as can be told from here.
+bool came_by_https(const ClientInfo& client, const Headers& headers) {
+    if (client.is_encrypted) return true;
+    if (!client.is_trusted) return false;
+    return headers.get(FieldId::kXForwardedProto) == "https";
+}
+
+}  // namespace
+
+RoutedRequest Proxy::find_route(const Requester& client) {
+    const RequestHead& head = client.request_head();
+    const Framing& framing = client.request_framing();
+    RoutedRequest out;
+    out.target = head.target;
+    own_fields_.clear();
+    out.fields = &own_fields_;
+    if (head.method == "CONNECT" || head.method == "TRACE") {
+        refuse(out, 405, "this method is not for a gateway");
+        return out;
+    }
+    // Route and upstream see one path, in the form that leaves no doubt.
+    TargetParts parts = split_target(out.target);
+    if (parts.path != "*" && !is_normal_path(parts.path)) {
+        auto path = normalize_path(parts.path);
+        if (!path) {
+            bump(counters_.requests_malformed);
+            target_buffer_ = path.error().message();
+            refuse(out, 400, target_buffer_, true);
+            return out;
+        }
+        target_buffer_ = std::move(*path);
+        const size_t path_bytes = target_buffer_.size();
+        if (parts.has_query) target_buffer_.append("?").append(parts.query);
+        out.target = target_buffer_;
+        parts.path = out.target.substr(0, path_bytes);
+    }
+    host_buffer_.assign(framing.host);
+    for (char& c : host_buffer_) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+    }
+    if (host_buffer_.ends_with('.')) host_buffer_.pop_back();
+    const RouteRequest request{head, host_buffer_, parts.path, parts.query};
+    out.route = router_.route(request);
+    if (out.route.upstream == nullptr) return out;
+    const RouteOptions* options = out.route.options.get();
+    const uint64_t own_max = options == nullptr ? 0 : options->body_bytes_max;
+    const uint64_t body_bytes_max = own_max != 0 ? own_max : options_.body_bytes_max;
+    if (options != nullptr) apply_options(client, request, out);
+    if (out.route.upstream == nullptr) return out;
+    if (body_bytes_max != 0 && framing.content_length > body_bytes_max) {
+        refuse(out, 413, "the request's body is larger than is allowed here", true);
+    } else if (options != nullptr && !options->enter()) {
+        refuse(out, 503, "too many requests are in progress here");
+    }
+    return out;
+}
+
+void Proxy::apply_options(const Requester& client, const RouteRequest& request,
+                          RoutedRequest& out) {
+    const RouteOptions& options = *out.route.options;
+    const Headers& headers = request.head.headers;
+    if (options.https_only && !came_by_https(client.client_info(), headers)) {
+        rewritten_ = fmt::format("https://{}", request.host);
+        if (options_.https_port != 443) rewritten_ += fmt::format(":{}", options_.https_port);
+        rewritten_ += out.target;
+        own_fields_.add("Location", rewritten_);
+        refuse(out, 308, "this is served over HTTPS only");
+        return;
+    }
+    if (options.cors) {
+        const std::string_view origin = headers.get("origin").value_or("");
+        if (Cors::is_preflight(request.head.method, headers)) {
+            if (!options.cors->allows(origin)) {
+                refuse(out, 403, "requests from this origin are not allowed here");
+                return;
+            }
+            options.cors->append_preflight_fields(headers, own_fields_);
+            refuse(out, 204, "");
+            return;
+        }
+        // A browser shows the answer to its script even where it is our own.
+        options.cors->append_answer_fields(headers, own_fields_);
+    }
+    if (options.answer_status != 0) {
+        refuse(out, options.answer_status, options.answer_text);
+    } else if (!options.redirect.empty()) {
+        lead_elsewhere(request, out);
+    } else if (options.rate_limiter != nullptr && is_rate_exceeded(client, options, own_fields_)) {
+        refuse(out, 429, "too many requests; try again later");
+    } else if (options.rewrite) {
+        const std::string_view rest = request.path.substr(out.route.prefix.size());
+        rewritten_ = *options.rewrite;
+        if (!rest.starts_with('/') && rewritten_.empty()) rewritten_ = "/";
+        rewritten_ += rest;
+        if (!request.query.empty()) rewritten_.append("?").append(request.query);
+        out.target = rewritten_;
+    }
+}
+
+void Proxy::lead_elsewhere(const RouteRequest& request, RoutedRequest& out) {
+    const RouteOptions& options = *out.route.options;
+    rewritten_ = options.redirect;
+    std::string_view rest = request.path.substr(out.route.prefix.size());
+    if (rewritten_.ends_with('/') && rest.starts_with('/')) rest.remove_prefix(1);
+    rewritten_ += rest;
+    if (!request.query.empty()) rewritten_.append("?").append(request.query);
+    own_fields_.add("Location", rewritten_);
+    refuse(out, options.redirect_status, "it is elsewhere");
+}
+
+bool Proxy::is_rate_exceeded(const Requester& client, const RouteOptions& options,
+                             Headers& fields) {
+    const Headers& headers = client.request_head().headers;
+    const std::string_view key =
+        options.rate_key_field.empty()
+            ? client_ip_of(headers, client.client_info().ip, options_.trusted_peers)
+            : headers.get(options.rate_key_field).value_or("");
+    const Duration wait = options.rate_limiter->take(key, loop_.now());
+    if (wait == Duration(0)) return false;
+    fields.add("Retry-After",
+               fmt::format("{}", std::chrono::ceil<std::chrono::seconds>(wait).count()));
+    return true;
+}
+
+}  // namespace candela::http

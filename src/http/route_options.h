@@ -1,0 +1,89 @@
+#pragma once
+
+// What a route asks of the proxy beyond where it leads: redirects, rewriting, fields set and
+// removed, cross-origin rules, limits. Made once for a table of routes, then shared by all loops
+// and by the requests on it; nothing in it changes but its counter.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/time.h"
+#include "http/cors.h"
+#include "http/headers.h"
+#include "http/rate_limiter.h"
+
+namespace candela::http {
+
+// Fields of a message that are set or removed as it passes, whatever its sender wrote.
+class FieldEdits {
+public:
+    using Edit = std::pair<std::string, std::string>;  // name and value; an empty value removes
+
+    FieldEdits() = default;
+    explicit FieldEdits(std::vector<Edit> edits) : edits_(std::move(edits)) {}
+
+    bool empty() const { return edits_.empty(); }
+    const std::vector<Edit>& edits() const { return edits_; }
+    // The edit of that name, or null.
+    const Edit* find(std::string_view name) const;
+
+private:
+    std::vector<Edit> edits_;
+};
+
+struct RouteOptions {
+    // An answer in the service's stead.
+    bool https_only = false;  // plain HTTP is led to HTTPS
+    std::string redirect;     // where else to go; what follows the route's path is appended
+    int redirect_status = 308;
+    int answer_status = 0;  // an answer of this status, such as 503 for maintenance; 0: none
+    std::string answer_text;
+
+    // What the service sees, and what the client sees of its answer.
+    std::optional<std::string> rewrite;  // instead of the route's path; "": nothing
+    FieldEdits request_fields;
+    FieldEdits answer_fields;
+    std::optional<Cors> cors;
+
+    // Limits. 0: the proxy's own, or none.
+    std::shared_ptr<RateLimiter> rate_limiter;
+    std::string rate_key_field;  // the field that is counted by; empty: the client's address
+    uint64_t body_bytes_max = 0;
+    uint32_t requests_max = 0;  // in flight
+    Duration response_timeout{};
+
+    // One more request is in flight, unless there are too many. leave() is owed.
+    bool enter() const;
+    void leave() const { requests_.fetch_sub(1, std::memory_order_relaxed); }
+
+private:
+    mutable std::atomic<uint32_t> requests_{0};
+};
+using RouteOptionsPtr = std::shared_ptr<const RouteOptions>;
+
+// What becomes of an answer's fields on its way to the client. Borrowed.
+struct AnswerEdits {
+    const RouteOptions* options = nullptr;
+    const Headers* added = nullptr;  // for this request only
+
+    // The service's own field of that name does not go on.
+    bool drops(std::string_view name) const;
+    template <class Visit>
+    void for_each_added(Visit visit) const {
+        if (options != nullptr) {
+            for (const auto& [name, value] : options->answer_fields.edits()) {
+                if (!value.empty()) visit(std::string_view(name), std::string_view(value));
+            }
+        }
+        if (added == nullptr) return;
+        for (const Headers::Field field : *added) visit(field.name, field.value);
+    }
+};
+
+}  // namespace candela::http
