@@ -40,8 +40,11 @@ JsonTable::JsonTable(const Json& object, const ConfigSchema& schema, std::string
 }
 
 void JsonTable::mistake(std::string_view key, std::string_view what) {
-    mistakes_->push_back(path_.empty() ? fmt::format("{}: {}", key, what)
-                                       : fmt::format("{}.{}: {}", path_, key, what));
+    mistakes_->push_back(fmt::format("{}: {}", path_of(key), what));
+}
+
+std::string JsonTable::path_of(std::string_view key) const {
+    return path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key);
 }
 
 const JsonTable::Value& JsonTable::value(std::string_view name) const {
@@ -60,11 +63,14 @@ void JsonTable::set_default(const ConfigKey& key, Value& out) {
     switch (key.type) {
         case ConfigType::kInt: out.integer = std::stoll("0" + key.default_text); break;
         case ConfigType::kBool: out.integer = key.default_text == "true" ? 1 : 0; break;
+        case ConfigType::kSize:
+            out.integer = static_cast<int64_t>(parse_size(key.default_text).value_or(0));
+            break;
         case ConfigType::kDuration:
             out.integer = parse_duration(key.default_text).value_or(Duration(0)).count();
             break;
         case ConfigType::kTable:
-            out.tables.emplace_back(Json::object(), *key.table, key.name, *mistakes_);
+            out.tables.emplace_back(Json::object(), *key.table, path_of(key.name), *mistakes_);
             break;
         case ConfigType::kStrings:
             for (const std::string& item : key.default_items) out.items.push_back({"", item, {}});
@@ -111,9 +117,20 @@ bool JsonTable::read(const ConfigKey& key, const Json& json, Value& out) {
             out.integer = duration->count();
             return true;
         }
+        case ConfigType::kSize: {
+            if (json.is_number_unsigned() && json.get<uint64_t>() <= INT64_MAX) {
+                out.integer = json.get<int64_t>();
+                return true;
+            }
+            if (!json.is_string()) return false;
+            const auto size = parse_size(json.get_ref<const std::string&>());
+            if (!size) return false;
+            out.integer = static_cast<int64_t>(*size);
+            return true;
+        }
         case ConfigType::kTable:
             if (!json.is_object()) return false;
-            out.tables.emplace_back(json, *key.table, key.name, *mistakes_);
+            out.tables.emplace_back(json, *key.table, path_of(key.name), *mistakes_);
             return true;
         default: return read_items(key, json, out);
     }
@@ -129,8 +146,8 @@ bool JsonTable::read_items(const ConfigKey& key, const Json& json, Value& out) {
     }
     if (key.type == ConfigType::kTables) {
         for (size_t i = 0; i < json.size(); ++i) {
-            out.tables.emplace_back(json[i], *key.table, fmt::format("{}[{}]", key.name, i),
-                                    *mistakes_);
+            out.tables.emplace_back(json[i], *key.table,
+                                    fmt::format("{}[{}]", path_of(key.name), i), *mistakes_);
         }
         return true;
     }

@@ -24,6 +24,9 @@ public:
     int64_t integer(std::string_view name) const { return value(name).integer; }
     bool boolean(std::string_view name) const { return value(name).integer != 0; }
     Duration duration(std::string_view name) const { return Duration(value(name).integer); }
+    uint64_t size_bytes(std::string_view name) const {
+        return static_cast<uint64_t>(value(name).integer);
+    }
     std::vector<std::string> strings(std::string_view name) const;
     const std::vector<ConfigItem>& items(std::string_view name) const { return value(name).items; }
     const JsonTable& table(std::string_view name) const { return value(name).tables.front(); }
@@ -34,7 +37,7 @@ private:
     struct Value {
         bool is_written = false;
         std::string text;
-        int64_t integer = 0;  // also bool and duration
+        int64_t integer = 0;  // also bool, duration and size
         std::vector<ConfigItem> items;
         std::vector<JsonTable> tables;
     };
@@ -44,6 +47,7 @@ private:
     bool read(const ConfigKey& key, const Json& json, Value& out);
     bool read_items(const ConfigKey& key, const Json& json, Value& out);
     void mistake(std::string_view key, std::string_view what);
+    std::string path_of(std::string_view key) const;
 
     std::string path_;
     std::vector<std::string>* mistakes_;

@@ -9,6 +9,7 @@
 #include "service/json_table.h"
 #include "service/manifest_rules.h"
 #include "service/manifest_schema.h"
+#include "service/route_read.h"
 
 namespace candela::service {
 
@@ -40,12 +41,6 @@ Probe read_probe(const Table& table, Kind kind,
     return probe;
 }
 
-// "/api/" and "/api" are the same prefix of whole segments.
-std::string normal_path(std::string_view path) {
-    while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
-    return std::string(path);
-}
-
 // Config and JsonTable answer the same questions.
 template <class Table>
 Manifest read_manifest(const Table& table, const std::function<void(ManifestMistake)>& report) {
@@ -62,7 +57,7 @@ Manifest read_manifest(const Table& table, const std::function<void(ManifestMist
     m.update.max_unavailable =
         static_cast<uint32_t>(table.table("update").integer("max_unavailable"));
     for (const auto& route : table.tables("route")) {
-        m.routes.push_back({ascii_lower(route.string("host")), normal_path(route.string("path"))});
+        m.routes.push_back(read_route(route));
     }
     check_manifest(m, report);
     return m;
@@ -82,7 +77,11 @@ ConfigPosition locate(const Config& config, const ManifestPlace& place) {
     if (place.table == "route") {
         const auto& routes = config.tables("route");
         const auto index = static_cast<size_t>(std::max(place.index, 0));
-        return index < routes.size() ? routes[index].position(place.key) : config.position("route");
+        if (index >= routes.size()) return config.position("route");
+        const auto nested = split_once(place.key, '.');
+        if (!nested) return routes[index].position(place.key);
+        const ConfigPosition inner = routes[index].table(nested->first).position(nested->second);
+        return inner.line != 0 ? inner : routes[index].position(nested->first);
     }
     const Config& table = place.table.empty() ? config : config.table(place.table);
     if (place.index < 0) return table.position(place.key);
@@ -162,11 +161,7 @@ Json to_json(const Manifest& m) {
     update["strategy"] = "rolling";
     update["max_surge"] = m.update.max_surge;
     update["max_unavailable"] = m.update.max_unavailable;
-    for (const Route& route : m.routes) {
-        Json entry = {{"path", route.path}};
-        if (!route.host.empty()) entry["host"] = route.host;
-        json["route"].push_back(std::move(entry));
-    }
+    for (const Route& route : m.routes) json["route"].push_back(to_json(route));
     return json;
 }
 

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "service/route.h"
 
 namespace candela::service {
 
@@ -57,13 +58,6 @@ struct Update {
     uint32_t max_unavailable = 0;  // instances that may be missing; both 0 would never move
 
     friend bool operator==(const Update&, const Update&) = default;
-};
-
-struct Route {
-    std::string host;        // lower case; "*.example.org" for any label in front; empty: any host
-    std::string path = "/";  // a prefix of whole segments
-
-    friend bool operator==(const Route&, const Route&) = default;
 };
 
 struct Manifest {

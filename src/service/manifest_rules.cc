@@ -1,7 +1,7 @@
 #include "service/manifest_rules.h"
 
 #include <algorithm>
-#include <set>
+#include <span>
 
 #include "base/text.h"
 
@@ -23,26 +23,9 @@ bool is_plain_path(std::string_view path) {
            std::ranges::all_of(path, [](char c) { return c > 0x20 && c < 0x7F; });
 }
 
-bool has_dot_segment(std::string_view path) {
-    return std::ranges::any_of(split(path, '/'),
-                               [](std::string_view part) { return part == "." || part == ".."; });
-}
-
 bool has_parent_segment(std::string_view path) {
     return std::ranges::any_of(split(path, '/'),
                                [](std::string_view part) { return part == ".."; });
-}
-
-// RFC 1123 §2.1, with "*." allowed in front.
-bool is_route_host(std::string_view host) {
-    if (host.starts_with("*.")) host.remove_prefix(2);
-    if (host.empty() || host.size() > 253) return false;
-    return std::ranges::all_of(split(host, '.'), [](std::string_view label) {
-        return !label.empty() && label.size() <= 63 && label.front() != '-' &&
-               label.back() != '-' && std::ranges::all_of(label, [](char c) {
-                   return is_lower(c) || is_digit(c) || c == '-' || c == '_';
-               });
-    });
 }
 
 void check_arguments(const std::vector<std::string>& arguments, std::string_view table,
@@ -171,25 +154,15 @@ void check_routes(const Manifest& m, const Report& report) {
         report({{"", "route"},
                 fmt::format("{} routes; at most {} are allowed", m.routes.size(), kRoutesMax)});
     }
-    std::set<std::pair<std::string_view, std::string_view>> seen;
     for (size_t i = 0; i < m.routes.size(); ++i) {
         const Route& route = m.routes[i];
         const int index = static_cast<int>(i);
-        if (!route.host.empty() && !is_route_host(route.host)) {
-            report({{"route", "host", index},
-                    fmt::format("\"{}\" is not a host name; write for example "
-                                "\"shop.example.org\", without scheme and port",
-                                printable(route.host))});
-        }
-        if (!is_plain_path(route.path) || route.path.size() > 1024 || has_dot_segment(route.path) ||
-            route.path.find_first_of("?#\\") != std::string::npos ||
-            route.path.find("//") != std::string::npos) {
-            report({{"route", "path", index},
-                    fmt::format("\"{}\" is not a path prefix; write for "
-                                "example \"/api\"",
-                                printable(route.path))});
-        }
-        if (!seen.insert({route.host, route.path}).second) {
+        check_route(route, [&](std::string_view key, std::string message) {
+            report({{"route", std::string(key), index}, std::move(message)});
+        });
+        const auto earlier = std::span(m.routes).first(i);
+        if (std::ranges::any_of(earlier,
+                                [&](const Route& other) { return other.is_same_match(route); })) {
             report({{"route", "path", index}, "the same route stands here twice"});
         }
     }

@@ -37,13 +37,6 @@ ConfigSchema update_schema() {
     });
 }
 
-ConfigSchema route_schema() {
-    return ConfigSchema({
-        config_string("host", "", "Host name; \"*.example.org\" for any label; absent: any host."),
-        config_string("path", "/", "Prefix of whole segments."),
-    });
-}
-
 }  // namespace
 
 const ConfigSchema& manifest_schema() {

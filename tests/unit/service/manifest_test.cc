@@ -138,6 +138,135 @@ TEST_CASE("each rule has its own message") {
                    "no routes"));
 }
 
+namespace {
+constexpr std::string_view kRouteFull = R"(name = "a"
+command = ["x"]
+[[route]]
+host = "*.Example.org"
+path = "/api/"
+exact = true
+methods = ["GET", "POST"]
+headers = { X-Beta = "*" }
+query = { debug = "1" }
+https_only = true
+redirect = "https://www.example.org/x"
+redirect_status = 302
+strip_prefix = true
+request_headers = { X-Env = "prod", X-Debug = "" }
+response_headers = { Server = "" }
+body_max = "10MiB"
+concurrency = 20
+response_timeout = "30s"
+[route.cors]
+origins = ["https://app.example.org"]
+credentials = true
+[route.rate_limit]
+requests = 100
+per = "1m"
+burst = 10
+header = "X-Api-Key"
+[[route]]
+path = "/closed"
+answer_status = 503
+answer_text = "back at noon"
+[[route]]
+path = "/v1"
+rewrite = "/v2"
+)";
+}  // namespace
+
+TEST_CASE("every key of a route is read, and comes back from JSON") {
+    const Manifest m = parse(kRouteFull);
+    REQUIRE(m.routes.size() == 3);
+    const Route& route = m.routes[0];
+    CHECK(route.host == "*.example.org");
+    CHECK(route.path == "/api");
+    CHECK(route.exact);
+    CHECK(route.methods == std::vector<std::string>{"GET", "POST"});
+    CHECK(route.headers.at("x-beta") == "*");
+    CHECK(route.query.at("debug") == "1");
+    CHECK(route.https_only);
+    CHECK(route.redirect == "https://www.example.org/x");
+    CHECK(route.redirect_status == 302);
+    CHECK(route.strip_prefix);
+    CHECK(route.request_headers.at("X-Env") == "prod");
+    CHECK(route.request_headers.at("X-Debug").empty());
+    CHECK(route.response_headers.contains("Server"));
+    CHECK(route.body_bytes_max == 10U << 20);
+    CHECK(route.concurrency == 20);
+    CHECK(route.response_timeout == 30s);
+    REQUIRE(route.cors);
+    CHECK(route.cors->origins.size() == 1);
+    CHECK(route.cors->methods.size() == 6);
+    CHECK(route.cors->credentials);
+    CHECK(route.cors->max_age == 10min);
+    REQUIRE(route.rate_limit);
+    CHECK(route.rate_limit->requests == 100);
+    CHECK(route.rate_limit->per == 1min);
+    CHECK(route.rate_limit->burst == 10);
+    CHECK(route.rate_limit->header == "x-api-key");
+    CHECK(m.routes[1].answer_status == 503);
+    CHECK(m.routes[2].rewrite == "/v2");
+    const auto again = manifest_from_json(to_json(m));
+    REQUIRE(again);
+    CHECK(*again == m);
+    for (const Route& one : m.routes) CHECK(*route_from_json(to_json(one)) == one);
+}
+
+TEST_CASE("each rule of a route has its own message, at its place") {
+    const auto in_route = [](std::string_view keys) {
+        return mistakes(fmt::format("name='a'\ncommand=['x']\n[[route]]\n{}\n", keys));
+    };
+    CHECK(contains(in_route("methods=['get']"), "service.toml:4:"));
+    CHECK(contains(in_route("methods=['get']"), "\"get\" is not a method"));
+    CHECK(contains(in_route("headers={'a b'='1'}"), "not a header's name"));
+    CHECK(contains(in_route("query={''='1'}"), "name is empty"));
+    CHECK(contains(in_route("redirect='ftp://x'"), "not a place to go"));
+    CHECK(contains(in_route("redirect='/x'\nredirect_status=305"), "leads nowhere"));
+    CHECK(contains(in_route("redirect='/x'\nanswer_status=503"), "answers by itself already"));
+    CHECK(contains(in_route("answer_status=100"), "100 is no status"));
+    CHECK(contains(in_route("answer_text='x'"), "without answer_status"));
+    CHECK(contains(in_route("rewrite='x'"), "not a path"));
+    CHECK(contains(in_route("rewrite='/x'\nstrip_prefix=true"), "write one"));
+    CHECK(contains(in_route("request_headers={Connection='x'}"), "candela's to say"));
+    CHECK(contains(in_route("request_headers={X-Forwarded-For='x'}"), "candela's to say"));
+    CHECK(contains(in_route("request_headers={Host=''}"), "without Host"));
+    CHECK(contains(in_route("response_headers={Host='x'}"), "header of requests"));
+    CHECK(contains(in_route("response_headers={A='1',a='2'}"), "twice"));
+    CHECK(contains(in_route("response_headers={A=\"x\\ny\"}"), "can't stand in a header"));
+    CHECK(contains(in_route("[route.cors]\norigins=['app.example']"), "not an origin"));
+    CHECK(contains(in_route("[route.cors]\norigins=['app.example']"), "service.toml:5:"));
+    CHECK(contains(in_route("[route.cors]\norigins=[]"), "no origin is allowed"));
+    CHECK(contains(in_route("[route.cors]\norigins=['*']\ncredentials=true"), "list the origins"));
+    CHECK(contains(in_route("[route.cors]\norigins=['*']\nmethods=['a']"), "not a method"));
+    CHECK(contains(in_route("[route.cors]\norigins=['*']\nheaders=['a b']"), "header's name"));
+    CHECK(contains(in_route("[route.cors]\nmethods=['GET']"), "origins"));
+    CHECK(contains(in_route("[route.rate_limit]\nper='1s'"), "requests"));
+    CHECK(contains(in_route("[route.rate_limit]\nrequests=1\nper='10ms'"), "1s"));
+    CHECK(contains(in_route("[route.rate_limit]\nrequests=1\nheader='a b'"), "header's name"));
+    CHECK(contains(in_route("rate_limits={}"), "did you mean \"rate_limit\"?"));
+}
+
+TEST_CASE("the same path under other conditions is another route") {
+    const std::string head = "name='a'\ncommand=['x']\n";
+    CHECK(parse(head + "[[route]]\npath='/a'\n[[route]]\npath='/a'\nmethods=['PUT']\n")
+              .routes.size() == 2);
+    CHECK(contains(mistakes(head + "[[route]]\npath='/a'\n[[route]]\npath='/a'\nstrip_prefix=true"),
+                   "twice"));
+}
+
+TEST_CASE("settings of a route in JSON keep to the same rules") {
+    const auto refused = [](std::string_view text) {
+        const auto route = route_from_json(*parse_json(text));
+        return route ? std::string() : route.error().message();
+    };
+    CHECK(contains(refused(R"({"path": "/", "rate_limit": {"requests": 0}})"), "from 1 to"));
+    CHECK(contains(refused(R"({"path": "/", "cors": {}})"), "no origin"));
+    CHECK(contains(refused(R"({"path": "/", "cors": {"origin": 1}})"), "route.cors.origin"));
+    CHECK(contains(refused(R"({"path": "/", "body_max": "x"})"), "a size"));
+    CHECK(contains(refused("[]"), "must be an object"));
+}
+
 TEST_CASE("a mistake in a list or map stands where the item is") {
     CHECK(contains(mistakes("name = \"a\"\ncommand = [\n  \"x\",\n  \"a\\u0000b\",\n]"),
                    "service.toml:4:"));

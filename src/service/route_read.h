@@ -1,0 +1,78 @@
+#pragma once
+
+// Reads a Route from either spelling: Config and JsonTable answer the same questions.
+
+#include <string>
+
+#include "base/text.h"
+#include "service/route.h"
+
+namespace candela::service {
+
+// "/api/" and "/api" are the same prefix of whole segments.
+inline std::string normal_path(std::string_view path) {
+    while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+    return std::string(path);
+}
+
+template <class Table>
+std::map<std::string, std::string> read_texts(const Table& table, std::string_view key,
+                                              bool in_lower_case) {
+    std::map<std::string, std::string> out;
+    for (const ConfigItem& item : table.items(key)) {
+        out[in_lower_case ? ascii_lower(item.name) : item.name] = item.value;
+    }
+    return out;
+}
+
+template <class Table>
+RouteCors read_cors(const Table& table) {
+    RouteCors cors;
+    cors.origins = table.strings("origins");
+    cors.methods = table.strings("methods");
+    cors.headers = table.strings("headers");
+    cors.exposed_headers = table.strings("exposed_headers");
+    cors.credentials = table.boolean("credentials");
+    cors.max_age = table.duration("max_age");
+    return cors;
+}
+
+template <class Table>
+RouteRateLimit read_rate_limit(const Table& table) {
+    RouteRateLimit limit;
+    limit.requests = static_cast<uint64_t>(table.integer("requests"));
+    limit.per = table.duration("per");
+    limit.burst = static_cast<uint64_t>(table.integer("burst"));
+    limit.header = ascii_lower(table.string("header"));
+    return limit;
+}
+
+template <class Table>
+Route read_route(const Table& table) {
+    Route route;
+    route.host = ascii_lower(table.string("host"));
+    route.path = normal_path(table.string("path"));
+    route.exact = table.boolean("exact");
+    route.methods = table.strings("methods");
+    route.headers = read_texts(table, "headers", true);
+    route.query = read_texts(table, "query", false);
+    route.https_only = table.boolean("https_only");
+    route.redirect = table.string("redirect");
+    route.redirect_status = static_cast<uint32_t>(table.integer("redirect_status"));
+    route.answer_status = static_cast<uint32_t>(table.integer("answer_status"));
+    route.answer_text = table.string("answer_text");
+    route.strip_prefix = table.boolean("strip_prefix");
+    route.rewrite = table.string("rewrite");
+    route.request_headers = read_texts(table, "request_headers", false);
+    route.response_headers = read_texts(table, "response_headers", false);
+    if (table.is_written("cors")) route.cors = read_cors(table.table("cors"));
+    if (table.is_written("rate_limit")) {
+        route.rate_limit = read_rate_limit(table.table("rate_limit"));
+    }
+    route.body_bytes_max = table.size_bytes("body_max");
+    route.concurrency = static_cast<uint32_t>(table.integer("concurrency"));
+    route.response_timeout = table.duration("response_timeout");
+    return route;
+}
+
+}  // namespace candela::service

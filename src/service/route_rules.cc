@@ -1,0 +1,234 @@
+// What a route must fulfil beyond the types of its keys.
+
+#include <algorithm>
+#include <array>
+
+#include "base/text.h"
+#include "http/headers.h"
+#include "service/route.h"
+
+namespace candela::service {
+namespace {
+
+constexpr uint64_t kRateMax = 1'000'000;
+
+// A path that can stand in a request line (RFC 9112 §3) as it is, and in one form only.
+bool is_path_prefix(std::string_view path) {
+    if (!path.starts_with('/') || path.size() > 1024) return false;
+    if (path.find_first_of("?#\\") != std::string_view::npos) return false;
+    if (path.find("//") != std::string_view::npos) return false;
+    if (!std::ranges::all_of(path, [](char c) { return c > 0x20 && c < 0x7F; })) return false;
+    return std::ranges::none_of(split(path, '/'),
+                                [](std::string_view part) { return part == "." || part == ".."; });
+}
+
+// RFC 1123 §2.1, with "*." allowed in front.
+bool is_route_host(std::string_view host) {
+    if (host.starts_with("*.")) host.remove_prefix(2);
+    if (host.empty() || host.size() > 253) return false;
+    return std::ranges::all_of(split(host, '.'), [](std::string_view label) {
+        return !label.empty() && label.size() <= 63 && label.front() != '-' &&
+               label.back() != '-' && std::ranges::all_of(label, [](char c) {
+                   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+               });
+    });
+}
+
+// A place that can stand in a Location field: a URL, or a path of the same host.
+bool is_redirect(std::string_view text) {
+    const bool is_absolute = text.starts_with("https://") || text.starts_with("http://");
+    const bool is_plain = std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7F; });
+    if (!is_plain || text.size() > 1024 || text.find_first_of("?#") != std::string_view::npos) {
+        return false;
+    }
+    return is_absolute ? text.find("://") + 3 < text.size() : is_path_prefix(text);
+}
+
+bool is_origin(std::string_view text) {
+    if (text == "*") return true;
+    const size_t scheme_end = text.find("://");
+    if (scheme_end == std::string_view::npos || scheme_end == 0) return false;
+    const std::string_view host = text.substr(scheme_end + 3);
+    return !host.empty() && host.find_first_of("/?#* ") == std::string_view::npos;
+}
+
+// Fields that belong to the connection or to candela.
+bool may_be_set(std::string_view name) {
+    using http::FieldId;
+    constexpr std::array kReserved = {FieldId::kConnection,       FieldId::kContentLength,
+                                      FieldId::kTransferEncoding, FieldId::kTe,
+                                      FieldId::kTrailer,          FieldId::kUpgrade,
+                                      FieldId::kKeepAlive,        FieldId::kProxyConnection,
+                                      FieldId::kExpect,           FieldId::kForwarded,
+                                      FieldId::kXForwardedFor,    FieldId::kXForwardedProto,
+                                      FieldId::kXForwardedHost,   FieldId::kTraceparent,
+                                      FieldId::kHttp2Settings,    FieldId::kDate};
+    return std::ranges::find(kReserved, http::field_id(name)) == kReserved.end();
+}
+
+class Checker {
+public:
+    Checker(const Route& route, const RouteReport& report) : route_(route), report_(report) {}
+
+    void check() {
+        check_match();
+        check_answers();
+        check_path_for_service();
+        check_fields("request_headers", route_.request_headers);
+        check_fields("response_headers", route_.response_headers);
+        if (route_.cors) check_cors(*route_.cors);
+        if (route_.rate_limit) check_rate_limit(*route_.rate_limit);
+        if (route_.response_timeout < 0s || route_.response_timeout > 24h) {
+            report_("response_timeout", "a day is the most");
+        }
+    }
+
+private:
+    static std::string not_a(std::string_view what, std::string_view text) {
+        return fmt::format("\"{}\" is not {}", printable(text), what);
+    }
+
+    void check_rate_limit(const RouteRateLimit& limit) {
+        if (limit.requests < 1 || limit.requests > kRateMax) {
+            report_("rate_limit.requests", fmt::format("must be from 1 to {}", kRateMax));
+        }
+        if (limit.burst > kRateMax) {
+            report_("rate_limit.burst", fmt::format("must be from 0 to {}", kRateMax));
+        }
+        if (limit.per < 1s || limit.per > 24h) {
+            report_("rate_limit.per", "must be from 1s to 24h");
+        }
+        if (!limit.header.empty() && !http::is_token(limit.header)) {
+            report_("rate_limit.header", not_a("a header's name", limit.header));
+        }
+    }
+
+    void check_match() {
+        if (!route_.host.empty() && !is_route_host(route_.host)) {
+            report_("host", not_a("a host name; write for example \"shop.example.org\", without "
+                                  "scheme and port",
+                                  route_.host));
+        }
+        if (!is_path_prefix(route_.path)) {
+            report_("path", not_a("a path prefix; write for example \"/api\"", route_.path));
+        }
+        check_methods("methods", route_.methods);
+        for (const auto& [name, value] : route_.headers) {
+            if (!http::is_token(name)) report_("headers", not_a("a header's name", name));
+            if (!http::is_field_value(value)) report_("headers", not_a("a header's value", value));
+        }
+        for (const auto& [name, value] : route_.query) {
+            if (name.empty()) report_("query", "a parameter's name is empty");
+        }
+    }
+
+    void check_methods(std::string_view key, const std::vector<std::string>& methods) {
+        for (const std::string& method : methods) {
+            const bool is_upper =
+                std::ranges::none_of(method, [](char c) { return c >= 'a' && c <= 'z'; });
+            if (!http::is_token(method) || !is_upper) {
+                report_(key, not_a("a method; write for example \"GET\"", method));
+            }
+        }
+    }
+
+    void check_answers() {
+        constexpr std::array<uint32_t, 5> kRedirects = {301, 302, 303, 307, 308};
+        if (std::ranges::find(kRedirects, route_.redirect_status) == kRedirects.end()) {
+            report_("redirect_status",
+                    fmt::format("{} leads nowhere; 301, 302, 303, 307 and 308 do",
+                                route_.redirect_status));
+        }
+        if (!route_.redirect.empty() && !is_redirect(route_.redirect)) {
+            report_("redirect",
+                    not_a("a place to go; write for example \"https://www.example.org\", without "
+                          "query",
+                          route_.redirect));
+        }
+        if (route_.answer_status != 0 &&
+            (route_.answer_status < 200 || route_.answer_status == 304)) {
+            report_("answer_status", fmt::format("{} is no status of an answer in the service's "
+                                                 "stead; write for example 503",
+                                                 route_.answer_status));
+        }
+        if (route_.answer_status != 0 && !route_.redirect.empty()) {
+            report_("redirect", "the route answers by itself already: answer_status");
+        }
+        if (!route_.answer_text.empty() && route_.answer_status == 0) {
+            report_("answer_text", "without answer_status the service answers");
+        }
+        if (route_.answer_text.size() > 1024) {
+            report_("answer_text", "a text has at most 1024 bytes");
+        }
+    }
+
+    void check_path_for_service() {
+        if (!route_.rewrite.empty() && !is_path_prefix(route_.rewrite)) {
+            report_("rewrite", not_a("a path; write for example \"/v2\"", route_.rewrite));
+        }
+        if (!route_.rewrite.empty() && route_.strip_prefix) {
+            report_("rewrite", "strip_prefix and rewrite are two ways to say it; write one");
+        }
+    }
+
+    void check_fields(std::string_view key, const std::map<std::string, std::string>& fields) {
+        std::vector<std::string> seen;
+        for (const auto& [name, value] : fields) {
+            if (!http::is_token(name)) {
+                report_(key, not_a("a header's name", name));
+            } else if (!may_be_set(name)) {
+                report_(key, fmt::format("{} is candela's to say", name));
+            } else if (key == "response_headers" && ascii_iequals(name, "host")) {
+                report_(key, "Host is a header of requests");
+            }
+            if (key == "request_headers" && ascii_iequals(name, "host") && value.empty()) {
+                report_(key, "a request can't be without Host");
+            }
+            if (!http::is_field_value(value) || value.size() > 4096) {
+                report_(key,
+                        fmt::format("the value of {} can't stand in a header", printable(name)));
+            }
+            const std::string lower = ascii_lower(name);
+            if (std::ranges::find(seen, lower) != seen.end()) {
+                report_(key, fmt::format("{} stands here twice", name));
+            }
+            seen.push_back(lower);
+        }
+    }
+
+    void check_cors(const RouteCors& cors) {
+        for (const std::string& origin : cors.origins) {
+            if (!is_origin(origin)) {
+                report_("cors.origins",
+                        not_a("an origin; write for example \"https://app.example.org\"", origin));
+            }
+        }
+        const bool takes_any = std::ranges::find(cors.origins, "*") != cors.origins.end();
+        if (takes_any && cors.credentials) {
+            report_("cors.credentials",
+                    "with any origin allowed, any page could act in a user's name; list the "
+                    "origins");
+        }
+        if (cors.max_age < 0s || cors.max_age > 24h) {
+            report_("cors.max_age", "must be from 0s to 24h");
+        }
+        if (cors.origins.empty()) report_("cors.origins", "no origin is allowed");
+        check_methods("cors.methods", cors.methods);
+        for (const auto* names : {&cors.headers, &cors.exposed_headers}) {
+            for (const std::string& name : *names) {
+                if (http::is_token(name)) continue;
+                report_(names == &cors.headers ? "cors.headers" : "cors.exposed_headers",
+                        not_a("a header's name", name));
+            }
+        }
+    }
+
+    const Route& route_;
+    const RouteReport& report_;
+};
+
+}  // namespace
+
+void check_route(const Route& route, const RouteReport& report) { Checker(route, report).check(); }
+
+}  // namespace candela::service
