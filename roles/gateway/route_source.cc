@@ -96,11 +96,11 @@ Task<Result<>> RouteSource::pull() {
 
 void RouteSource::adopt(proto::RouteTable table) {
     std::string bytes = proto::encode(table);
-    table_ = std::make_shared<const RouteTable>(std::move(table));
+    table_ = std::make_shared<const RouteTable>(std::move(table), table_.get());
     context_.log.info("routes_changed",
                       {{"version", table_->version()}, {"services", table_->services().size()}});
-    for (const std::string& conflict : table_->conflicts()) {
-        context_.log.warn("route_ignored", {{"cause", conflict}});
+    for (const std::string& problem : table_->problems()) {
+        context_.log.warn("route_ignored", {{"cause", problem}});
     }
     on_table_(table_);
     flows_.spawn(keep(std::move(bytes)));

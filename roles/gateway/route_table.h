@@ -1,8 +1,9 @@
 #pragma once
 
-// Which service answers a request: host first (exact, then any), then the longest path prefix that
-// ends on a border between segments. Built from the lighthouse's table, immutable from then on, and
-// shared by all loops; a newer table replaces it whole. Looking up allocates nothing.
+// Which service answers a request: host first (exact, then "*.", then any), then the longest path
+// prefix that ends on a border between segments, then the route with the most conditions that hold.
+// Built from the lighthouse's table, immutable from then on, and shared by all loops; a newer table
+// replaces it whole. Looking up allocates nothing.
 
 #include <cstdint>
 #include <functional>
@@ -13,7 +14,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "http/proxy.h"
 #include "proto/messages.h"
+#include "route_conditions.h"
 
 namespace candela::gateway {
 
@@ -24,18 +27,22 @@ public:
         size_t service_index = 0;
         // The part of the normalised path that the route covers: "/api" of "/api/users".
         size_t prefix_bytes = 0;
+        http::RouteOptionsPtr options;  // null: none
     };
 
-    explicit RouteTable(proto::RouteTable table);
+    // Routes that stand in `previous` with the same settings keep their options, and so the count
+    // of what is in flight and of who asked how often.
+    explicit RouteTable(proto::RouteTable table, const RouteTable* previous = nullptr);
 
     // The host in lower case without port and final dot, the path in normal form (http/target.h).
-    std::optional<Match> find(std::string_view host, std::string_view path) const;
+    std::optional<Match> find(const http::RouteRequest& request) const;
 
     uint64_t version() const { return table_.version; }
     const std::vector<proto::RouteService>& services() const { return table_.services; }
     const proto::RouteTable& source() const { return table_; }
-    // Routes that another service had already, as text for the log.
-    const std::vector<std::string>& conflicts() const { return conflicts_; }
+    // What can't be served as it is written, as text for the log: routes that another service had
+    // already, or that this gateway does not understand.
+    const std::vector<std::string>& problems() const { return problems_; }
 
 private:
     struct TextHash {
@@ -47,16 +54,29 @@ private:
     template <class T>
     using TextMap = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
 
+    struct Rule {
+        size_t service = 0;
+        RouteConditions conditions;
+        http::RouteOptionsPtr options;
+    };
     struct Host {
-        TextMap<size_t> services;  // by prefix, without a slash at the end; "" is the root
+        // By prefix, without a slash at the end; "" is the root. Of each, the strictest first.
+        TextMap<std::vector<Rule>> rules;
         size_t prefix_bytes_max = 0;
     };
-    std::optional<Match> find_in(const Host& host, std::string_view path) const;
+
+    void add(size_t service_index, const proto::Route& route, const RouteTable* previous);
+    void add_rule(Host& host, std::string prefix, Rule rule, const proto::Route& route);
+    Host& host_of(const std::string& name);
+    std::optional<Match> find_in(const Host& host, const http::RouteRequest& request) const;
+    std::string name_of(size_t service_index) const;
 
     proto::RouteTable table_;
     TextMap<Host> hosts_;
+    TextMap<Host> wildcards_;  // by what follows the star: ".example.org"
     Host any_;
-    std::vector<std::string> conflicts_;
+    TextMap<http::RouteOptionsPtr> options_;  // by service and settings
+    std::vector<std::string> problems_;
 };
 
 using RouteTablePtr = std::shared_ptr<const RouteTable>;

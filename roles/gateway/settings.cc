@@ -9,6 +9,10 @@ const ConfigSchema& settings_schema() {
     static const ConfigSchema schema = [] {
         ConfigSchema made(
             {config_address("listen", "127.0.0.1:8080", "Where clients are served over HTTP."),
+             config_int(
+                 "https_port", "0",
+                 "Where https_only routes lead; 0: the port of [gateway.tls] listen, or 443.")
+                 .range("0", "65535"),
              tls_key(), access_log_key()});
         http::add_proxy_keys(made);
         return made;
@@ -29,6 +33,12 @@ Settings read_settings(const Config& config) {
     settings.tls = read_tls_settings(config);
     settings.access_log = read_access_log_settings(config);
     settings.proxy = http::read_proxy_options(config);
+    const auto https_port = static_cast<uint16_t>(config.integer("https_port"));
+    if (https_port != 0) {
+        settings.proxy.https_port = https_port;
+    } else if (settings.tls.listen) {
+        settings.proxy.https_port = settings.tls.listen->port;
+    }
     return settings;
 }
 

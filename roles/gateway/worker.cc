@@ -108,10 +108,11 @@ http::RouteResult Worker::route(const http::RouteRequest& request) {
         result.text = "this gateway has no routes yet";
         return result;
     }
-    const auto match = table_->find(request.host, request.path);
+    auto match = table_->find(request);
     if (!match) return result;
     result.upstream = by_index_[match->service_index]->upstream.get();
     result.prefix = request.path.substr(0, match->prefix_bytes);
+    result.options = std::move(match->options);
     return result;
 }
 

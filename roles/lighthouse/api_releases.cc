@@ -21,7 +21,9 @@ Result<> check_routes(const Wanted& wanted, const ServiceKey& key,
     for (const auto& [other, service] : wanted.services) {
         if (other == key) continue;
         for (const service::Route& taken : routes_of(service)) {
-            const auto same = std::ranges::find(manifest.routes, taken);
+            const auto same = std::ranges::find_if(
+                manifest.routes,
+                [&](const service::Route& route) { return route.is_same_match(taken); });
             if (same == manifest.routes.end()) continue;
             return fail(Code::kConflict, "the route {}{} leads to {} already",
                         taken.host.empty() ? "*" : taken.host, taken.path, to_string(other));

@@ -467,7 +467,9 @@ std::vector<service::Route> routes_of(const Service& service) {
     if (stable != nullptr && stable != target && target != nullptr &&
         target->rollout == Rollout::kRolling) {
         for (const service::Route& route : stable->manifest.routes) {
-            if (std::find(routes.begin(), routes.end(), route) == routes.end()) {
+            const bool is_new = std::ranges::none_of(
+                routes, [&](const service::Route& other) { return other.is_same_match(route); });
+            if (is_new) {
                 routes.push_back(route);
             }
         }

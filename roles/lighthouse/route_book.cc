@@ -47,7 +47,8 @@ bool RouteBook::update(const Wanted& wanted, Seen& seen, MonoTime now, const Pla
         entry.hold_ms_max = static_cast<uint64_t>(
             std::chrono::duration_cast<std::chrono::milliseconds>(holds_.time_max).count());
         for (const service::Route& route : routes) {
-            entry.routes.push_back(proto::Route(route.host, route.path));
+            entry.routes.push_back(
+                proto::Route(route.host, route.path, service::to_settings(route)));
         }
     }
     for (const auto& [id, instance] : wanted.instances) {

@@ -169,6 +169,7 @@ template <class V>
 void visit(V& v, As<Route> auto& m, candela_wire_Route& w) {
     v.text(w.host, m.host, kNameBytesMax);
     v.text(w.path, m.path, kTextBytesMax);
+    v.text(w.settings, m.settings, kRouteSettingsBytesMax);
 }
 
 template <class V>

@@ -20,6 +20,7 @@ inline constexpr size_t kNameBytesMax = 256;           // names, ids, keys' text
 inline constexpr size_t kTextBytesMax = 16 << 10;      // one log line, one path, one cause
 inline constexpr size_t kArgumentBytesMax = 64 << 10;  // service/manifest.h allows as much
 inline constexpr size_t kVariableBytesMax = 128 << 10;
+inline constexpr size_t kRouteSettingsBytesMax = 256 << 10;  // as much as a service.toml has
 inline constexpr size_t kInstancesMax = 4096;  // in a heartbeat or an assignment
 inline constexpr size_t kServicesMax = 16384;  // in a route table
 inline constexpr size_t kRoutesMax = 256;      // of one service
@@ -192,6 +193,7 @@ struct Endpoint {
 struct Route {
     std::string host;
     std::string path;
+    std::string settings;  // the rest of service.toml's [[route]] as JSON; empty: nothing more
     bool operator==(const Route&) const = default;
 };
 

@@ -31,15 +31,16 @@ http::RequestHead a_head() {
 }
 
 std::string line_of(const http::RequestHead& head, Format format) {
-    const http::ProxyRecord record{head,
-                                   nullptr,
-                                   "shop-1",
-                                   201,
-                                   1500us,
-                                   7,
-                                   1234,
-                                   http::ClientInfo{"10.0.0.1", true, true},
-                                   "4bf92f3577b34da6a3ce929d0e0e4736"};
+    const http::ProxyRecord record{
+        head,
+        nullptr,
+        "shop-1",
+        201,
+        1500us,
+        7,
+        1234,
+        http::ClientInfo{.ip = "10.0.0.1", .is_encrypted = true, .is_http2 = true},
+        "4bf92f3577b34da6a3ce929d0e0e4736"};
     std::string out;
     append_access_line(format, record, "1.2.3.4", WallTime(1700000000s), out);
     return out;

@@ -1,0 +1,63 @@
+#include "route_options.h"
+
+#include "base/text.h"
+
+namespace candela::gateway {
+namespace {
+
+http::FieldEdits edits_of(const std::map<std::string, std::string>& fields) {
+    return http::FieldEdits({fields.begin(), fields.end()});
+}
+
+http::Cors cors_of(const service::RouteCors& source) {
+    http::Cors cors;
+    cors.origins = source.origins;
+    cors.methods = join(source.methods, ", ");
+    cors.headers = join(source.headers, ", ");
+    cors.exposed_headers = join(source.exposed_headers, ", ");
+    cors.allows_credentials = source.credentials;
+    cors.max_age = source.max_age;
+    return cors;
+}
+
+}  // namespace
+
+http::RouteOptionsPtr make_route_options(const service::Route& route) {
+    service::Route conditions_only;
+    conditions_only.host = route.host;
+    conditions_only.path = route.path;
+    conditions_only.exact = route.exact;
+    conditions_only.methods = route.methods;
+    conditions_only.headers = route.headers;
+    conditions_only.query = route.query;
+    if (route == conditions_only) return nullptr;
+
+    auto options = std::make_shared<http::RouteOptions>();
+    options->https_only = route.https_only;
+    options->redirect = route.redirect;
+    options->redirect_status = static_cast<int>(route.redirect_status);
+    options->answer_status = static_cast<int>(route.answer_status);
+    options->answer_text = route.answer_text;
+    if (route.strip_prefix) {
+        options->rewrite = "";
+    } else if (!route.rewrite.empty()) {
+        // "/": what follows brings its own slash.
+        options->rewrite = route.rewrite == "/" ? "" : route.rewrite;
+    }
+    options->request_fields = edits_of(route.request_headers);
+    options->answer_fields = edits_of(route.response_headers);
+    if (route.cors) options->cors = cors_of(*route.cors);
+    if (route.rate_limit) {
+        const service::RouteRateLimit& limit = *route.rate_limit;
+        const uint64_t burst = limit.burst != 0 ? limit.burst : limit.requests;
+        options->rate_limiter = std::make_shared<http::RateLimiter>(
+            limit.requests, limit.per, burst, KeyedHash::from_system());
+        options->rate_key_field = limit.header;
+    }
+    options->body_bytes_max = route.body_bytes_max;
+    options->requests_max = route.concurrency;
+    options->response_timeout = route.response_timeout;
+    return options;
+}
+
+}  // namespace candela::gateway

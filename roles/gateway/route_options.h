@@ -1,0 +1,13 @@
+#pragma once
+
+// From what service.toml says of a route to what the proxy does.
+
+#include "http/route_options.h"
+#include "service/route.h"
+
+namespace candela::gateway {
+
+// Null where the route asks for nothing.
+http::RouteOptionsPtr make_route_options(const service::Route& route);
+
+}  // namespace candela::gateway

@@ -1,0 +1,212 @@
+// What service.toml says of a [[route]], as clients see it: conditions, paths, redirects, headers,
+// cross-origin rules, limits; and that a new release changes them without a failed request.
+
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import test from 'node:test';
+import { makeService, startDev } from './lib/cloud.mjs';
+import { until } from './lib/wait.mjs';
+
+// Tells what it was asked; /slow waits until /go.
+const APP = `
+const waiting = [];
+require('node:http').createServer((request, response) => {
+  response.setHeader('Server', 'secret/1.0');
+  if (request.url === '/slow') { waiting.push(response); return; }
+  if (request.url === '/go') for (const one of waiting.splice(0)) one.end('late');
+  let length = 0;
+  request.on('data', (bytes) => { length += bytes.length; });
+  request.on('end', () => response.end(JSON.stringify({
+    name: process.env.NAME, url: request.url, method: request.method, headers: request.headers, length, waiting: waiting.length,
+  })));
+}).listen(process.env.PORT);
+`;
+
+const service = (t, name, routes) => makeService(t, name, `name = "${name}"
+command = ["node", "app.js"]
+[env]
+NAME = "${name}"
+${routes}
+`, { 'app.js': APP });
+
+// A request with a Host and a method of the test's choosing, which fetch() does not allow.
+function ask(cloud, target, { method = 'GET', host = 'app.localhost', headers = {}, body } = {}) {
+  return new Promise((done, fail) => {
+    const sent = http.request({ port: cloud.gatewayPort, path: target, method, headers: { host, ...headers } }, (answer) => {
+      const parts = [];
+      answer.on('data', (bytes) => parts.push(bytes));
+      answer.on('end', () => {
+        const text = Buffer.concat(parts).toString();
+        let json;
+        try { json = JSON.parse(text); } catch { /* not the service's */ }
+        done({ status: answer.statusCode, headers: answer.headers, text, json });
+      });
+      answer.on('error', fail);
+    });
+    sent.on('error', fail);
+    sent.end(body);
+  });
+}
+
+test('routes of service.toml', async (t) => {
+  const cloud = await startDev(t);
+  await cloud.ctl(['deploy', service(t, 'app', `
+[[route]]
+host = "app.localhost"
+[[route]]
+host = "app.localhost"
+path = "/api"
+strip_prefix = true
+request_headers = { X-Env = "prod", X-Secret = "", Host = "inner.localhost" }
+response_headers = { Server = "", Strict-Transport-Security = "max-age=60" }
+[[route]]
+host = "app.localhost"
+path = "/v1"
+rewrite = "/v2"
+[[route]]
+host = "old.localhost"
+redirect = "https://app.localhost/base"
+redirect_status = 301
+[[route]]
+host = "safe.localhost"
+https_only = true
+[[route]]
+host = "closed.localhost"
+answer_status = 503
+answer_text = "back at noon"
+[[route]]
+host = "*.wild.localhost"
+[[route]]
+host = "app.localhost"
+path = "/cors"
+[route.cors]
+origins = ["https://page.localhost"]
+headers = ["X-Own"]
+credentials = true
+[[route]]
+host = "app.localhost"
+path = "/limited"
+body_max = "1KiB"
+[route.rate_limit]
+requests = 3
+per = "1h"
+[[route]]
+host = "app.localhost"
+path = "/slow"
+concurrency = 1
+[[route]]
+host = "app.localhost"
+path = "/patient"
+rewrite = "/slow"
+response_timeout = "300ms"
+`)]);
+  await cloud.ctl(['deploy', service(t, 'beta', `
+[[route]]
+host = "app.localhost"
+headers = { X-Beta = "*" }
+[[route]]
+host = "app.localhost"
+methods = ["DELETE"]
+query = { really = "yes" }
+[[route]]
+host = "app.localhost"
+path = "/login"
+exact = true
+`)]);
+  await until('both to be served', async () => (await ask(cloud, '/')).json?.name === 'app'
+    && (await ask(cloud, '/login')).json?.name === 'beta');
+
+  await t.test('conditions choose the service', async () => {
+    const name = async (...args) => (await ask(cloud, ...args)).json?.name;
+    assert.equal(await name('/x', { headers: { 'x-beta': '1' } }), 'beta');
+    assert.equal(await name('/x?really=yes', { method: 'DELETE' }), 'beta');
+    assert.equal(await name('/x?really=no', { method: 'DELETE' }), 'app');
+    assert.equal(await name('/x?really=yes'), 'app');
+    assert.equal(await name('/login?a=1'), 'beta');
+    assert.equal(await name('/login/x'), 'app');
+    assert.equal(await name('/', { host: 'any.wild.localhost:80' }), 'app');
+    assert.equal((await ask(cloud, '/', { host: 'a.b.wild.localhost' })).status, 404);
+  });
+  await t.test('paths and headers on the way to the service and back', async () => {
+    const api = await ask(cloud, '/api/users?a=1', { headers: { 'x-secret': 's', 'x-env': 'forged' } });
+    assert.equal(api.json.url, '/users?a=1');
+    assert.equal(api.json.headers['x-env'], 'prod');
+    assert.equal(api.json.headers['x-secret'], undefined);
+    assert.equal(api.json.headers.host, 'inner.localhost');
+    assert.equal(api.json.headers['x-forwarded-host'], 'app.localhost');
+    assert.equal(api.json.headers['x-forwarded-prefix'], '/api');
+    assert.equal(api.headers.server, undefined);
+    assert.equal(api.headers['strict-transport-security'], 'max-age=60');
+    assert.equal((await ask(cloud, '/v1/x/../y')).json.url, '/v2/y');
+    assert.equal((await ask(cloud, '/v1x')).json.url, '/v1x');
+  });
+  await t.test('answers in the service\'s stead', async () => {
+    const moved = await ask(cloud, '/a/b?c=d', { host: 'old.localhost', method: 'POST' });
+    assert.equal(moved.status, 301);
+    assert.equal(moved.headers.location, 'https://app.localhost/base/a/b?c=d');
+    const safe = await ask(cloud, '/a?b', { host: 'safe.localhost' });
+    assert.equal(safe.status, 308);
+    assert.equal(safe.headers.location, 'https://safe.localhost/a?b');
+    const closed = await ask(cloud, '/', { host: 'closed.localhost' });
+    assert.equal(closed.status, 503);
+    assert.match(closed.text, /back at noon/);
+    assert.ok(closed.headers['retry-after']);
+  });
+  await t.test('pages of other origins', async () => {
+    const origin = 'https://page.localhost';
+    const asked = { origin, 'access-control-request-method': 'PUT', 'access-control-request-headers': 'x-own' };
+    const preflight = await ask(cloud, '/cors/x', { method: 'OPTIONS', headers: asked });
+    assert.equal(preflight.status, 204);
+    assert.equal(preflight.headers['access-control-allow-origin'], origin);
+    assert.match(preflight.headers['access-control-allow-methods'], /PUT/);
+    assert.equal(preflight.headers['access-control-allow-headers'], 'X-Own');
+    assert.equal(preflight.headers['access-control-allow-credentials'], 'true');
+    const refused = await ask(cloud, '/cors/x', { method: 'OPTIONS', headers: { ...asked, origin: 'https://evil.localhost' } });
+    assert.equal(refused.status, 403);
+    const answer = await ask(cloud, '/cors/x', { headers: { origin } });
+    assert.equal(answer.json.url, '/cors/x');
+    assert.equal(answer.headers['access-control-allow-origin'], origin);
+    assert.equal(answer.headers.vary, 'Origin');
+  });
+  await t.test('limits', async () => {
+    assert.equal((await ask(cloud, '/limited', { method: 'POST', body: Buffer.alloc(1024) })).json.length, 1024);
+    const large = await ask(cloud, '/limited', { method: 'POST', headers: { 'content-length': '1025' } }).catch((error) => error);
+    assert.equal(large.status, 413);
+    assert.equal((await ask(cloud, '/limited')).status, 200);
+    const often = await ask(cloud, '/limited');
+    assert.equal(often.status, 429);
+    assert.ok(Number(often.headers['retry-after']) > 600);
+    assert.equal((await ask(cloud, '/')).status, 200);
+
+    const first = ask(cloud, '/slow');
+    await until('the first to be in progress', async () => (await ask(cloud, '/')).json.waiting === 1);
+    assert.equal((await ask(cloud, '/slow')).status, 503);
+    await ask(cloud, '/go');
+    assert.equal((await first).text, 'late');
+    assert.equal((await ask(cloud, '/patient')).status, 504);
+  });
+  await t.test('a new release changes its routes without a failed request', async () => {
+    const load = cloud.load({ host: 'app.localhost', target: '/' });
+    await cloud.ctl(['deploy', service(t, 'app', `
+[[route]]
+host = "app.localhost"
+[[route]]
+host = "app.localhost"
+path = "/api"
+answer_status = 410
+`)]);
+    await until('the new routes', async () => (await ask(cloud, '/api')).status === 410);
+    await until('the old ones to be gone', async () => (await ask(cloud, '/', { host: 'old.localhost' })).status === 404);
+    const { failures } = await load.stop();
+    assert.deepEqual(failures, []);
+  });
+});
+
+test('mistakes in a route are shown where they stand', async (t) => {
+  const cloud = await startDev(t);
+  const dir = service(t, 'app', '[[route]]\nmethods = ["get"]\n[route.cors]\norigins = ["*"]\ncredentials = true');
+  const result = await cloud.ctl(['deploy', dir], { ok: false });
+  assert.notEqual(result.code, 0);
+  assert.match(result.stderr, /service\.toml:6:1.*"get" is not a method/);
+  assert.match(result.stderr, /service\.toml:9:1.*list the origins/);
+});
