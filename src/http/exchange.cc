@@ -16,6 +16,8 @@ constexpr Duration kFreshConnection = 1s;
 constexpr Duration kRetryPause = 25ms;
 constexpr int kRetryPauseFactor = 4;
 
+constexpr size_t kKeptHeadBytes = 8192;  // of head_'s memory, for the next exchange
+
 }  // namespace
 
 Exchange::Exchange(Proxy& proxy)
@@ -44,6 +46,7 @@ void Exchange::begin(Requester& client, const RouteResult& route, std::string_vi
     began_at_ = proxy_.loop_.now();
     is_idempotent_ = is_idempotent(head.method);
     is_head_ = head.method == "HEAD";
+    has_body_ = framing.body != BodyKind::kNone;
     is_chunked_ = framing.body == BodyKind::kChunked;
     offers_upgrade_ = framing.upgrade;
     const std::string_view carried = head.headers.get(FieldId::kTraceparent).value_or("");
@@ -76,11 +79,15 @@ void Exchange::attempt() {
     }
     ++attempts_;
     if (tried_count_ < tried_.size()) tried_[tried_count_++] = endpoint_;
+    connect();
+}
+
+void Exchange::connect() {
     if (!use_fresh_) {
         const Duration age_max = is_idempotent_ ? Duration::max() : kFreshConnection;
         UpstreamConnectionPtr pooled = endpoint_->take_idle(proxy_.loop_.now(), age_max);
         if (pooled != nullptr) {
-            open(std::move(pooled));
+            open(UpstreamConnection::lend(std::move(pooled)));
             return;
         }
     }
@@ -124,70 +131,74 @@ void Exchange::on_connected(Result<StreamPtr> result) {
     connecting_.reset();
     if (!result) {
         bump(upstream_->counters_.connect_failures);
-        proxy_.log_.debug("upstream_connect_failed", {{"service", upstream_->name()},
-                                                      {"endpoint", endpoint_->id()},
-                                                      {"error", result.error()}});
-        Balancer::on_failure(*endpoint_, EndpointFailure::kConnect, proxy_.loop_.now());
-        upstream_->release(*std::exchange(endpoint_, nullptr));
-        // Nothing was written: it may go anywhere, as often as there are endpoints that can be
-        // reached.
-        attempt();
+        on_connect_failed(result.error());
         return;
     }
-    auto connection = std::make_unique<UpstreamConnection>(*endpoint_, std::move(*result),
-                                                           proxy_.options_.response_limits);
-    open(std::move(connection));
+    open(UpstreamConnection::lend(std::make_unique<UpstreamConnection>(
+        *endpoint_, std::move(*result), proxy_.options_.response_limits, proxy_.to_upstream_)));
 }
 
-void Exchange::open(UpstreamConnectionPtr connection) {
+void Exchange::on_connect_failed(const Error& error) {
+    proxy_.log_.debug(
+        "upstream_connect_failed",
+        {{"service", upstream_->name()}, {"endpoint", endpoint_->id()}, {"error", error}});
+    Balancer::on_failure(*endpoint_, EndpointFailure::kConnect, proxy_.loop_.now());
+    upstream_->release(*std::exchange(endpoint_, nullptr));
+    // Nothing was written: it may go anywhere, as often as there are endpoints that can be
+    // reached.
+    attempt();
+}
+
+void Exchange::open(ResponderPtr responder) {
     state_ = State::kOpen;
-    connection_ = std::move(connection);
-    connection_->user_ = this;
-    connection_->parser().expect(is_head_, offers_upgrade_);
+    responder_ = std::move(responder);
     answer_heard_ = false;
     written_upstream_ = taken_upstream_ = 0;
-    timer_.start(response_timeout_);
-    proxy_.to_upstream_.borrow(connection_->stream(), head_);
+    responder_->begin(*this,
+                      ResponderRequest{head_, is_head_, has_body_, is_chunked_, offers_upgrade_});
+    if (!replay_.empty()) responder_->send_body(replay_);
+    if (request_sent_) responder_->send_end(client_->request_trailers());
+    wait_for_answer();
     client_->on_upstream_ready();
 }
 
 void Exchange::send_body(std::string_view bytes) {
-    Stream& stream = connection_->stream();
     body_sent_ = true;
     received_bytes_ += bytes.size();
-    if (is_chunked_) {
-        ChunkLine line;
-        proxy_.to_upstream_.copy(stream, chunk_line(bytes.size(), line));
-        proxy_.to_upstream_.borrow(stream, bytes);
-        proxy_.to_upstream_.copy(stream, "\r\n");
-    } else {
-        proxy_.to_upstream_.borrow(stream, bytes);
-    }
+    responder_->send_body(bytes);
 }
 
 void Exchange::end_body() {
     request_sent_ = true;
-    if (!is_chunked_) return;
-    body_sent_ = true;
-    proxy_.to_upstream_.borrow(connection_->stream(), kLastChunk);
+    // A request that was answered while it was held back has none.
+    if (!has_body_) return;
+    if (is_chunked_) body_sent_ = true;
+    responder_->send_end(client_->request_trailers());
 }
 
 void Exchange::flush_upstream() {
     if (state_ != State::kOpen) return;
-    const size_t flushed = proxy_.to_upstream_.flush(connection_->stream());
+    const size_t flushed = responder_->flush();
     if (flushed == 0) return;
     written_upstream_ += flushed;
-    if (!response_begun_) timer_.start(response_timeout_);
+    if (!response_begun_ || is_dialogue()) wait_for_answer();
+}
+
+// A request that takes nothing from others may pause as long as its answer may.
+void Exchange::wait_for_answer() {
+    if (upstream_paused_) return;  // it is the client who is waited for
+    const bool may_pause = response_begun_ || (!request_sent_ && responder_->is_multiplexed() &&
+                                               responder_->queued_bytes() == 0);
+    timer_.start(may_pause ? proxy_.options_.stream_timeout : response_timeout_);
 }
 
 bool Exchange::has_upstream_taken_more() {
-    const uint64_t taken = written_upstream_ - connection_->stream().queued_bytes();
+    const uint64_t taken = written_upstream_ - responder_->queued_bytes();
     return taken != std::exchange(taken_upstream_, taken);
 }
 
 bool Exchange::is_upstream_full() const {
-    return connection_ != nullptr &&
-           connection_->stream().queued_bytes() > proxy_.options_.buffer_bytes_max;
+    return responder_ != nullptr && responder_->queued_bytes() > proxy_.options_.buffer_bytes_max;
 }
 
 void Exchange::on_upstream_drained() {
@@ -200,72 +211,46 @@ void Exchange::on_upstream_drained() {
     }
 }
 
-void Exchange::on_upstream_data(std::string_view bytes) {
-    if (state_ == State::kRelay) {
-        timer_.start(proxy_.options_.relay_timeout);
-        client_->relay_to_client(bytes);
-        sent_bytes_ += bytes.size();
-        flush_client();
-        return;
-    }
+void Exchange::on_answer_heard() {
     answer_heard_ = true;
-    timer_.start(response_begun_ ? proxy_.options_.stream_timeout : response_timeout_);
-    ResponseParser& parser = connection_->parser();
-    for (;;) {
-        switch (parser.parse(bytes)) {
-            case ParseEvent::kNeedMore: flush_client(); return;
-            case ParseEvent::kHead:
-                if (!on_response_head()) return;
-                break;
-            case ParseEvent::kBody: on_response_body(parser.body()); break;
-            case ParseEvent::kComplete:
-                if (!on_response_complete(bytes)) return;
-                break;
-            case ParseEvent::kError: upstream_failed(parser.error().reason); return;
-        }
-    }
+    wait_for_answer();
 }
 
-bool Exchange::on_response_head() {
-    const ResponseHead& head = connection_->parser().head();
-    if (connection_->parser().is_interim()) {
-        if (++interim_count_ > kInterimMax) {
-            upstream_failed("too many interim responses");
-            return false;
-        }
-        client_->send_interim(head);
-        return true;
+bool Exchange::on_interim(const ResponseHead& head) {
+    if (++interim_count_ > kInterimMax) {
+        on_failed({"too many interim responses"});
+        return false;
     }
-    response_begun_ = true;
-    status_ = head.status;
-    timer_.start(proxy_.options_.stream_timeout);
-    client_->send_head(head, connection_->parser().framing(),
-                       AnswerEdits{options_.get(), &answer_fields_});
+    client_->send_interim(head);
     return true;
 }
 
-void Exchange::on_response_body(std::string_view bytes) {
+void Exchange::on_answer_head(const ResponseHead& head, const Framing& framing) {
+    response_begun_ = true;
+    status_ = head.status;
+    timer_.start(proxy_.options_.stream_timeout);
+    client_->send_head(head, framing, AnswerEdits{options_.get(), &answer_fields_});
+}
+
+void Exchange::on_answer_body(std::string_view bytes) {
     client_->send_body(bytes);
     sent_bytes_ += bytes.size();
 }
 
-bool Exchange::on_response_complete(std::string_view rest) {
-    if (!response_begun_) return true;  // an interim one
-    if (connection_->parser().framing().upgrade) {
-        start_relay(rest);
-        return false;
-    }
-    client_->send_end();
-    finish(rest.empty() && request_sent_ && connection_->parser().framing().keep_alive);
-    return false;
+void Exchange::on_answer_end(const Headers& trailers, bool reusable) {
+    client_->send_end(trailers);
+    client_->flush();
+    Balancer::on_success(*endpoint_);
+    Requester& client = *client_;
+    let_go(reusable && request_sent_ ? Responder::Outcome::kReusable : Responder::Outcome::kBroken);
+    client.exchange_done();
 }
 
-// Writes what was gathered, and stops reading the upstream while the client is behind.
 void Exchange::flush_client() {
     client_->flush();
     if (upstream_paused_ || client_->queued_bytes() <= client_->queued_bytes_max()) return;
     upstream_paused_ = true;
-    connection_->stream().pause();
+    responder_->pause();
     client_->has_taken_more();
     timer_.start(proxy_.options_.send_timeout);
 }
@@ -279,33 +264,10 @@ void Exchange::on_client_drained() {
     upstream_paused_ = false;
     timer_.start(state_ == State::kRelay ? proxy_.options_.relay_timeout
                                          : proxy_.options_.stream_timeout);
-    connection_->stream().resume();
+    responder_->resume();
 }
 
-void Exchange::finish(bool reusable) {
-    client_->flush();
-    Balancer::on_success(*endpoint_);
-    Requester& client = *client_;
-    let_go(reusable);
-    client.exchange_done();
-}
-
-Duration Exchange::upstream_idle_max() const {
-    // "Keep-Alive: timeout=5": a second earlier than the endpoint closes it.
-    const auto hint = connection_->parser().head().headers.get(FieldId::kKeepAlive);
-    if (!hint) return upstream_->options_.idle_timeout;
-    Duration idle_max = upstream_->options_.idle_timeout;
-    for_each_list_element(*hint, [&](std::string_view parameter) {
-        if (!parameter.starts_with("timeout=")) return;
-        const auto seconds = parse_uint(parameter.substr(8));
-        if (!seconds || *seconds > 3600) return;
-        const auto theirs = std::chrono::seconds(*seconds) - 1s;
-        idle_max = std::max<Duration>(std::min<Duration>(idle_max, theirs), Duration(0));
-    });
-    return idle_max;
-}
-
-void Exchange::let_go(bool reusable) {
+void Exchange::let_go(Responder::Outcome outcome) {
     if (state_ == State::kHeld) {
         upstream_->unhold(*this);
         bump(proxy_.counters_.requests_held, static_cast<uint64_t>(-1));
@@ -318,15 +280,7 @@ void Exchange::let_go(bool reusable) {
     proxy_.router_.on_done(ProxyRecord{head, upstream_, endpoint, status_,
                                        proxy_.loop_.now() - began_at_, received_bytes_, sent_bytes_,
                                        client_->client_info(), trace_id_of(trace)});
-    if (connection_ != nullptr) {
-        if (reusable) {
-            if (upstream_paused_) connection_->stream().resume();
-            const Duration idle_max = upstream_idle_max();
-            endpoint_->put_idle(std::move(connection_), proxy_.loop_.now(), idle_max);
-        }
-        connection_.reset();
-        if (!reusable) proxy_.to_upstream_.clear();
-    }
+    if (responder_ != nullptr) responder_.release()->give_back(outcome);
     if (endpoint_ != nullptr) upstream_->release(*endpoint_);
     if (options_ != nullptr) std::exchange(options_, nullptr)->leave();
     --upstream_->users_;
@@ -350,43 +304,23 @@ void Exchange::reset() {
     response_begun_ = upstream_paused_ = upstream_ended_ = client_ended_ = false;
     answer_fields_.clear();
     // One client with huge heads must not leave its size to everyone after it.
-    if (head_.capacity() > 8192) head_ = std::string();
+    if (head_.capacity() > kKeptHeadBytes) head_ = std::string();
+    replay_.clear();
+    if (replay_.capacity() > kKeptHeadBytes) replay_ = std::string();
 }
 
-void Exchange::abort() { let_go(false); }
+void Exchange::abort() { let_go(Responder::Outcome::kBroken); }
 
-void Exchange::on_upstream_end() {
-    if (state_ == State::kRelay) {
-        upstream_ended_ = true;
-        client_->end_relay();
-        timer_.start(proxy_.options_.send_timeout);
-        return;
-    }
-    // The end is what ends some bodies (RFC 9112 §6.3); in all other places it is a failure.
-    const ParseEvent event = connection_->parser().finish();
-    if (event == ParseEvent::kComplete && response_begun_) {
-        client_->send_end();
-        finish(false);
-        return;
-    }
-    upstream_failed("closed the connection before it had answered");
-}
-
-void Exchange::on_upstream_error(const Error& error) {
-    if (state_ == State::kRelay) {
-        Requester& client = *client_;
-        client.close();
-        return;
-    }
-    upstream_failed(error.message());
-}
-
-Exchange::Retry Exchange::may_retry() {
-    if (!is_idempotent_ || body_sent_ || answer_heard_ || attempts_ >= kAttemptsMax)
-        return Retry::kNo;
+Exchange::Retry Exchange::may_retry(ResponderFailure::Kind kind) {
+    if (answer_heard_ || attempts_ >= kAttemptsMax) return Retry::kNo;
+    // What the peer says it has not processed can be repeated, if all of it is still here.
+    const bool is_processed = kind == ResponderFailure::Kind::kBroken;
+    const bool is_at_hand = !body_sent_ || (!is_processed && responder_->has_whole_body());
+    if (!is_at_hand || (is_processed && !is_idempotent_)) return Retry::kNo;
     // A pooled connection that turns out closed says nothing about the endpoint, and costs no
     // budget.
-    if (connection_->was_used() && !use_fresh_) {
+    if (kind == ResponderFailure::Kind::kGoingAway ||
+        (is_processed && responder_->was_used() && !use_fresh_)) {
         use_fresh_ = true;
         return Retry::kAtOnce;
     }
@@ -403,34 +337,38 @@ void Exchange::retry_elsewhere() {
     timer_.start(pause);
 }
 
-void Exchange::upstream_failed(std::string_view what) {
-    proxy_.to_upstream_.clear();
+void Exchange::on_failed(const ResponderFailure& failure) {
+    if (state_ == State::kRelay) {
+        client_->close();
+        return;
+    }
+    responder_->discard();
     proxy_.log_.debug(
         "upstream_failed",
-        {{"service", upstream_->name()}, {"endpoint", endpoint_->id()}, {"error", what}});
-    const Retry retry = may_retry();
-    if (retry == Retry::kNo) return fail(502, what);
+        {{"service", upstream_->name()}, {"endpoint", endpoint_->id()}, {"error", failure.what}});
+    const Retry retry = may_retry(failure.kind);
+    if (retry == Retry::kNo) return fail(502, failure.what, failure.h2_error);
     bump(upstream_->counters_.retries);
-    // The request has no body, or none of it was read: all that there is, is in head_.
-    connection_.reset();
+    // All that there is of the request is in head_, and here.
+    if (body_sent_) replay_ = responder_->take_whole_body();
+    responder_.reset();
     upstream_->release(*std::exchange(endpoint_, nullptr));
     if (retry == Retry::kAtOnce) return attempt();
     retry_elsewhere();
 }
 
-void Exchange::fail(int status, std::string_view cause) {
+void Exchange::fail(int status, std::string_view cause, uint32_t h2_error) {
     Requester& client = *client_;
+    client.discard();
     if (response_begun_) {
         // Part of the answer is out: only a cut shows that it is not whole.
-        client.discard();
-        client.close();
+        client.cut(h2_error);
         return;
     }
-    client.discard();
     status_ = status;
     const std::string text = fmt::format("{} {}", upstream_->name(), cause);
     const Headers fields = std::exchange(answer_fields_, Headers());
-    let_go(false);
+    let_go(status == 504 ? Responder::Outcome::kTimedOut : Responder::Outcome::kBroken);
     client.answer_for_exchange(status, text, fields);
 }
 
@@ -463,10 +401,18 @@ void Exchange::on_timer() {
         client_->close();
         return;
     }
-    const bool is_stuck = connection_->stream().queued_bytes() > 0 && !has_upstream_taken_more();
+    on_silence();
+}
+
+void Exchange::on_silence() {
+    const bool is_stuck = responder_->queued_bytes() > 0 && !has_upstream_taken_more();
     if (!request_sent_ && !response_begun_ && !is_stuck) {
+        if (responder_->is_multiplexed() && responder_->queued_bytes() == 0) {
+            fail(408, "was sent nothing for too long");
+            return;
+        }
         // Still uploading, at the pace that the client is held to.
-        timer_.start(response_timeout_);
+        wait_for_answer();
         return;
     }
     Balancer::on_failure(*endpoint_, EndpointFailure::kResponse, proxy_.loop_.now());

@@ -1,9 +1,9 @@
 #pragma once
 
-// One request on its way to an upstream, and the answer on its way back; after an upgrade, the
-// relay of raw bytes both ways. Taken from the proxy's pool when a request begins and given back
-// when it is over: exchange_done() of the client connection is always the last thing an exchange
-// does.
+// One request on its way from a Requester to a Responder, and the answer on its way back; after an
+// upgrade, the relay of raw bytes both ways. Taken from the proxy's pool when a request begins and
+// given back when it is over: exchange_done() of the client connection is always the last thing an
+// exchange does.
 
 #include <array>
 #include <list>
@@ -13,6 +13,7 @@
 
 #include "http/proxy.h"
 #include "http/requester.h"
+#include "http/responder.h"
 #include "http/route_options.h"
 #include "http/trace.h"
 #include "loop/timers.h"
@@ -38,6 +39,8 @@ public:
     bool is_held() const { return state_ == State::kHeld; }
     void flush_upstream();
     bool is_upstream_full() const;
+    // The request's body may come as slowly as the client likes: nobody waits for it but the two.
+    bool is_dialogue() const { return responder_ != nullptr && responder_->is_multiplexed(); }
     void on_client_drained();
     // The client is gone or has sent nonsense; the exchange ends without exchange_done().
     void abort();
@@ -45,11 +48,22 @@ public:
     void relay_from_client(std::string_view bytes);
     void on_client_end();  // of a relay
 
-    // What the upstream side does.
-    void on_upstream_data(std::string_view bytes);
-    void on_upstream_end();
-    void on_upstream_error(const Error& error);
+    // What the responder tells. Some of it is the end of the exchange, which then has given the
+    // responder back.
+    void on_answer_heard();                     // something has come
+    bool on_interim(const ResponseHead& head);  // false: it was the end
+    void on_answer_head(const ResponseHead& head, const Framing& framing);
+    void on_answer_body(std::string_view bytes);  // borrowed until flush_client()
+    // The end. `reusable`: the responder can serve another exchange.
+    void on_answer_end(const Headers& trailers, bool reusable);
+    void on_failed(const ResponderFailure& failure);
+    // Sends on what was gathered, and pauses the responder while the client is behind.
+    void flush_client();
     void on_upstream_drained();
+    void start_relay(std::string_view rest);
+    void on_relay_data(std::string_view bytes);
+    void on_relay_end();
+
     void on_woken();  // taken off the hold queue
 
 private:
@@ -58,40 +72,36 @@ private:
     enum class Retry : uint8_t { kNo, kAtOnce, kElsewhere };
     static constexpr size_t kAttemptsMax = 3;
     static constexpr int kInterimMax = 32;
+    static constexpr uint32_t kH2InternalError = 2;
 
     void take_options(const RouteOptionsPtr& options, ForwardedInfo& info);
     void attempt();
     void hold();
+    void connect();
     void on_connected(Result<StreamPtr> result);
-    void open(UpstreamConnectionPtr connection);
-    Retry may_retry();
+    void on_connect_failed(const Error& error);
+    void open(ResponderPtr responder);
+    Retry may_retry(ResponderFailure::Kind kind);
     // Elsewhere where there is another endpoint; on the same one after a moment.
     void retry_elsewhere();
-    void upstream_failed(std::string_view what);
-    void fail(int status, std::string_view cause);
+    void fail(int status, std::string_view cause, uint32_t h2_error = kH2InternalError);
+    void wait_for_answer();
     void on_timer();
+    void on_silence();
 
-    // Each returns false when the exchange is over and nothing of it may be touched.
-    bool on_response_head();
-    bool on_response_complete(std::string_view rest);
-    void on_response_body(std::string_view bytes);
-    void flush_client();
     // True where the upstream has taken something of the request since the last call.
     bool has_upstream_taken_more();
-    void start_relay(std::string_view rest);
     void end_relay_if_drained();
-    void finish(bool reusable);
-    // Lets go of the connection, the endpoint and the upstream.
-    void let_go(bool reusable);
+    // Lets go of the responder, the endpoint and the upstream.
+    void let_go(Responder::Outcome outcome);
     void reset();
-    Duration upstream_idle_max() const;
 
     Proxy& proxy_;
     State state_ = State::kFree;
     Requester* client_ = nullptr;
     Upstream* upstream_ = nullptr;
     Endpoint* endpoint_ = nullptr;
-    UpstreamConnectionPtr connection_;
+    ResponderPtr responder_;
     std::unique_ptr<ConnectAttempt> connecting_;
     std::list<Exchange*>::iterator held_at_;
     Timer timer_;
@@ -101,6 +111,7 @@ private:
     Duration response_timeout_{};
     Headers answer_fields_;  // that are added to the answer
     std::string head_;       // as it goes upstream; kept for retries
+    std::string replay_;     // of the body: what a responder had that did not process it
     TraceParent trace_{};
     std::array<Load*, kAttemptsMax> tried_{};
     size_t tried_count_ = 0;
@@ -115,7 +126,8 @@ private:
     uint64_t taken_upstream_ = 0;    // of it, at the last look
     bool is_idempotent_ = false;
     bool is_head_ = false;
-    bool is_chunked_ = false;  // the request's body
+    bool has_body_ = false;    // the request
+    bool is_chunked_ = false;  // its body
     bool offers_upgrade_ = false;
     bool was_held_ = false;
     bool use_fresh_ = false;       // a pooled connection turned out closed

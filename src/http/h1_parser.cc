@@ -6,6 +6,7 @@
 #include <llhttp.h>
 
 #include "base/text.h"
+#include "http/trailers.h"
 
 namespace candela::http {
 
@@ -74,27 +75,29 @@ struct H1Callbacks {
             if (count >= parser.limits_.field_count_max) {
                 return verdict(parser.fail(431, "too many header fields"));
             }
-            if (in_head) parser.headers_.begin_field();
+            if (!in_head && parser.trailers_ == nullptr) {
+                parser.trailers_ = std::make_unique<Headers>();
+            }
+            parser.fields().begin_field();
         }
         parser.name_bytes_ += size;
         if (parser.name_bytes_ > kNameBytesMax) {
             return verdict(parser.fail(431, "a header field's name is too long"));
         }
-        if (in_head) parser.headers_.append_name(std::string_view(at, size));
+        parser.fields().append_name(std::string_view(at, size));
         return HPE_OK;
     }
     static int on_value(llhttp_t* llhttp, const char* at, size_t size) {
-        H1Parser& parser = of(llhttp);
-        if (parser.phase_ == H1Parser::Phase::kHead) {
-            parser.headers_.append_value(std::string_view(at, size));
-        }
+        of(llhttp).fields().append_value(std::string_view(at, size));
         return HPE_OK;
     }
     static int on_value_complete(llhttp_t* llhttp) {
         H1Parser& parser = of(llhttp);
         parser.field_open_ = false;
-        if (parser.phase_ != H1Parser::Phase::kHead) return HPE_OK;
-        return verdict(parser.note_field(parser.headers_.finish_field()));
+        const Headers::Field field = parser.fields().finish_field();
+        if (parser.phase_ == H1Parser::Phase::kHead) return verdict(parser.note_field(field));
+        if (!may_be_trailer(parser.headers_, field)) parser.trailers_->drop_last();
+        return HPE_OK;
     }
     static int on_head_complete(llhttp_t* llhttp) {
         H1Parser& parser = of(llhttp);
@@ -212,6 +215,7 @@ void H1Parser::begin_message() {
     field_open_ = target_begun_ = version_begun_ = false;
     blank_bytes_ = 0;
     head_bytes_ = trailer_count_ = overhead_bytes_ = extension_bytes_ = 0;
+    if (trailers_ != nullptr) trailers_->clear();
     std::memset(tail_, 0, sizeof tail_);
 }
 

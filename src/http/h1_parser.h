@@ -13,11 +13,13 @@
 //     }
 //
 // The caller may stop after any event and go on later with the rest. The head is good until parse()
-// is called after kComplete. After warm-up a message costs no allocation. Bodies are not copied and
-// not limited here; trailers are checked, bounded and dropped.
+// is called after kComplete; so are the trailers, of which only those are kept that may be
+// (trailers.h). After warm-up a message without trailers costs no allocation. Bodies are not copied
+// and not limited here.
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "http/message.h"
@@ -80,6 +82,8 @@ public:
 
     const Framing& framing() const { return framing_; }
     std::string_view body() const { return body_; }
+    // After kComplete.
+    const Headers& trailers() const { return trailers_ != nullptr ? *trailers_ : kNoHeaders; }
     const ParseError& error() const { return error_; }
     // True before the first byte of a message and after kComplete.
     bool is_between_messages() const { return phase_ == Phase::kStart; }
@@ -115,6 +119,7 @@ protected:
     bool check_version();
     bool check_transfer_encoding();
     bool fail(int status, std::string_view reason);
+    void release_trailers() { trailers_.reset(); }
     // kLength, or kNone for an empty body.
     BodyKind length_body() const {
         return framing_.content_length > 0 ? BodyKind::kLength : BodyKind::kNone;
@@ -135,6 +140,8 @@ private:
     ParseEvent fail_from_llhttp(int code);
     bool skip_blank_lines(std::string_view& bytes);
     void begin_message();
+    // Where a field goes that is being read: the head, or the trailers.
+    Headers& fields() { return phase_ == Phase::kHead ? headers_ : *trailers_; }
     bool note_field(const Headers::Field& field);
     bool note_connection(std::string_view value);
     bool note_transfer_encoding(std::string_view value);
@@ -156,8 +163,9 @@ private:
     size_t head_bytes_ = 0;   // of this message, as received
     size_t name_bytes_ = 0;   // of the field that is open
     size_t trailer_count_ = 0;
-    size_t overhead_bytes_ = 0;   // of a chunked body, since the last piece of body
-    size_t extension_bytes_ = 0;  // chunk extensions of this message
+    std::unique_ptr<Headers> trailers_;  // made when the first one comes
+    size_t overhead_bytes_ = 0;          // of a chunked body, since the last piece of body
+    size_t extension_bytes_ = 0;         // chunk extensions of this message
     // The bytes before the piece being parsed, for checks that look back over a split.
     char tail_[8] = {};
     const char* piece_ = nullptr;
@@ -174,7 +182,10 @@ public:
     RequestHead& head() { return head_; }
     const RequestHead& head() const { return head_; }
     // Gives memory back while a connection is idle; only between messages.
-    void release() { head_.release(); }
+    void release() {
+        head_.release();
+        release_trailers();
+    }
 
 private:
     friend struct detail::H1Callbacks;
@@ -199,7 +210,10 @@ public:
 
     ResponseHead& head() { return head_; }
     const ResponseHead& head() const { return head_; }
-    void release() { head_.release(); }
+    void release() {
+        head_.release();
+        release_trailers();
+    }
 
 private:
     friend struct detail::H1Callbacks;

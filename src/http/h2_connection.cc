@@ -8,8 +8,6 @@
 namespace candela::http {
 namespace {
 
-constexpr size_t kWriteBytes = 64 * 1024;       // frames are handed down together up to so much
-constexpr size_t kQueuedBytesMax = 256 * 1024;  // of frames that the client has not taken
 constexpr uint32_t kStreamWindow = 256 * 1024;
 constexpr int32_t kConnectionWindow = 1024 * 1024;
 constexpr size_t kFreeStreamsMax = 32;
@@ -19,27 +17,11 @@ constexpr Duration kLinger =
 // Faults that a client may have: a burst, and then so many a second.
 constexpr double kFaultsMax = 100;
 constexpr double kFaultsPerSecond = 10;
-// RST_STREAM of the client (CVE-2023-44487), settings, and frames of one header block
-// (CVE-2024-28182); beyond them nghttp2 ends the connection.
+// RST_STREAM of the client (CVE-2023-44487); beyond it nghttp2 ends the connection.
 constexpr uint64_t kResetsBurst = 1000;
 constexpr uint64_t kResetsPerSecond = 33;
-constexpr size_t kSettingsMax = 32;
-constexpr size_t kContinuationsMax = 8;
-constexpr size_t kOutboundAcksMax = 1000;
-
-// What the session has made and flush() is about to hand down: nothing else runs in between.
-thread_local std::string outgoing;
-
-std::string_view view(const uint8_t* bytes, size_t size) {
-    return {reinterpret_cast<const char*>(bytes), size};
-}
 
 }  // namespace
-
-H2Fields& h2_fields() {
-    thread_local H2Fields fields;
-    return fields;
-}
 
 struct H2Callbacks {
     static H2Connection& of(void* user) { return *static_cast<H2Connection*>(user); }
@@ -60,14 +42,9 @@ struct H2Callbacks {
                          size_t name_size, const uint8_t* value, size_t value_size, uint8_t,
                          void*) {
         H2Stream* const stream = stream_of(session, frame->hd.stream_id);
-        if (stream != nullptr) stream->add_field(view(name, name_size), view(value, value_size));
+        if (stream != nullptr)
+            stream->add_field(h2_view(name, name_size), h2_view(value, value_size));
         return 0;
-    }
-
-    // RFC 9113 §8.2.1: a field that is not allowed makes its request malformed.
-    static int on_invalid_header(nghttp2_session*, const nghttp2_frame*, const uint8_t*, size_t,
-                                 const uint8_t*, size_t, uint8_t, void*) {
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
 
     static int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
@@ -78,7 +55,11 @@ struct H2Callbacks {
         H2Stream* const stream = stream_of(session, frame->hd.stream_id);
         if (stream == nullptr) return 0;
         const bool is_last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-        if (is_head && frame->headers.cat == NGHTTP2_HCAT_REQUEST) stream->on_head(!is_last);
+        if (is_head && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+            stream->on_head(!is_last);
+        } else if (is_head) {
+            stream->on_trailers();
+        }
         if (is_last) stream->on_request_end();
         return 0;
     }
@@ -86,7 +67,7 @@ struct H2Callbacks {
     static int on_data_chunk(nghttp2_session* session, uint8_t, int32_t id, const uint8_t* bytes,
                              size_t size, void* user) {
         if (H2Stream* const stream = stream_of(session, id)) {
-            stream->on_body(view(bytes, size));
+            stream->on_body(h2_view(bytes, size));
         } else {
             nghttp2_session_consume(session, id, size);
             of(user).flush_soon();
@@ -122,16 +103,6 @@ struct H2Callbacks {
         return 0;
     }
 
-    static int send_body(nghttp2_session*, nghttp2_frame*, const uint8_t* head, size_t length,
-                         nghttp2_data_source* source, void*) {
-        auto* const stream = static_cast<H2Stream*>(source->ptr);
-        constexpr size_t kFrameHead = 9;
-        outgoing.append(view(head, kFrameHead));
-        outgoing.append(stream->waiting_body().substr(0, length));
-        stream->take_body(length);
-        return 0;
-    }
-
     // The same for all sessions.
     static const nghttp2_session_callbacks* callbacks() {
         static nghttp2_session_callbacks* const made = [] {
@@ -139,12 +110,11 @@ struct H2Callbacks {
             CANDELA_CHECK(nghttp2_session_callbacks_new(&out) == 0);
             nghttp2_session_callbacks_set_on_begin_headers_callback(out, on_begin_headers);
             nghttp2_session_callbacks_set_on_header_callback(out, on_header);
-            nghttp2_session_callbacks_set_on_invalid_header_callback(out, on_invalid_header);
             nghttp2_session_callbacks_set_on_frame_recv_callback(out, on_frame_recv);
             nghttp2_session_callbacks_set_on_data_chunk_recv_callback(out, on_data_chunk);
             nghttp2_session_callbacks_set_on_stream_close_callback(out, on_stream_close);
             nghttp2_session_callbacks_set_on_frame_send_callback(out, on_frame_send);
-            nghttp2_session_callbacks_set_send_data_callback(out, send_body);
+            h2_set_common(out);
             return out;
         }();
         return made;
@@ -154,31 +124,13 @@ struct H2Callbacks {
         static nghttp2_option* const made = [] {
             nghttp2_option* out = nullptr;
             CANDELA_CHECK(nghttp2_option_new(&out) == 0);
-            nghttp2_option_set_no_auto_window_update(out, 1);
-            nghttp2_option_set_no_closed_streams(out, 1);
-            nghttp2_option_set_max_settings(out, kSettingsMax);
-            nghttp2_option_set_max_outbound_ack(out, kOutboundAcksMax);
+            h2_set_common(out);
             nghttp2_option_set_stream_reset_rate_limit(out, kResetsBurst, kResetsPerSecond);
-            nghttp2_option_set_max_continuations(out, kContinuationsMax);
             return out;
         }();
         return made;
     }
 };
-
-ssize_t h2_read_body(nghttp2_session*, int32_t, uint8_t*, size_t length, uint32_t* flags,
-                     nghttp2_data_source* source, void*) {
-    auto* const stream = static_cast<H2Stream*>(source->ptr);
-    const size_t waiting = stream->waiting_body().size();
-    if (waiting == 0 && !stream->is_ended()) {
-        stream->set_deferred();
-        return NGHTTP2_ERR_DEFERRED;
-    }
-    const size_t size = std::min(waiting, length);
-    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (stream->is_ended() && size == waiting) *flags |= NGHTTP2_DATA_FLAG_EOF;
-    return static_cast<ssize_t>(size);
-}
 
 void H2Connection::SessionFreer::operator()(nghttp2_session* session) const {
     nghttp2_session_del(session);
@@ -331,28 +283,14 @@ void H2Connection::flush_soon() {
 void H2Connection::flush() {
     flush_scheduled_ = false;
     if (lingers_) return;
-    CANDELA_CHECK(outgoing.empty());
-    bool is_broken = false;
-    while (stream_->queued_bytes() <= kQueuedBytesMax) {
-        const uint8_t* bytes = nullptr;
-        const ssize_t size = nghttp2_session_mem_send(session_.get(), &bytes);
-        is_broken = size < 0;
-        if (size > 0) outgoing.append(view(bytes, static_cast<size_t>(size)));
-        if (size <= 0 || outgoing.size() >= kWriteBytes) {
-            written_bytes_ += outgoing.size();
-            if (!outgoing.empty()) stream_->write(outgoing);
-            outgoing.clear();
-            if (size <= 0) break;
-        }
-    }
-    if (is_broken) {
+    if (!h2_write(session_.get(), *stream_, written_bytes_)) {
         close();
         return;
     }
     if (stream_->queued_bytes() > 0) {
         if (full_since_ == MonoTime()) full_since_ = proxy_.loop_.now();
         // Who does not read our answers is not read either.
-        if (stream_->queued_bytes() > kQueuedBytesMax && !paused_) {
+        if (stream_->queued_bytes() > kH2QueuedBytesMax && !paused_) {
             paused_ = true;
             stream_->pause();
         }

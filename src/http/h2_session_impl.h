@@ -1,20 +1,25 @@
 #pragma once
 
-// What h2_stream.cc and h2_connection.cc share of nghttp2. Private to them.
+// What the HTTP/2 sessions towards clients and upstreams share of nghttp2. Private to them.
 
 #include <nghttp2/nghttp2.h>
 
 #include <array>
+#include <string>
 #include <string_view>
 #include <vector>
+
+#include "http/h2_body.h"
+#include "loop/stream.h"
 
 namespace candela::http {
 
 // The fields of one head on their way to the session, which copies them. One for a thread.
 class H2Fields {
 public:
+    void begin() { fields_.clear(); }
     void begin(int status) {
-        fields_.clear();
+        begin();
         status_ = {static_cast<char>('0' + status / 100), static_cast<char>('0' + status / 10 % 10),
                    static_cast<char>('0' + status % 10)};
         add(":status", std::string_view(status_.data(), status_.size()));
@@ -37,8 +42,25 @@ private:
 
 H2Fields& h2_fields();
 
-// The data source of every answer; its pointer is the H2Stream.
-ssize_t h2_read_body(nghttp2_session* session, int32_t stream_id, uint8_t* buffer, size_t length,
-                     uint32_t* flags, nghttp2_data_source* source, void* user_data);
+inline std::string_view h2_view(const uint8_t* bytes, size_t size) {
+    return {reinterpret_cast<const char*>(bytes), size};
+}
+
+// Empties it, and keeps a reasonable part of its memory for the stream that comes after.
+void reset_text(std::string& text);
+
+inline constexpr size_t kH2FieldOverhead = 32;  // of each field, in a head's size (RFC 9113 §6.5.2)
+inline constexpr size_t kH2QueuedBytesMax = 256 * 1024;  // of frames that the peer has not taken
+
+// The data source that reads `body`; its trailers follow it.
+nghttp2_data_provider h2_source_of(H2Body& body);
+// What every session does the same way: bodies are sent without a copy inside nghttp2, and no
+// session takes more than we allow of any peer.
+void h2_set_common(nghttp2_session_callbacks* callbacks);
+void h2_set_common(nghttp2_option* option);
+
+// Hands down what the session has to say, until the stream has queued enough. False: the session
+// can't go on.
+bool h2_write(nghttp2_session* session, Stream& stream, uint64_t& written_bytes);
 
 }  // namespace candela::http

@@ -9,18 +9,10 @@
 #include "http/h2_connection.h"
 #include "http/h2_session_impl.h"
 #include "http/target.h"
+#include "http/trailers.h"
 
 namespace candela::http {
 namespace {
-
-constexpr size_t kFieldOverhead = 32;     // of each field, in a head's size (RFC 9113 §6.5.2)
-constexpr size_t kKeptBytes = 16 * 1024;  // of a buffer, for the stream that comes after
-
-// What is kept of a text's memory for its next user.
-void reset_text(std::string& text) {
-    text.clear();
-    if (text.capacity() > kKeptBytes) text = std::string();
-}
 
 bool is_target(std::string_view target) {
     for (const char c : target) {
@@ -44,23 +36,32 @@ void H2Stream::begin(int32_t id) {
     authority_.clear();
     reset_text(cookie_);
     reset_text(pending_);
-    reset_text(body_);
+    reset_body();
+    trailers_.reset();
     exchange_ = nullptr;
-    body_at_ = head_bytes_ = 0;
-    taken_ = taken_seen_ = received_ = received_seen_ = progress_seen_ = 0;
+    head_bytes_ = 0;
+    taken_seen_ = received_ = received_seen_ = progress_seen_ = 0;
     checked_at_ = connection_.proxy_.loop_.now();
     is_too_large_ = is_routed_ = is_complete_ = is_end_told_ = is_throttled_ = false;
-    has_answer_ = has_body_ = is_ended_ = is_deferred_ = false;
+    has_answer_ = has_body_ = false;
 }
 
 void H2Stream::add_field(std::string_view name, std::string_view value) {
-    if (is_routed_) return;  // a trailer
     const ParserLimits& limits = connection_.proxy_.options_.request_limits;
-    head_bytes_ += name.size() + value.size() + kFieldOverhead;
+    head_bytes_ += name.size() + value.size() + kH2FieldOverhead;
     // Pseudo-fields and the parts of a split cookie are not counted as fields.
-    if (head_bytes_ > limits.head_bytes_max + limits.field_count_max * kFieldOverhead ||
-        head_.headers.size() >= limits.field_count_max) {
+    if (head_bytes_ > limits.head_bytes_max + limits.field_count_max * kH2FieldOverhead ||
+        head_.headers.size() + request_trailers().size() >= limits.field_count_max) {
         is_too_large_ = true;
+        return;
+    }
+    if (is_routed_) {
+        if (trailers_ == nullptr) trailers_ = std::make_unique<Headers>();
+        trailers_->add(name, value);
+        if (!trailers_->empty() &&
+            !may_be_trailer(head_.headers, (*trailers_)[trailers_->size() - 1])) {
+            trailers_->drop_last();
+        }
         return;
     }
     if (name == ":method") {
@@ -143,6 +144,16 @@ void H2Stream::on_head(bool has_body) {
     if (exchange_ != nullptr) exchange_->flush_upstream();
 }
 
+void H2Stream::on_trailers() {
+    if (!is_too_large_ || exchange_ == nullptr) return;
+    if (exchange_->has_response()) {
+        reset_stream(NGHTTP2_ENHANCE_YOUR_CALM);
+        return;
+    }
+    std::exchange(exchange_, nullptr)->abort();
+    answer(431, "the request's trailers are larger than is allowed", kNoHeaders);
+}
+
 void H2Stream::on_body(std::string_view bytes) {
     received_ += bytes.size();
     if (exchange_ == nullptr) {  // answered already: it only has to go by
@@ -213,7 +224,7 @@ void H2Stream::send_interim(const ResponseHead& head) {
     if (head.status == 100 && !framing_.expects_continue) return;
     H2Fields& fields = h2_fields();
     fields.begin(head.status);
-    AnswerFields answer(head, false, AnswerEdits());
+    AnswerFields answer(head, false, false, AnswerEdits());
     for (const Headers::Field field : head.headers) {
         if (answer.passes(field)) fields.add(field.name, field.value);
     }
@@ -232,19 +243,17 @@ void H2Stream::submit(const ResponseHead& head, bool has_body, bool may_have_len
                       const AnswerEdits& edits) {
     has_answer_ = true;
     has_body_ = has_body;
-    is_ended_ = !has_body;
+    if (!has_body) end_body_with(kNoHeaders);
     H2Fields& fields = h2_fields();
     fields.begin(head.status);
-    AnswerFields answer(head, may_have_length, edits);
+    AnswerFields answer(head, may_have_length, has_body, edits);
     for (const Headers::Field field : head.headers) {
         if (answer.passes(field)) fields.add(field.name, field.value);
     }
     edits.for_each_added(
         [&fields](std::string_view name, std::string_view value) { fields.add(name, value); });
     if (!answer.has_date()) fields.add("date", connection_.proxy_.date());
-    nghttp2_data_provider body{};
-    body.source.ptr = this;
-    body.read_callback = h2_read_body;
+    const nghttp2_data_provider body = h2_source_of(*this);
     if (nghttp2_submit_response(connection_.session_.get(), id_, fields.data(), fields.size(),
                                 has_body ? &body : nullptr) != 0) {
         reset_stream(NGHTTP2_INTERNAL_ERROR);
@@ -252,31 +261,15 @@ void H2Stream::submit(const ResponseHead& head, bool has_body, bool may_have_len
 }
 
 void H2Stream::send_body(std::string_view bytes) {
-    if (!has_body_) return;
-    if (body_at_ > kBodyMax) {
-        body_.erase(0, body_at_);
-        body_at_ = 0;
-    }
-    body_.append(bytes);
+    if (has_body_) append_body(bytes);
 }
 
-void H2Stream::send_end() { is_ended_ = true; }
-
 void H2Stream::flush() {
-    if (is_deferred_) {
-        is_deferred_ = false;
-        nghttp2_session_resume_data(connection_.session_.get(), id_);
-    }
+    if (was_deferred()) nghttp2_session_resume_data(connection_.session_.get(), id_);
     connection_.flush_soon();
 }
 
-void H2Stream::take_body(size_t bytes) {
-    taken_ += bytes;
-    body_at_ += bytes;
-    if (body_at_ == body_.size()) {
-        body_.clear();
-        body_at_ = 0;
-    }
+void H2Stream::on_body_taken() {
     if (exchange_ != nullptr && queued_bytes() <= kBodyMax / 2) connection_.note_drained(*this);
 }
 
@@ -284,7 +277,9 @@ void H2Stream::tell_drained() {
     if (exchange_ != nullptr) exchange_->on_client_drained();
 }
 
-bool H2Stream::has_taken_more() { return taken_ != std::exchange(taken_seen_, taken_); }
+bool H2Stream::has_taken_more() {
+    return taken_bytes() != std::exchange(taken_seen_, taken_bytes());
+}
 
 void H2Stream::exchange_done() {
     exchange_ = nullptr;
@@ -298,8 +293,8 @@ void H2Stream::answer_for_exchange(int status, std::string_view text, const Head
     const std::string body = own_answer_body(status, text);
     const bool is_bodiless = head_.method == "HEAD" || status_has_no_body(status);
     submit(own_answer_head(status, body.size(), fields), !is_bodiless, true, AnswerEdits());
-    if (!is_bodiless) body_.append(body);
-    is_ended_ = true;
+    if (!is_bodiless) append_body(body);
+    end_body_with(kNoHeaders);
     flush();
 }
 
@@ -310,6 +305,8 @@ void H2Stream::answer(int status, std::string_view text, const Headers& fields) 
 }
 
 void H2Stream::close() { reset_stream(NGHTTP2_INTERNAL_ERROR); }
+
+void H2Stream::cut(uint32_t h2_error) { reset_stream(h2_error); }
 
 void H2Stream::reset_stream(uint32_t error_code) {
     if (exchange_ != nullptr) std::exchange(exchange_, nullptr)->abort();
@@ -325,7 +322,7 @@ bool H2Stream::check_progress(MonoTime now) {
     checked_at_ = now;
     if (is_sending) {
         // All of the answer is here: it is the client's to take it.
-        return taken_ != std::exchange(progress_seen_, taken_) || queued_bytes() == 0;
+        return taken_bytes() != std::exchange(progress_seen_, taken_bytes()) || queued_bytes() == 0;
     }
     const auto seconds = std::chrono::duration<double>(window).count();
     const auto wanted =

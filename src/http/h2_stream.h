@@ -4,17 +4,19 @@
 // sends comes by the session's callbacks, what the upstream answers by the exchange.
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "http/exchange.h"
+#include "http/h2_body.h"
 #include "http/requester.h"
 
 namespace candela::http {
 
 class H2Connection;
 
-class H2Stream final : public Requester {
+class H2Stream final : public Requester, public H2Body {
 public:
     explicit H2Stream(H2Connection& connection) : connection_(connection) {}
 
@@ -22,17 +24,13 @@ public:
     void begin(int32_t id);
     void add_field(std::string_view name, std::string_view value);
     void on_head(bool has_body);
+    void on_trailers();
     void on_body(std::string_view bytes);
     void on_request_end();
     // The stream is no more; whatever goes on for it ends.
     void on_closed();
     bool is_request_complete() const { return is_complete_; }
 
-    // Body of the answer for the session to send.
-    std::string_view waiting_body() const { return std::string_view(body_).substr(body_at_); }
-    void take_body(size_t bytes);
-    bool is_ended() const { return is_ended_; }
-    void set_deferred() { is_deferred_ = true; }
     void tell_drained();
 
     // False where the client has taken or sent too little since the last call, so long ago.
@@ -44,20 +42,24 @@ public:
     ClientInfo client_info() const override;
     const RequestHead& request_head() const override { return head_; }
     const Framing& request_framing() const override { return framing_; }
+    const Headers& request_trailers() const override {
+        return trailers_ != nullptr ? *trailers_ : kNoHeaders;
+    }
     void send_interim(const ResponseHead& head) override;
     void send_head(const ResponseHead& head, const Framing& framing,
                    const AnswerEdits& edits) override;
     void send_body(std::string_view bytes) override;
-    void send_end() override;
+    void send_end(const Headers& trailers) override { end_body_with(trailers); }
     void flush() override;
     void discard() override {}  // what began can only be reset
-    size_t queued_bytes() const override { return body_.size() - body_at_; }
+    size_t queued_bytes() const override { return waiting_bytes(); }
     size_t queued_bytes_max() const override { return kBodyMax; }
     bool has_taken_more() override;
     void on_upstream_ready() override { feed(); }
     void exchange_done() override;
     void answer_for_exchange(int status, std::string_view text, const Headers& fields) override;
     void close() override;
+    void cut(uint32_t h2_error) override;
     // No request of HTTP/2 is upgraded, so that none of these is ever called.
     void start_relay() override;
     void relay_to_client(std::string_view bytes) override;
@@ -67,6 +69,8 @@ public:
 
 private:
     static constexpr size_t kBodyMax = 64 * 1024;  // of an answer, that waits for the client
+
+    void on_body_taken() override;
 
     // Null: all is well. Otherwise what is wrong with the head; its status is in `status`.
     const char* check_head(bool has_body, int& status);
@@ -87,12 +91,10 @@ private:
     std::string cookie_;
     Exchange* exchange_ = nullptr;
     std::string pending_;  // of the request's body, while the upstream does not take it
-    std::string body_;     // of the answer, from body_at_ on
-    size_t body_at_ = 0;
-    size_t head_bytes_ = 0;
-    uint64_t taken_ = 0;  // bytes of the answer that went to the client
-    uint64_t taken_seen_ = 0;
-    uint64_t received_ = 0;  // of the request's body
+    std::unique_ptr<Headers> trailers_;  // of the request
+    size_t head_bytes_ = 0;              // with the trailers
+    uint64_t taken_seen_ = 0;            // of the answer
+    uint64_t received_ = 0;              // of the request's body
     uint64_t received_seen_ = 0;
     uint64_t progress_seen_ = 0;
     MonoTime checked_at_{};
@@ -103,8 +105,6 @@ private:
     bool is_throttled_ = false;  // the upstream did not take the body since the last check
     bool has_answer_ = false;    // its head is with the session
     bool has_body_ = false;      // the answer
-    bool is_ended_ = false;      // the answer
-    bool is_deferred_ = false;   // the session waits for more of the body
 };
 
 }  // namespace candela::http

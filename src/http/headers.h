@@ -126,6 +126,7 @@ public:
     void append_name(std::string_view piece) { buffer_.append(piece); }
     void append_value(std::string_view piece);
     Field finish_field();  // trims blanks at the value's end
+    void drop_last() { slots_.pop_back(); }
 
 private:
     struct Slot {
@@ -143,6 +144,9 @@ private:
     uint32_t open_name_at_ = 0;
     uint32_t open_value_at_ = kNoValue;
 };
+
+// For messages without trailers, say.
+inline const Headers kNoHeaders;
 
 template <class Visit>
 void for_each_list_element(std::string_view list, Visit visit) {

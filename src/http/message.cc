@@ -166,6 +166,12 @@ std::string_view chunk_line(size_t size_bytes, ChunkLine& line) {
     return {line.space, static_cast<size_t>(end - line.space)};
 }
 
+void append_last_chunk(const Headers& trailers, std::string& out) {
+    out += "0\r\n";
+    for (const Headers::Field field : trailers) append_field(field.name, field.value, out);
+    out += "\r\n";
+}
+
 std::string format_http_date(int64_t unix_seconds) {
     static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",

@@ -65,6 +65,8 @@ struct ChunkLine {
 };
 std::string_view chunk_line(size_t size_bytes, ChunkLine& line);
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
+// The last chunk with trailers.
+void append_last_chunk(const Headers& trailers, std::string& out);
 
 // RFC 9110 §5.6.7: "Sun, 06 Nov 1994 08:49:37 GMT", for the Date field.
 std::string format_http_date(int64_t unix_seconds);

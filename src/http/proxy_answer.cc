@@ -4,6 +4,13 @@
 #include "http/proxy_connection.h"
 
 namespace candela::http {
+namespace {
+
+bool is_chunked(ClientBody body) {
+    return body == ClientBody::kChunked || body == ClientBody::kChunkedTrailers;
+}
+
+}  // namespace
 
 void ProxyConnection::send_interim(const ResponseHead& head) {
     // HTTP/1.0 knows none, and 100 is for those who wait for it (RFC 9110 §15.2).
@@ -25,7 +32,10 @@ void ProxyConnection::send_head(const ResponseHead& head, const Framing& framing
     } else if (framing.body == BodyKind::kNone || framing.body == BodyKind::kLength) {
         answer_body_ = ClientBody::kLength;
     } else {
-        answer_body_ = is_http11 ? ClientBody::kChunked : ClientBody::kUntilClose;
+        answer_body_ = !is_http11 ? ClientBody::kUntilClose
+                       : request.headers.has_token(FieldId::kTe, "trailers")
+                           ? ClientBody::kChunkedTrailers
+                           : ClientBody::kChunked;
     }
     persistent_ = is_persistent() && answer_body_ != ClientBody::kUntilClose;
     ClientConnection connection = ClientConnection::kPersistent;
@@ -43,7 +53,7 @@ void ProxyConnection::send_head(const ResponseHead& head, const Framing& framing
 
 void ProxyConnection::send_body(std::string_view bytes) {
     Cork& cork = proxy_.to_client_;
-    if (answer_body_ != ClientBody::kChunked) {
+    if (!is_chunked(answer_body_)) {
         cork.borrow(*stream_, bytes);
         return;
     }
@@ -53,8 +63,15 @@ void ProxyConnection::send_body(std::string_view bytes) {
     cork.copy(*stream_, "\r\n");
 }
 
-void ProxyConnection::send_end() {
-    if (answer_body_ == ClientBody::kChunked) proxy_.to_client_.borrow(*stream_, kLastChunk);
+void ProxyConnection::send_end(const Headers& trailers) {
+    if (!is_chunked(answer_body_)) return;
+    if (trailers.empty() || answer_body_ != ClientBody::kChunkedTrailers) {
+        proxy_.to_client_.borrow(*stream_, kLastChunk);
+        return;
+    }
+    flush();  // the head's place is needed
+    append_last_chunk(trailers, proxy_.to_client_.begin_head(*stream_));
+    proxy_.to_client_.add_head(*stream_);
 }
 
 void ProxyConnection::flush() { written_bytes_ += proxy_.to_client_.flush(*stream_); }

@@ -31,11 +31,12 @@ public:
     }
     const RequestHead& request_head() const override { return parser_.head(); }
     const Framing& request_framing() const override { return parser_.framing(); }
+    const Headers& request_trailers() const override { return parser_.trailers(); }
     void send_interim(const ResponseHead& head) override;
     void send_head(const ResponseHead& head, const Framing& framing,
                    const AnswerEdits& edits) override;
     void send_body(std::string_view bytes) override;
-    void send_end() override;
+    void send_end(const Headers& trailers) override;
     void flush() override;
     void discard() override;
     size_t queued_bytes() const override { return stream_->queued_bytes(); }

@@ -170,8 +170,9 @@ void NamedByConnection::add(std::string_view name) {
 }
 
 bool AnswerFields::passes(const Headers::Field& field) {
-    if (is_hop_by_hop(field.id)) return false;
     if (edits_.drops(field.name)) return false;
+    if (field.id == FieldId::kTrailer) return has_trailers_;
+    if (is_hop_by_hop(field.id)) return false;
     if (field.id == FieldId::kContentLength) {
         if (!may_have_length_ || has_length_) return false;
         has_length_ = true;
@@ -258,9 +259,15 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
     }
     std::string_view upgrade;
     bool has_length = false;
+    const bool takes_trailers = head.headers.has_token(FieldId::kTe, "trailers");
     for (const Headers::Field field : head.headers) {
         switch (field.id) {
             case FieldId::kHost: continue;
+            case FieldId::kTrailer:
+                if (framing.body == BodyKind::kChunked) {
+                    append_field(field.name, field.value, out);
+                }
+                continue;
             case FieldId::kUpgrade: upgrade = field.value; continue;
             case FieldId::kContentLength: has_length = true; continue;
             case FieldId::kTraceparent:
@@ -295,6 +302,8 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
     if (framing.upgrade) {
         append_field("Connection", "Upgrade", out);
         append_field("Upgrade", upgrade, out);
+    } else if (takes_trailers) {
+        out += "TE: trailers\r\nConnection: TE\r\n";  // RFC 9110 §10.1.4
     }
     switch (framing.body) {
         case BodyKind::kChunked: out += "Transfer-Encoding: chunked\r\n"; break;
@@ -313,7 +322,7 @@ void append_client_response(const ResponseHead& head, ClientBody body, ClientCon
     const bool may_have_length =
         body == ClientBody::kLength ||
         (body == ClientBody::kNone && head.status >= 200 && head.status != 204);
-    AnswerFields fields(head, may_have_length, edits);
+    AnswerFields fields(head, may_have_length, body == ClientBody::kChunkedTrailers, edits);
     std::string_view upgrade;
     for (const Headers::Field field : head.headers) {
         if (field.id == FieldId::kUpgrade) upgrade = field.value;
@@ -322,7 +331,9 @@ void append_client_response(const ResponseHead& head, ClientBody body, ClientCon
     edits.for_each_added(
         [&out](std::string_view name, std::string_view value) { append_field(name, value, out); });
     if (!fields.has_date() && head.status >= 200) append_field("Date", date, out);
-    if (body == ClientBody::kChunked) out += "Transfer-Encoding: chunked\r\n";
+    if (body == ClientBody::kChunked || body == ClientBody::kChunkedTrailers) {
+        out += "Transfer-Encoding: chunked\r\n";
+    }
     switch (connection) {
         case ClientConnection::kPersistent: break;
         case ClientConnection::kSayKeepAlive: out += "Connection: keep-alive\r\n"; break;

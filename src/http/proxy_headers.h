@@ -46,7 +46,8 @@ struct ForwardedInfo {
     const FieldEdits* edits = nullptr;
 };
 
-// Appends the request as it goes to the upstream: HTTP/1.1, with this target, keep-alive.
+// Appends the request as it goes to the upstream: HTTP/1.1, with this target, keep-alive. A client
+// that takes trailers (TE: trailers) is one for the upstream as well.
 void append_upstream_request(const RequestHead& head, const Framing& framing,
                              std::string_view target, const ForwardedInfo& info, std::string& out);
 
@@ -55,7 +56,8 @@ enum class ClientBody : uint8_t {
     kNone,    // HEAD, 204, 304: Content-Length is information only
     kLength,  // as long as the upstream said
     kChunked,
-    kUntilClose,  // to HTTP/1.0
+    kChunkedTrailers,  // the client takes trailers
+    kUntilClose,       // to HTTP/1.0
 };
 
 enum class ClientConnection : uint8_t {
@@ -84,8 +86,13 @@ private:
 class AnswerFields {
 public:
     // `may_have_length`: a Content-Length of the upstream's is true for the client, too.
-    AnswerFields(const ResponseHead& head, bool may_have_length, const AnswerEdits& edits)
-        : named_(head.headers), edits_(edits), may_have_length_(may_have_length) {}
+    // `has_trailers`: those of the upstream reach the client.
+    AnswerFields(const ResponseHead& head, bool may_have_length, bool has_trailers,
+                 const AnswerEdits& edits)
+        : named_(head.headers),
+          edits_(edits),
+          may_have_length_(may_have_length),
+          has_trailers_(has_trailers) {}
     bool passes(const Headers::Field& field);
     bool has_date() const { return has_date_; }
 
@@ -93,6 +100,7 @@ private:
     const NamedByConnection named_;
     const AnswerEdits edits_;
     const bool may_have_length_;
+    const bool has_trailers_;
     bool has_date_ = false;
     bool has_length_ = false;
 };

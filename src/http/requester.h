@@ -7,6 +7,7 @@
 // the proxy's loop.
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 #include "http/h1_parser.h"
@@ -27,6 +28,8 @@ public:
     virtual ClientInfo client_info() const = 0;
     virtual const RequestHead& request_head() const = 0;
     virtual const Framing& request_framing() const = 0;
+    // Once Exchange::end_body() is called.
+    virtual const Headers& request_trailers() const = 0;
 
     // The answer, from its interim heads on. What is sent is gathered, and borrowed until flush().
     virtual void send_interim(const ResponseHead& head) = 0;
@@ -34,7 +37,7 @@ public:
     virtual void send_head(const ResponseHead& head, const Framing& framing,
                            const AnswerEdits& edits) = 0;
     virtual void send_body(std::string_view bytes) = 0;
-    virtual void send_end() = 0;
+    virtual void send_end(const Headers& trailers) = 0;
     virtual void flush() = 0;
     // Drops what is gathered and not flushed.
     virtual void discard() = 0;
@@ -55,6 +58,8 @@ public:
     // Cuts the client off: part of the answer is out and the rest will not come. Aborts the
     // exchange.
     virtual void close() = 0;
+    // The same, with the error that the upstream has reset its stream with (RFC 9113 §7).
+    virtual void cut(uint32_t /*h2_error*/) { close(); }
 
     // After send_head() of a 101 (HTTP/1.1 only): raw bytes both ways.
     virtual void start_relay() = 0;

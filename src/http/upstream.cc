@@ -7,43 +7,6 @@
 
 namespace candela::http {
 
-UpstreamConnection::UpstreamConnection(Endpoint& endpoint, StreamPtr stream,
-                                       const ParserLimits& limits)
-    : endpoint_(endpoint), stream_(std::move(stream)), parser_(limits) {
-    ++endpoint_.connections_;
-    stream_->start(*this);
-}
-
-UpstreamConnection::~UpstreamConnection() { --endpoint_.connections_; }
-
-void UpstreamConnection::on_data(std::string_view bytes) {
-    if (user_ != nullptr) {
-        user_->on_upstream_data(bytes);
-    } else {
-        endpoint_.drop_idle(*this);
-    }
-}
-
-void UpstreamConnection::on_end() {
-    if (user_ != nullptr) {
-        user_->on_upstream_end();
-    } else {
-        endpoint_.drop_idle(*this);
-    }
-}
-
-void UpstreamConnection::on_error(const Error& error) {
-    if (user_ != nullptr) {
-        user_->on_upstream_error(error);
-    } else {
-        endpoint_.drop_idle(*this);
-    }
-}
-
-void UpstreamConnection::on_drained() {
-    if (user_ != nullptr) user_->on_upstream_drained();
-}
-
 Endpoint::Endpoint(Upstream& upstream, const EndpointSpec& spec)
     : upstream_(upstream), spec_(spec) {}
 
@@ -62,11 +25,10 @@ UpstreamConnectionPtr Endpoint::take_idle(MonoTime now, Duration age_max) {
     return taken;
 }
 
-void Endpoint::put_idle(UpstreamConnectionPtr connection, MonoTime now, Duration idle_max) {
-    connection->user_ = nullptr;
+void Endpoint::put_idle(UpstreamConnectionPtr connection, Duration idle_max) {
     if (is_removed_ || draining || idle_.size() >= upstream_.options_.idle_max) return;
     connection->was_used_ = true;
-    connection->idle_since_ = now;
+    connection->idle_since_ = upstream_.loop_.now();
     connection->idle_max_ = idle_max;
     idle_.push_back(std::move(connection));
     upstream_.note_idle();

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "http/balancer.h"
-#include "http/h1_parser.h"
+#include "http/upstream_connection.h"
 #include "loop/loop.h"
 #include "loop/timers.h"
 
@@ -45,35 +45,6 @@ private:
     Address address_;
 };
 
-// One connection to an endpoint: in its pool, or lent to one exchange.
-class UpstreamConnection final : public StreamHandler {
-public:
-    UpstreamConnection(Endpoint& endpoint, StreamPtr stream, const ParserLimits& limits);
-    ~UpstreamConnection();
-
-    Stream& stream() { return *stream_; }
-    ResponseParser& parser() { return parser_; }
-    Endpoint& endpoint() { return endpoint_; }
-    bool was_used() const { return was_used_; }
-
-private:
-    friend class Endpoint;
-    friend class Exchange;
-    void on_data(std::string_view bytes) override;
-    void on_end() override;
-    void on_error(const Error& error) override;
-    void on_drained() override;
-
-    Endpoint& endpoint_;
-    StreamPtr stream_;
-    ResponseParser parser_;
-    Exchange* user_ = nullptr;  // null: pooled
-    MonoTime idle_since_{};
-    Duration idle_max_{};    // this endpoint closes earlier than the pool would
-    bool was_used_ = false;  // carried an exchange before this one
-};
-using UpstreamConnectionPtr = std::unique_ptr<UpstreamConnection>;
-
 struct EndpointSpec {
     std::string id;   // the instance
     std::string key;  // what is at the other end, such as its address: a new key is a new endpoint
@@ -96,7 +67,7 @@ public:
 
     // The pooled connection used last, if it has not been idle for longer than that.
     UpstreamConnectionPtr take_idle(MonoTime now, Duration age_max);
-    void put_idle(UpstreamConnectionPtr connection, MonoTime now, Duration idle_max);
+    void put_idle(UpstreamConnectionPtr connection, Duration idle_max);
     // A pooled connection has ended or spoken out of turn.
     void drop_idle(UpstreamConnection& connection);
 

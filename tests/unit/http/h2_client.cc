@@ -5,6 +5,22 @@
 #include <nghttp2/nghttp2.h>
 
 namespace candela::http::test {
+namespace {
+
+std::vector<nghttp2_nv> name_values(const H2FieldList& fields) {
+    std::vector<nghttp2_nv> list;
+    for (const auto& [name, value] : fields) {
+        nghttp2_nv field{};
+        field.name = reinterpret_cast<uint8_t*>(const_cast<char*>(name.data()));
+        field.namelen = name.size();
+        field.value = reinterpret_cast<uint8_t*>(const_cast<char*>(value.data()));
+        field.valuelen = value.size();
+        list.push_back(field);
+    }
+    return list;
+}
+
+}  // namespace
 
 struct H2ClientCallbacks {
     static H2Client& of(void* user) { return *static_cast<H2Client*>(user); }
@@ -15,12 +31,14 @@ struct H2ClientCallbacks {
         H2Answer& answer = of(user).answers[frame->hd.stream_id];
         const std::string key(reinterpret_cast<const char*>(name), name_size);
         const std::string text(reinterpret_cast<const char*>(value), value_size);
-        if (key != ":status") {
+        if (answer.status != 0) {
+            answer.trailers[key] = text;
+        } else if (key != ":status") {
             answer.fields[key] = text;
         } else if (text.starts_with('1')) {
             answer.interim.push_back(std::stoi(text));
         } else {
-            answer.status = std::stoi(text);
+            of(user).statuses_[frame->hd.stream_id] = std::stoi(text);
         }
         return 0;
     }
@@ -33,6 +51,11 @@ struct H2ClientCallbacks {
         if (frame->hd.type == NGHTTP2_GOAWAY) {
             of(user).goaways.emplace_back(frame->goaway.error_code, frame->goaway.last_stream_id);
         }
+        // Known once all of its head is: what comes after is trailers.
+        if (frame->hd.type == NGHTTP2_HEADERS) {
+            H2Answer& answer = of(user).answers[frame->hd.stream_id];
+            if (answer.status == 0) answer.status = of(user).statuses_[frame->hd.stream_id];
+        }
         const bool is_last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
         const bool is_message = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
         if (is_message && is_last) of(user).answers[frame->hd.stream_id].is_complete = true;
@@ -43,14 +66,20 @@ struct H2ClientCallbacks {
         of(user).answers[id].error_code = code;
         return 0;
     }
-    static ssize_t read_body(nghttp2_session*, int32_t id, uint8_t* out, size_t size,
+    static ssize_t read_body(nghttp2_session* session, int32_t id, uint8_t* out, size_t size,
                              uint32_t* flags, nghttp2_data_source*, void* user) {
         H2Client::Upload& upload = of(user).uploads_[id];
         const size_t count = std::min(size, upload.bytes.size());
         if (count == 0 && !upload.is_last) return NGHTTP2_ERR_DEFERRED;
         std::copy_n(upload.bytes.begin(), count, out);
         upload.bytes.erase(0, count);
-        if (upload.is_last && upload.bytes.empty()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (!upload.is_last || !upload.bytes.empty()) return static_cast<ssize_t>(count);
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (!upload.trailers.empty()) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            const auto list = name_values(upload.trailers);
+            nghttp2_submit_trailer(session, id, list.data(), list.size());
+        }
         return static_cast<ssize_t>(count);
     }
 };
@@ -86,15 +115,7 @@ H2FieldList H2Client::get(std::string path, std::string authority) {
 }
 
 int32_t H2Client::submit(const H2FieldList& fields, bool has_body) {
-    std::vector<nghttp2_nv> list;
-    for (const auto& [name, value] : fields) {
-        nghttp2_nv field{};
-        field.name = reinterpret_cast<uint8_t*>(const_cast<char*>(name.data()));
-        field.namelen = name.size();
-        field.value = reinterpret_cast<uint8_t*>(const_cast<char*>(value.data()));
-        field.valuelen = value.size();
-        list.push_back(field);
-    }
+    const std::vector<nghttp2_nv> list = name_values(fields);
     nghttp2_data_provider body{};
     body.read_callback = H2ClientCallbacks::read_body;
     const int32_t id = nghttp2_submit_request(session_, nullptr, list.data(), list.size(),
@@ -109,6 +130,11 @@ void H2Client::send_body(int32_t id, std::string_view bytes, bool is_last) {
     upload.is_last = is_last;
     nghttp2_session_resume_data(session_, id);
     flush();
+}
+
+void H2Client::send_trailers(int32_t id, const H2FieldList& fields) {
+    uploads_[id].trailers = fields;
+    send_body(id, "", true);
 }
 
 void H2Client::reset(int32_t id) {

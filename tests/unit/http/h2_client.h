@@ -26,6 +26,7 @@ struct H2Answer {
     std::vector<int> interim;
     int status = 0;
     std::map<std::string, std::string> fields;
+    std::map<std::string, std::string> trailers;
     std::string body;
     bool is_complete = false;
     bool is_closed = false;
@@ -46,6 +47,8 @@ public:
     int32_t request(const H2FieldList& fields) { return submit(fields, false); }
     int32_t request_with_body(const H2FieldList& fields) { return submit(fields, true); }
     void send_body(int32_t id, std::string_view bytes, bool is_last);
+    // Trailers end the body.
+    void send_trailers(int32_t id, const H2FieldList& fields);
     void reset(int32_t id);
     void take(int32_t id, size_t bytes);
     void close() { stream_.reset(); }
@@ -61,6 +64,7 @@ private:
     struct Upload {
         std::string bytes;
         bool is_last = false;
+        H2FieldList trailers;
     };
 
     int32_t submit(const H2FieldList& fields, bool has_body);
@@ -72,6 +76,7 @@ private:
     StreamPtr stream_;
     nghttp2_session* session_ = nullptr;
     std::map<int32_t, Upload> uploads_;
+    std::map<int32_t, int> statuses_;  // of heads that are not complete
 };
 
 }  // namespace candela::http::test
