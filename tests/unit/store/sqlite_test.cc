@@ -36,7 +36,7 @@ TEST_CASE("sqlite_keeps_every_kind_of_value") {
     const std::string bytes("\0\xff x", 4);
     REQUIRE(db->execute("INSERT INTO t VALUES ($1, $2, $3, $4, $5)",
                         {INT64_MIN, 0.5, std::string("ä'; DROP TABLE t"), Blob(bytes), Value()}) ==
-            1);
+            1U);
     const auto rows = db->query("SELECT i, d, s, b, n FROM t");
     REQUIRE(rows);
     REQUIRE(rows->size() == 1);
