@@ -149,6 +149,9 @@ Task<Result<>> Gateway::reload(const Config& config) {
     if (settings.listen != settings_.listen) {
         co_return fail(Code::kUnsupported, "[gateway] listen changes with a restart only");
     }
+    if (settings.proxy.proxy_protocol != settings_.proxy.proxy_protocol) {
+        co_return fail(Code::kUnsupported, "[gateway] proxy_protocol changes with a restart only");
+    }
     TlsSettings same = settings.tls;
     same.certificates = settings_.tls.certificates;
     if (!(same == settings_.tls)) {

@@ -72,8 +72,7 @@ void Worker::write_access_lines() {
 Result<Address> Worker::listen(const Address& address, bool reuse_port) {
     ListenOptions options;
     options.reuse_port = reuse_port;
-    auto listener = loop_.listen(address, options,
-                                 [this](StreamPtr stream) { proxy_.accept(std::move(stream)); });
+    auto listener = loop_.listen(address, options, proxy_.acceptor());
     if (!listener) return fail(listener.error());
     listener_ = std::move(*listener);
     return listener_->address();
@@ -87,8 +86,9 @@ Result<Address> Worker::listen_tls(const Address& address, bool reuse_port,
         [this](StreamPtr stream) { proxy_.accept(std::move(stream)); });
     ListenOptions options;
     options.reuse_port = reuse_port;
-    auto listener = loop_.listen(
-        address, options, [this](StreamPtr stream) { acceptor_->accept(std::move(stream)); });
+    auto listener = loop_.listen(address, options, proxy_.acceptor([this](StreamPtr stream) {
+        acceptor_->accept(std::move(stream));
+    }));
     if (!listener) return fail(listener.error());
     tls_listener_ = std::move(*listener);
     return tls_listener_->address();

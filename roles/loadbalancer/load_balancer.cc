@@ -34,8 +34,7 @@ Worker::Worker(Metrics& metrics, Logger log, Loop& loop, const Settings& setting
 Result<Address> Worker::listen(const Address& address, bool reuse_port) {
     ListenOptions options;
     options.reuse_port = reuse_port;
-    auto listener = loop_.listen(address, options,
-                                 [this](StreamPtr stream) { proxy_.accept(std::move(stream)); });
+    auto listener = loop_.listen(address, options, proxy_.acceptor());
     if (!listener) return fail(listener.error());
     listener_ = std::move(*listener);
     return listener_->address();
@@ -107,6 +106,10 @@ Task<Result<>> LoadBalancer::reload(const Config& config) {
     Settings settings = read_settings(config);
     if (settings.listen != settings_.listen) {
         co_return fail(Code::kUnsupported, "[loadbalancer] listen changes with a restart only");
+    }
+    if (settings.proxy.proxy_protocol != settings_.proxy.proxy_protocol) {
+        co_return fail(Code::kUnsupported,
+                       "[loadbalancer] proxy_protocol changes with a restart only");
     }
     const bool is_checked_anew =
         settings.upstreams != settings_.upstreams || settings.check != settings_.check;

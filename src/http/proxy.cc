@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "http/announced_stream.h"
 #include "http/exchange.h"
 #include "http/h2_connection.h"
 #include "http/proxy_connection.h"
@@ -19,6 +20,12 @@ Proxy::~Proxy() {
     on_empty_ = nullptr;
     while (!connections_.empty()) connections_.back()->close();
     buried_.clear();
+}
+
+Loop::AcceptHandler Proxy::acceptor(Loop::AcceptHandler then) {
+    if (then == nullptr) then = [this](StreamPtr stream) { accept(std::move(stream)); };
+    if (!options_.proxy_protocol) return then;
+    return accept_announced(loop_, options_.trusted_peers, log_, std::move(then));
 }
 
 void Proxy::accept(StreamPtr stream) {

@@ -55,6 +55,7 @@ struct ProxyOptions {
     Duration stream_timeout = 1h;      // silence within an answer
     Duration relay_timeout = 1h;       // silence in both directions after an upgrade
     uint32_t h2_streams_max = 128;     // requests in progress on one HTTP/2 connection
+    bool proxy_protocol = false;       // each client connection begins with a PROXY header
     uint16_t https_port = 443;         // where clients that must use HTTPS are led
     TrustedPeers trusted_peers;
 };
@@ -128,7 +129,10 @@ public:
     Proxy(const Proxy&) = delete;
     Proxy& operator=(const Proxy&) = delete;
 
-    // Serves the stream; made to be called from a Listener's accept handler.
+    // What a listener is to call: `then`, or accept() where it is null, after the PROXY header
+    // where the options say that there is one. The proxy must outlive the listener.
+    Loop::AcceptHandler acceptor(Loop::AcceptHandler then = nullptr);
+    // Serves the stream.
     void accept(StreamPtr stream);
     // Closes idle connections and answers the others with Connection: close. `on_empty` is called
     // once no connection is left, perhaps at once.

@@ -8,6 +8,9 @@ void add_proxy_keys(ConfigSchema& schema) {
     schema.add(config_strings(
         "trusted_proxies", {},
         "Networks of proxies in front of the gateway whose X-Forwarded-* is believed."));
+    schema.add(config_bool(
+        "proxy_protocol", "false",
+        "Whether each connection begins with a PROXY header, which trusted_proxies alone may send."));
     schema.add(config_int("connections_max", "16384", "Client connections of one worker.")
                    .range("1", "1000000"));
     schema.add(
@@ -41,11 +44,16 @@ void check_proxy_keys(const Config& config, ConfigProblems& problems) {
             problems.add(network.at, std::string(added.error().message()));
         }
     }
+    if (config.boolean("proxy_protocol") && config.items("trusted_proxies").empty()) {
+        problems.add(config.position("proxy_protocol"),
+                     "proxy_protocol needs trusted_proxies: who may say where a client comes from");
+    }
 }
 
 ProxyOptions read_proxy_options(const Config& config) {
     ProxyOptions options;
     options.request_limits.head_bytes_max = config.size_bytes("head_max");
+    options.proxy_protocol = config.boolean("proxy_protocol");
     options.connections_max = static_cast<size_t>(config.integer("connections_max"));
     options.held_requests_max = static_cast<size_t>(config.integer("held_requests_max"));
     options.body_bytes_max = config.size_bytes("body_max");

@@ -7,6 +7,7 @@ import http2 from 'node:http2';
 import path from 'node:path';
 import test from 'node:test';
 import tls from 'node:tls';
+import { certificate } from './lib/certificates.mjs';
 import { startGateway } from './lib/gateway.mjs';
 import { FakeLighthouse } from './lib/lighthouse.mjs';
 import { rss, run, tempDir } from './lib/program.mjs';
@@ -14,15 +15,6 @@ import { serve } from './lib/proxy.mjs';
 import { until } from './lib/wait.mjs';
 
 const MIB = 1024 * 1024;
-
-async function certificate(folder, name, ...names) {
-  const subjects = names.map((one) => `DNS:${one}`).join(',');
-  const made = await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-    '-keyout', path.join(folder, `${name}.key`), '-out', path.join(folder, `${name}.crt`), '-subj', `/CN=${names[0]}`,
-    '-addext', `subjectAltName=${subjects}`]);
-  assert.equal(made.code, 0, made.stderr);
-  return new crypto.X509Certificate(fs.readFileSync(path.join(folder, `${name}.crt`))).fingerprint256;
-}
 
 async function startHttps(t) {
   const certs = tempDir(t, 'certs');

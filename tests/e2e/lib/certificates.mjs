@@ -1,5 +1,6 @@
 // Certificate authorities and certificates, made by openssl.
 
+import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { run } from './program.mjs';
@@ -31,4 +32,13 @@ export class Authority {
       '-days', String(days), '-extfile', extensions, '-out', certFile);
     return { certFile, keyFile, cert: fs.readFileSync(certFile, 'utf8'), key: fs.readFileSync(keyFile, 'utf8') };
   }
+}
+
+// A self-signed one for these names: NAME.crt and NAME.key. Returns its fingerprint.
+export async function certificate(folder, name, ...names) {
+  const file = path.join(folder, `${name}.crt`);
+  await openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+    '-keyout', path.join(folder, `${name}.key`), '-out', file, '-subj', `/CN=${names[0]}`,
+    '-addext', `subjectAltName=${names.map((one) => `DNS:${one}`).join(',')}`);
+  return new crypto.X509Certificate(fs.readFileSync(file)).fingerprint256;
 }

@@ -48,10 +48,12 @@ public:
           client_loop(sim.add_loop("client")),
           upstream(std::make_unique<Upstream>(loop, "default/hello", upstream_options)),
           proxy(std::make_unique<Proxy>(loop, *this, std::move(options), Logger())) {
-        listener_ = *loop.listen(Address::tcp("10.0.0.1", 80), ListenOptions(),
-                                 [this](StreamPtr stream) { proxy->accept(std::move(stream)); });
+        listener_ = *loop.listen(Address::tcp("10.0.0.1", 80), ListenOptions(), proxy->acceptor());
     }
-    virtual ~World() { proxy.reset(); }
+    virtual ~World() {
+        listener_.reset();
+        proxy.reset();
+    }
 
     // Opens the endpoint "10.0.1.<number>:80" on a machine of its own; connections to it collect in
     // `at`.
