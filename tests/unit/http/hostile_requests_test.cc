@@ -250,7 +250,7 @@ int verdict(const std::string& transcript) {
 }  // namespace
 
 TEST_CASE("hostile_requests_get_the_status_they_deserve") {
-    REQUIRE(cases().size() >= 100);
+    REQUIRE(cases().size() >= 150);
     for (const Case& hostile : cases()) {
         INFO(hostile.name);
         const std::string whole = request_transcript(hostile.bytes);
