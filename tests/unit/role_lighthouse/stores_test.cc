@@ -57,7 +57,7 @@ TEST_CASE_METHOD(World, "a_bundle_appears_whole_under_its_digest") {
     REQUIRE(finish((*upload)->write("hello ")));
     REQUIRE(finish((*upload)->write("world")));
     CHECK(finish(store.size_of(digest)).error().code() == Code::kNotFound);
-    REQUIRE(finish((*upload)->finish(digest)) == 11);
+    REQUIRE(finish((*upload)->finish(digest)) == 11U);
     CHECK(finish(store.size_of(digest)) == 11);
     CHECK(finish(store.read(digest, 6, 100)) == "world");
     CHECK(finish(store.read(digest, 11, 100)) == "");
@@ -110,7 +110,7 @@ TEST_CASE_METHOD(World, "unused_bundles_are_collected_when_they_are_old") {
     const auto long_ago = std::filesystem::file_time_type::clock::now() - std::chrono::hours(2);
     std::filesystem::last_write_time(folder / old_one, long_ago);
     std::filesystem::last_write_time(folder / used, long_ago);
-    CHECK(finish(store.collect({used})) == 1);
+    CHECK(finish(store.collect({used})) == 1U);
     CHECK_FALSE(std::filesystem::exists(folder / old_one));
     CHECK(files() == 2);
 }
