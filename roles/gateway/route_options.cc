@@ -46,6 +46,7 @@ http::RouteOptionsPtr make_route_options(const service::Route& route) {
     }
     options->request_fields = edits_of(route.request_headers);
     options->answer_fields = edits_of(route.response_headers);
+    options->compress = route.compress;
     if (route.cors) options->cors = cors_of(*route.cors);
     if (route.rate_limit) {
         const service::RouteRateLimit& limit = *route.rate_limit;

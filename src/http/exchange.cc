@@ -229,15 +229,40 @@ void Exchange::on_answer_head(const ResponseHead& head, const Framing& framing) 
     response_begun_ = true;
     status_ = head.status;
     timer_.start(proxy_.options_.stream_timeout);
-    client_->send_head(head, framing, AnswerEdits{options_.get(), &answer_fields_});
+    AnswerEdits edits{options_.get(), &answer_fields_};
+    if (options_ == nullptr || !options_->compress) {
+        client_->send_head(head, framing, edits);
+        return;
+    }
+    const CodedAnswer coded =
+        code_answer(client_->request_head(), head, framing, proxy_.may_encode(), answer_fields_);
+    encoder_ = make_encoder(coded.coding);
+    edits.is_coded = encoder_ != nullptr;
+    if (encoder_ != nullptr) ++proxy_.encoders_;
+    client_->send_head(head, coded.framing, edits);
 }
 
 void Exchange::on_answer_body(std::string_view bytes) {
+    if (encoder_ != nullptr) {
+        encoder_->push(bytes, coded_);
+        return;
+    }
     client_->send_body(bytes);
     sent_bytes_ += bytes.size();
 }
 
+// Hands on what the encoder has made; it stays where it is until the client is flushed.
+void Exchange::send_coded() {
+    if (coded_.empty()) return;
+    client_->send_body(coded_);
+    sent_bytes_ += coded_.size();
+}
+
 void Exchange::on_answer_end(const Headers& trailers, bool reusable) {
+    if (encoder_ != nullptr) {
+        encoder_->finish(coded_);
+        send_coded();
+    }
     client_->send_end(trailers);
     client_->flush();
     Balancer::on_success(*endpoint_);
@@ -247,7 +272,13 @@ void Exchange::on_answer_end(const Headers& trailers, bool reusable) {
 }
 
 void Exchange::flush_client() {
+    if (encoder_ != nullptr) {
+        // Whatever the service has sent is for the client now: an event stream must not wait here.
+        encoder_->flush(coded_);
+        send_coded();
+    }
     client_->flush();
+    coded_.clear();
     if (upstream_paused_ || client_->queued_bytes() <= client_->queued_bytes_max()) return;
     upstream_paused_ = true;
     responder_->pause();
@@ -303,6 +334,11 @@ void Exchange::reset() {
     was_held_ = use_fresh_ = body_sent_ = request_sent_ = answer_heard_ = false;
     response_begun_ = upstream_paused_ = upstream_ended_ = client_ended_ = false;
     answer_fields_.clear();
+    if (encoder_ != nullptr) {
+        encoder_.reset();
+        coded_ = std::string();
+        --proxy_.encoders_;
+    }
     // One client with huge heads must not leave its size to everyone after it.
     if (head_.capacity() > kKeptHeadBytes) head_ = std::string();
     replay_.clear();

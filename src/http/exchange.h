@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "http/content_coding.h"
 #include "http/proxy.h"
 #include "http/requester.h"
 #include "http/responder.h"
@@ -59,6 +60,7 @@ public:
     void on_failed(const ResponderFailure& failure);
     // Sends on what was gathered, and pauses the responder while the client is behind.
     void flush_client();
+    void send_coded();
     void on_upstream_drained();
     void start_relay(std::string_view rest);
     void on_relay_data(std::string_view bytes);
@@ -109,9 +111,11 @@ private:
     RouteOptionsPtr options_;  // of the route; null: none
     uint64_t body_bytes_max_ = 0;
     Duration response_timeout_{};
-    Headers answer_fields_;  // that are added to the answer
-    std::string head_;       // as it goes upstream; kept for retries
-    std::string replay_;     // of the body: what a responder had that did not process it
+    Headers answer_fields_;                    // that are added to the answer
+    std::unique_ptr<ContentEncoder> encoder_;  // of the answer's body; null: as it comes
+    std::string coded_;                        // by it, and not flushed
+    std::string head_;                         // as it goes upstream; kept for retries
+    std::string replay_;  // of the body: what a responder had that did not process it
     TraceParent trace_{};
     std::array<Load*, kAttemptsMax> tried_{};
     size_t tried_count_ = 0;

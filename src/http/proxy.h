@@ -168,7 +168,11 @@ private:
     Exchange& take_exchange();
     void recycle(Exchange& exchange);
     void clean_up();
+    bool may_encode() const { return encoders_ < kEncodersMax; }
     std::string_view date();
+
+    // Each has up to a megabyte; answers beyond them go out as they come.
+    static constexpr size_t kEncodersMax = 256;
 
     Loop& loop_;
     Router& router_;
@@ -188,6 +192,7 @@ private:
     std::vector<std::unique_ptr<Upstream>> retired_;
     std::vector<std::unique_ptr<Exchange>> all_exchanges_;
     std::vector<Exchange*> free_exchanges_;
+    size_t encoders_ = 0;  // of answers in progress
     std::vector<std::unique_ptr<ProxyClient>> connections_;
     std::vector<std::unique_ptr<ProxyClient>> buried_;
     Timer clean_up_timer_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "http/content_coding.h"
 
 namespace candela::http {
 
@@ -20,6 +21,7 @@ bool RouteOptions::enter() const {
 }
 
 bool AnswerEdits::drops(std::string_view name) const {
+    if (is_coded && is_changed_by_coding(name)) return true;
     if (options == nullptr) return false;
     if (options->answer_fields.find(name) != nullptr) return true;
     return options->cors.has_value() && Cors::is_answer_field(name);

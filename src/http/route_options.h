@@ -50,6 +50,7 @@ struct RouteOptions {
     FieldEdits request_fields;
     FieldEdits answer_fields;
     std::optional<Cors> cors;
+    bool compress = false;  // answers, for clients that take it
 
     // Limits. 0: the proxy's own, or none.
     std::shared_ptr<RateLimiter> rate_limiter;
@@ -71,6 +72,7 @@ using RouteOptionsPtr = std::shared_ptr<const RouteOptions>;
 struct AnswerEdits {
     const RouteOptions* options = nullptr;
     const Headers* added = nullptr;  // for this request only
+    bool is_coded = false;           // the body goes on compressed
 
     // The service's own field of that name does not go on.
     bool drops(std::string_view name) const;

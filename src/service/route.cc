@@ -85,6 +85,7 @@ const ConfigSchema& route_schema() {
             .at_most(kRouteFieldsMax),
         config_string_map("response_headers", "Set for the client; \"\" removes.")
             .at_most(kRouteFieldsMax),
+        config_bool("compress", "false", "Sends text to clients as gzip, br or zstd."),
         config_table("cors", cors_schema(), "Lets pages of other origins in."),
         config_table("rate_limit", rate_limit_schema(), "How often a client may ask."),
         config_size("body_max", "0", "The largest body of a request; 0: as the gateway says."),
@@ -120,6 +121,7 @@ Json to_json(const Route& route) {
     if (!route.rewrite.empty()) json["rewrite"] = route.rewrite;
     add_map(json, "request_headers", route.request_headers);
     add_map(json, "response_headers", route.response_headers);
+    if (route.compress) json["compress"] = true;
     if (route.cors) json["cors"] = cors_json(*route.cors);
     if (route.rate_limit) json["rate_limit"] = rate_limit_json(*route.rate_limit);
     if (route.body_bytes_max != 0) json["body_max"] = route.body_bytes_max;

@@ -58,6 +58,7 @@ struct Route {
     std::string rewrite;                                  // instead of the path; empty: as it is
     std::map<std::string, std::string> request_headers;   // set; removed where the value is empty
     std::map<std::string, std::string> response_headers;  // the same
+    bool compress = false;
     std::optional<RouteCors> cors;
     std::optional<RouteRateLimit> rate_limit;
     uint64_t body_bytes_max = 0;  // 0: as the gateway says

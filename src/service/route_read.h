@@ -65,6 +65,7 @@ Route read_route(const Table& table) {
     route.rewrite = table.string("rewrite");
     route.request_headers = read_texts(table, "request_headers", false);
     route.response_headers = read_texts(table, "response_headers", false);
+    route.compress = table.boolean("compress");
     if (table.is_written("cors")) route.cors = read_cors(table.table("cors"));
     if (table.is_written("rate_limit")) {
         route.rate_limit = read_rate_limit(table.table("rate_limit"));

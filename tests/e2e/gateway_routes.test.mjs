@@ -2,9 +2,13 @@
 // cross-origin rules, limits; and that a new release changes them without a failed request.
 
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import http from 'node:http';
+import path from 'node:path';
 import test from 'node:test';
+import zlib from 'node:zlib';
 import { makeService, startDev } from './lib/cloud.mjs';
+import { run, tempDir } from './lib/program.mjs';
 import { until } from './lib/wait.mjs';
 
 // Tells what it was asked; /slow waits until /go.
@@ -199,6 +203,79 @@ answer_status = 410
     await until('the old ones to be gone', async () => (await ask(cloud, '/', { host: 'old.localhost' })).status === 404);
     const { failures } = await load.stop();
     assert.deepEqual(failures, []);
+  });
+});
+
+// A page, and events that come one by one.
+const PAGES = `
+require('node:http').createServer((request, response) => {
+  if (request.url === '/events') {
+    response.setHeader('Content-Type', 'text/event-stream');
+    let count = 0;
+    const more = () => { response.write('data: ' + (count += 1) + '\\n\\n'); };
+    more();
+    const timer = setInterval(more, 50);
+    response.on('close', () => clearInterval(timer));
+    return;
+  }
+  response.setHeader('Content-Type', 'text/html');
+  response.end('<p>candela</p>'.repeat(20000));
+}).listen(process.env.PORT);
+`;
+
+test('compressed answers, as clients read them', async (t) => {
+  const cloud = await startDev(t);
+  await cloud.ctl(['deploy', makeService(t, 'pages', `name = "pages"
+command = ["node", "app.js"]
+[[route]]
+host = "pages.localhost"
+compress = true
+`, { 'app.js': PAGES })]);
+  const curl = (...args) => run('curl', ['-s', '--max-time', '20', '--connect-to', `::127.0.0.1:${cloud.gatewayPort}`, ...args]);
+  await until('the page', async () => (await ask(cloud, '/', { host: 'pages.localhost' })).status === 200);
+  const page = '<p>candela</p>'.repeat(20000);
+  const decode = { gzip: zlib.gunzipSync, br: zlib.brotliDecompressSync };
+
+  for (const coding of ['gzip', 'br', 'zstd']) {
+    await t.test(coding, async () => {
+      const answer = await new Promise((done, fail) => {
+        http.get({ port: cloud.gatewayPort, path: '/', headers: { host: 'pages.localhost', 'accept-encoding': coding } }, (response) => {
+          const parts = [];
+          response.on('data', (bytes) => parts.push(bytes));
+          response.on('end', () => done({ headers: response.headers, body: Buffer.concat(parts) }));
+        }).on('error', fail);
+      });
+      assert.equal(answer.headers['content-encoding'], coding);
+      assert.ok(answer.body.length < page.length / 20);
+      if (decode[coding]) {
+        assert.equal(decode[coding](answer.body).toString(), page);
+      } else {
+        const file = path.join(tempDir(t), 'page.zst');
+        fs.writeFileSync(file, answer.body);
+        assert.equal((await run('zstd', ['-dc', file])).stdout, page);
+      }
+    });
+  }
+  await t.test('curl, by HTTP/1.1 and HTTP/2', async () => {
+    for (const version of ['--http1.1', '--http2-prior-knowledge']) {
+      const got = await curl('--compressed', version, 'http://pages.localhost/');
+      assert.equal(got.stdout, page);
+    }
+  });
+  await t.test('events come one by one', async () => {
+    const events = await new Promise((done, fail) => {
+      const sent = http.get({ port: cloud.gatewayPort, path: '/events', headers: { host: 'pages.localhost', 'accept-encoding': 'gzip' } }, (response) => {
+        assert.equal(response.headers['content-encoding'], 'gzip');
+        const seen = [];
+        response.pipe(zlib.createGunzip({ flush: zlib.constants.Z_SYNC_FLUSH })).on('data', (text) => {
+          seen.push(String(text));
+          if (seen.length === 5) { sent.destroy(); done(seen); }
+        }).on('error', () => {});
+        response.on('error', () => {});
+      });
+      sent.on('error', fail);
+    });
+    assert.deepEqual(events, [1, 2, 3, 4, 5].map((i) => `data: ${i}\n\n`));
   });
 });
 

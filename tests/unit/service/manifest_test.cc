@@ -154,6 +154,7 @@ redirect_status = 302
 strip_prefix = true
 request_headers = { X-Env = "prod", X-Debug = "" }
 response_headers = { Server = "" }
+compress = true
 body_max = "10MiB"
 concurrency = 20
 response_timeout = "30s"
@@ -194,6 +195,7 @@ TEST_CASE("every key of a route is read, and comes back from JSON") {
     CHECK(route.response_headers.contains("Server"));
     CHECK(route.body_bytes_max == 10U << 20);
     CHECK(route.concurrency == 20);
+    CHECK(route.compress);
     CHECK(route.response_timeout == 30s);
     REQUIRE(route.cors);
     CHECK(route.cors->origins.size() == 1);

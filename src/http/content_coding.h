@@ -1,0 +1,53 @@
+#pragma once
+
+// Compressing answers on their way: gzip, br and zstd (RFC 9110 §8.4, RFC 1952, 7932, 8878). Which
+// of them a client takes, whether an answer is worth it, and the encoders. One loop.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "http/h1_parser.h"
+#include "http/headers.h"
+
+namespace candela::http {
+
+enum class ContentCoding : uint8_t { kIdentity, kGzip, kBrotli, kZstd };
+std::string_view to_string(ContentCoding coding);  // as Content-Encoding says it
+
+// The one that a client likes best, of equals the one that costs least (RFC 9110 §12.5.3).
+ContentCoding choose_coding(const Headers& request);
+
+// Whether a body of that type gets smaller.
+bool is_compressible(std::string_view content_type);
+
+// Of bodies that are known to be smaller nothing is gained.
+inline constexpr uint64_t kCompressedBytesMin = 256;
+
+// Compresses one body. Appends to `out`, which the caller bounds by how often it calls.
+class ContentEncoder {
+public:
+    virtual ~ContentEncoder() = default;
+    virtual void push(std::string_view bytes, std::string& out) = 0;
+    // All that was pushed can be read by the client after this.
+    virtual void flush(std::string& out) = 0;
+    virtual void finish(std::string& out) = 0;
+};
+
+// Null where there is no memory for it.
+std::unique_ptr<ContentEncoder> make_encoder(ContentCoding coding);
+
+// What compressing makes of an answer, where it is to be compressed at all. `added` and the fields
+// that answer_is_coded() names say so to the client.
+struct CodedAnswer {
+    ContentCoding coding = ContentCoding::kIdentity;
+    Framing framing;
+};
+// Appends Vary, where the answer depends on Accept-Encoding, whether or not this one is coded.
+CodedAnswer code_answer(const RequestHead& request, const ResponseHead& answer,
+                        const Framing& framing, bool may_encode, Headers& added);
+// Fields of the service's answer that are not true of the coded one.
+bool is_changed_by_coding(std::string_view name);
+
+}  // namespace candela::http
