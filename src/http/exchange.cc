@@ -25,7 +25,8 @@ Exchange::Exchange(Proxy& proxy)
 
 Exchange::~Exchange() = default;
 
-void Exchange::begin(Requester& client, const RouteResult& route, std::string_view target) {
+void Exchange::begin(Requester& client, const RoutedRequest& routed) {
+    const RouteResult& route = routed.route;
     const RequestHead& head = client.request_head();
     const Framing& framing = client.request_framing();
     client_ = &client;
@@ -37,6 +38,7 @@ void Exchange::begin(Requester& client, const RouteResult& route, std::string_vi
     info.is_trusted = client_info.is_trusted;
     info.is_encrypted = client_info.is_encrypted;
     info.prefix = route.prefix;
+    info.added = routed.request_fields;
     body_bytes_max_ = proxy_.options_.body_bytes_max;
     response_timeout_ = proxy_.options_.response_timeout;
     if (route.options != nullptr) take_options(route.options, info);
@@ -57,7 +59,7 @@ void Exchange::begin(Requester& client, const RouteResult& route, std::string_vi
         info.traceparent = std::string_view(trace_.data(), trace_.size());
     }
     head_.clear();
-    append_upstream_request(head, framing, target, info, head_);
+    append_upstream_request(head, framing, routed.target, info, head_);
     attempt();
 }
 

@@ -29,7 +29,7 @@ public:
     Exchange& operator=(const Exchange&) = delete;
 
     // What the client side does. begin() may answer at once, by way of exchange_done().
-    void begin(Requester& client, const RouteResult& route, std::string_view target);
+    void begin(Requester& client, const RoutedRequest& routed);
     // The request's body can be sent now. Otherwise the client keeps it unread.
     bool takes_body() const { return state_ == State::kOpen; }
     void send_body(std::string_view bytes);  // borrowed until flush_upstream()

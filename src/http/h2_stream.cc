@@ -139,7 +139,7 @@ void H2Stream::on_head(bool has_body) {
         return;
     }
     exchange_ = &proxy.take_exchange();
-    exchange_->begin(*this, routed.route, routed.target);
+    exchange_->begin(*this, routed);
     // All streams share what gathers for the upstreams.
     if (exchange_ != nullptr) exchange_->flush_upstream();
 }

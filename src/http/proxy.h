@@ -84,6 +84,7 @@ struct RoutedRequest {
     std::string_view target;
     bool ends_connection = false;     // on HTTP/1.1: what was asked leaves its framing in doubt
     const Headers* fields = nullptr;  // of an answer of our own
+    const Headers* request_fields = nullptr;  // added for the upstream
 };
 
 // One request, answered or not, when it is over.
@@ -161,6 +162,7 @@ private:
     // What the route's options make of it: an answer of our own, or another target.
     void apply_options(const Requester& client, const RouteRequest& request, RoutedRequest& out);
     void lead_elsewhere(const RouteRequest& request, RoutedRequest& out);
+    void ask_for_token(const Error& error, const Headers& request, RoutedRequest& out);
     bool is_rate_exceeded(const Requester& client, const RouteOptions& options, Headers& fields);
     void add(std::unique_ptr<ProxyClient> client);
     // Frees it in a later step of the loop.
@@ -185,6 +187,8 @@ private:
     std::string target_buffer_;
     std::string rewritten_;  // target or Location
     Headers own_fields_;     // of the last answer of our own
+    Headers request_fields_;
+    std::string refusal_;  // its text
     std::string date_;
     int64_t date_seconds_ = -1;
     bool draining_ = false;

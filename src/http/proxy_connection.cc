@@ -212,7 +212,7 @@ void ProxyConnection::route_request() {
     }
     state_ = State::kBusy;
     exchange_ = &proxy_.take_exchange();
-    exchange_->begin(*this, routed.route, routed.target);
+    exchange_->begin(*this, routed);
 }
 
 void ProxyConnection::on_request_complete() {

@@ -299,6 +299,9 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
             if (is_sent) append_field(edit.first, edit.second, out);
         }
     }
+    if (info.added != nullptr) {
+        for (const Headers::Field field : *info.added) append_field(field.name, field.value, out);
+    }
     if (framing.upgrade) {
         append_field("Connection", "Upgrade", out);
         append_field("Upgrade", upgrade, out);

@@ -44,6 +44,7 @@ struct ForwardedInfo {
     std::string_view prefix;       // the route's path prefix, for X-Forwarded-Prefix; empty: none
     std::string_view traceparent;  // said where the request has none of its own
     const FieldEdits* edits = nullptr;
+    const Headers* added = nullptr;  // for this request only
 };
 
 // Appends the request as it goes to the upstream: HTTP/1.1, with this target, keep-alive. A client

@@ -30,7 +30,9 @@ RoutedRequest Proxy::find_route(const Requester& client) {
     RoutedRequest out;
     out.target = head.target;
     own_fields_.clear();
+    request_fields_.clear();
     out.fields = &own_fields_;
+    out.request_fields = &request_fields_;
     if (head.method == "CONNECT" || head.method == "TRACE") {
         refuse(out, 405, "this method is not for a gateway");
         return out;
@@ -104,7 +106,16 @@ void Proxy::apply_options(const Requester& client, const RouteRequest& request,
         lead_elsewhere(request, out);
     } else if (options.rate_limiter != nullptr && is_rate_exceeded(client, options, own_fields_)) {
         refuse(out, 429, "too many requests; try again later");
-    } else if (options.rewrite) {
+    }
+    if (out.route.upstream == nullptr) return;
+    if (options.jwt != nullptr) {
+        const Result<> allowed = options.jwt->check(headers, loop_.wall(), request_fields_);
+        if (!allowed) {
+            ask_for_token(allowed.error(), headers, out);
+            return;
+        }
+    }
+    if (options.rewrite) {
         const std::string_view rest = request.path.substr(out.route.prefix.size());
         rewritten_ = *options.rewrite;
         if (!rest.starts_with('/') && rewritten_.empty()) rewritten_ = "/";
@@ -112,6 +123,17 @@ void Proxy::apply_options(const Requester& client, const RouteRequest& request,
         if (!request.query.empty()) rewritten_.append("?").append(request.query);
         out.target = rewritten_;
     }
+}
+
+// RFC 6750 §3: who brings no token is only told that one is needed.
+void Proxy::ask_for_token(const Error& error, const Headers& request, RoutedRequest& out) {
+    refusal_ = error.message();
+    own_fields_.add(
+        "WWW-Authenticate",
+        request.contains(FieldId::kAuthorization)
+            ? fmt::format(R"(Bearer error="invalid_token", error_description="{}")", refusal_)
+            : std::string("Bearer"));
+    refuse(out, 401, refusal_);
 }
 
 void Proxy::lead_elsewhere(const RouteRequest& request, RoutedRequest& out) {
