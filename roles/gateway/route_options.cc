@@ -1,5 +1,6 @@
 #include "route_options.h"
 
+#include "base/check.h"
 #include "base/text.h"
 
 namespace candela::gateway {
@@ -18,6 +19,17 @@ http::Cors cors_of(const service::RouteCors& source) {
     cors.allows_credentials = source.credentials;
     cors.max_age = source.max_age;
     return cors;
+}
+
+http::JwtRules jwt_rules_of(const service::RouteJwt& source) {
+    http::JwtRules rules;
+    auto keys = http::parse_jwks(source.jwks);
+    CANDELA_CHECK(keys.has_value());
+    rules.keys = std::move(*keys);
+    rules.issuer = source.issuer;
+    rules.audience = source.audience;
+    rules.claim_fields.assign(source.claim_headers.begin(), source.claim_headers.end());
+    return rules;
 }
 
 }  // namespace
@@ -45,6 +57,13 @@ http::RouteOptionsPtr make_route_options(const service::Route& route) {
         options->rewrite = route.rewrite == "/" ? "" : route.rewrite;
     }
     options->request_fields = edits_of(route.request_headers);
+    if (route.jwt) {
+        options->jwt = std::make_shared<http::JwtCheck>(jwt_rules_of(*route.jwt));
+        // Only a token may say what its claims are.
+        std::map<std::string, std::string> edits = route.request_headers;
+        for (const auto& [claim, header] : route.jwt->claim_headers) edits[header].clear();
+        options->request_fields = edits_of(edits);
+    }
     options->answer_fields = edits_of(route.response_headers);
     options->compress = route.compress;
     if (route.cors) options->cors = cors_of(*route.cors);

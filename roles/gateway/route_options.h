@@ -7,7 +7,7 @@
 
 namespace candela::gateway {
 
-// Null where the route asks for nothing.
+// Null where the route asks for nothing. The route is one that check_route() finds nothing in.
 http::RouteOptionsPtr make_route_options(const service::Route& route);
 
 }  // namespace candela::gateway

@@ -37,6 +37,17 @@ ConfigSchema rate_limit_schema() {
     });
 }
 
+ConfigSchema jwt_schema() {
+    return ConfigSchema({
+        config_string("jwks", "", "The issuer's public keys, a JSON Web Key Set.").required(),
+        config_string("issuer", "", "Whose tokens are taken; absent: any that a key has signed."),
+        config_strings("audience", {}, "For whom a token must be; absent: anybody.")
+            .at_most(kRouteConditionsMax),
+        config_string_map("claim_headers", "Claims that the service gets as headers.")
+            .at_most(kRouteConditionsMax),
+    });
+}
+
 void add_map(Json& json, const char* key, const std::map<std::string, std::string>& values) {
     if (!values.empty()) json[key] = values;
 }
@@ -58,6 +69,14 @@ Json rate_limit_json(const RouteRateLimit& limit) {
     Json json = {{"requests", limit.requests}, {"per", format_duration(limit.per)}};
     if (limit.burst != 0) json["burst"] = limit.burst;
     if (!limit.header.empty()) json["header"] = limit.header;
+    return json;
+}
+
+Json jwt_json(const RouteJwt& jwt) {
+    Json json = {{"jwks", jwt.jwks}};
+    if (!jwt.issuer.empty()) json["issuer"] = jwt.issuer;
+    add_list(json, "audience", jwt.audience);
+    add_map(json, "claim_headers", jwt.claim_headers);
     return json;
 }
 
@@ -88,6 +107,7 @@ const ConfigSchema& route_schema() {
         config_bool("compress", "false", "Sends text to clients as gzip, br or zstd."),
         config_table("cors", cors_schema(), "Lets pages of other origins in."),
         config_table("rate_limit", rate_limit_schema(), "How often a client may ask."),
+        config_table("jwt", jwt_schema(), "Lets bearers of a token in, and nobody else."),
         config_size("body_max", "0", "The largest body of a request; 0: as the gateway says."),
         config_int("concurrency", "0", "Requests in progress on a gateway; 0: no limit.")
             .range("0", "1000000"),
@@ -124,6 +144,7 @@ Json to_json(const Route& route) {
     if (route.compress) json["compress"] = true;
     if (route.cors) json["cors"] = cors_json(*route.cors);
     if (route.rate_limit) json["rate_limit"] = rate_limit_json(*route.rate_limit);
+    if (route.jwt) json["jwt"] = jwt_json(*route.jwt);
     if (route.body_bytes_max != 0) json["body_max"] = route.body_bytes_max;
     if (route.concurrency != 0) json["concurrency"] = route.concurrency;
     if (route.response_timeout != Duration(0)) {

@@ -39,6 +39,16 @@ struct RouteRateLimit {
     friend bool operator==(const RouteRateLimit&, const RouteRateLimit&) = default;
 };
 
+// Who may ask: bearers of a token that one of these keys has signed (RFC 7519).
+struct RouteJwt {
+    std::string jwks;  // a JSON Web Key Set (RFC 7517)
+    std::string issuer;
+    std::vector<std::string> audience;
+    std::map<std::string, std::string> claim_headers;  // claim, and header that the service gets
+
+    friend bool operator==(const RouteJwt&, const RouteJwt&) = default;
+};
+
 struct Route {
     // Which requests: all that is said must hold.
     std::string host;        // lower case; "*.example.org" for any label in front; empty: any host
@@ -61,6 +71,7 @@ struct Route {
     bool compress = false;
     std::optional<RouteCors> cors;
     std::optional<RouteRateLimit> rate_limit;
+    std::optional<RouteJwt> jwt;
     uint64_t body_bytes_max = 0;  // 0: as the gateway says
     uint32_t concurrency = 0;     // requests in flight; 0: no limit
     Duration response_timeout{};  // 0: as the gateway says

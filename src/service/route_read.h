@@ -48,6 +48,16 @@ RouteRateLimit read_rate_limit(const Table& table) {
 }
 
 template <class Table>
+RouteJwt read_jwt(const Table& table) {
+    RouteJwt jwt;
+    jwt.jwks = table.string("jwks");
+    jwt.issuer = table.string("issuer");
+    jwt.audience = table.strings("audience");
+    jwt.claim_headers = read_texts(table, "claim_headers", false);
+    return jwt;
+}
+
+template <class Table>
 Route read_route(const Table& table) {
     Route route;
     route.host = ascii_lower(table.string("host"));
@@ -70,6 +80,7 @@ Route read_route(const Table& table) {
     if (table.is_written("rate_limit")) {
         route.rate_limit = read_rate_limit(table.table("rate_limit"));
     }
+    if (table.is_written("jwt")) route.jwt = read_jwt(table.table("jwt"));
     route.body_bytes_max = table.size_bytes("body_max");
     route.concurrency = static_cast<uint32_t>(table.integer("concurrency"));
     route.response_timeout = table.duration("response_timeout");

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "http/headers.h"
+#include "http/jwt.h"
 #include "service/route.h"
 
 namespace candela::service {
@@ -77,6 +78,7 @@ public:
         check_fields("request_headers", route_.request_headers);
         check_fields("response_headers", route_.response_headers);
         if (route_.cors) check_cors(*route_.cors);
+        if (route_.jwt) check_jwt(*route_.jwt);
         if (route_.rate_limit) check_rate_limit(*route_.rate_limit);
         if (route_.response_timeout < 0s || route_.response_timeout > 24h) {
             report_("response_timeout", "a day is the most");
@@ -86,6 +88,21 @@ public:
 private:
     static std::string not_a(std::string_view what, std::string_view text) {
         return fmt::format("\"{}\" is not {}", printable(text), what);
+    }
+
+    void check_jwt(const RouteJwt& jwt) {
+        if (const auto keys = http::parse_jwks(jwt.jwks); !keys) {
+            report_("jwt.jwks", std::string(keys.error().message()));
+        }
+        check_fields("jwt.claim_headers", swapped(jwt.claim_headers));
+    }
+
+    // By header, so that two claims for one header are seen.
+    static std::map<std::string, std::string> swapped(
+        const std::map<std::string, std::string>& claim_headers) {
+        std::map<std::string, std::string> out;
+        for (const auto& [claim, header] : claim_headers) out[header] = claim;
+        return out;
     }
 
     void check_rate_limit(const RouteRateLimit& limit) {
@@ -180,6 +197,9 @@ private:
                 report_(key, fmt::format("{} is candela's to say", name));
             } else if (key == "response_headers" && ascii_iequals(name, "host")) {
                 report_(key, "Host is a header of requests");
+            }
+            if (key == "jwt.claim_headers" && ascii_iequals(name, "host")) {
+                report_(key, "a token can not say where a request goes");
             }
             if (key == "request_headers" && ascii_iequals(name, "host") && value.empty()) {
                 report_(key, "a request can't be without Host");

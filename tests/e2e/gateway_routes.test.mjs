@@ -2,6 +2,7 @@
 // cross-origin rules, limits; and that a new release changes them without a failed request.
 
 import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
@@ -204,6 +205,50 @@ answer_status = 410
     const { failures } = await load.stop();
     assert.deepEqual(failures, []);
   });
+});
+
+test('bearer tokens', async (t) => {
+  const keys = { rs: crypto.generateKeyPairSync('rsa', { modulusLength: 2048 }), es: crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' }), ed: crypto.generateKeyPairSync('ed25519') };
+  const set = { keys: Object.entries(keys).map(([kid, { publicKey }]) => ({ ...publicKey.export({ format: 'jwk' }), kid, use: 'sig' })) };
+  const algorithms = { rs: 'RS256', es: 'ES256', ed: 'EdDSA' };
+  const b64 = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const token = (kid, claims, key = keys[kid]) => {
+    const text = `${b64({ alg: algorithms[kid], kid })}.${b64({ iss: 'https://login.localhost', aud: 'shop', sub: 'user-7', exp: Date.now() / 1000 + 600, ...claims })}`;
+    const signature = crypto.sign(kid === 'ed' ? null : 'sha256', Buffer.from(text), { key: key.privateKey, dsaEncoding: 'ieee-p1363' });
+    return `${text}.${signature.toString('base64url')}`;
+  };
+  const cloud = await startDev(t);
+  await cloud.ctl(['deploy', service(t, 'app', `
+[[route]]
+host = "app.localhost"
+[route.jwt]
+jwks = '''${JSON.stringify(set)}'''
+issuer = "https://login.localhost"
+audience = ["shop"]
+claim_headers = { sub = "X-User" }
+[[route]]
+host = "app.localhost"
+path = "/open"
+`)]);
+  await until('the service', async () => (await ask(cloud, '/open')).status === 200);
+  const bearer = (text) => ask(cloud, '/', { headers: { authorization: `Bearer ${text}`, 'x-user': 'forged' } });
+
+  for (const kid of Object.keys(keys)) {
+    const answer = await bearer(token(kid));
+    assert.equal(answer.status, 200, `${kid}: ${answer.text}`);
+    assert.equal(answer.json.headers['x-user'], 'user-7');
+    assert.equal((await bearer(token(kid, {}, kid === 'rs' ? crypto.generateKeyPairSync('rsa', { modulusLength: 2048 })
+      : kid === 'es' ? crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' }) : crypto.generateKeyPairSync('ed25519')))).status, 401);
+  }
+  const none = await ask(cloud, '/', { headers: { 'x-user': 'forged' } });
+  assert.equal(none.status, 401);
+  assert.equal(none.headers['www-authenticate'], 'Bearer');
+  const late = await bearer(token('es', { exp: Date.now() / 1000 - 120 }));
+  assert.equal(late.status, 401);
+  assert.match(late.headers['www-authenticate'], /invalid_token.*has expired/);
+  assert.equal((await bearer(token('es', { aud: 'other' }))).status, 401);
+  assert.equal((await bearer(token('es', { iss: 'https://evil.localhost' }))).status, 401);
+  assert.equal((await bearer(`${b64({ alg: 'none' })}.${b64({ exp: 9e9 })}.`)).status, 401);
 });
 
 // A page, and events that come one by one.

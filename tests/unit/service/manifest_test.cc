@@ -166,6 +166,11 @@ requests = 100
 per = "1m"
 burst = 10
 header = "X-Api-Key"
+[route.jwt]
+jwks = '''{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'''
+issuer = "https://login.example.org"
+audience = ["shop"]
+claim_headers = { sub = "X-User" }
 [[route]]
 path = "/closed"
 answer_status = 503
@@ -207,6 +212,10 @@ TEST_CASE("every key of a route is read, and comes back from JSON") {
     CHECK(route.rate_limit->per == 1min);
     CHECK(route.rate_limit->burst == 10);
     CHECK(route.rate_limit->header == "x-api-key");
+    REQUIRE(route.jwt);
+    CHECK(route.jwt->issuer == "https://login.example.org");
+    CHECK(route.jwt->audience == std::vector<std::string>{"shop"});
+    CHECK(route.jwt->claim_headers.at("sub") == "X-User");
     CHECK(m.routes[1].answer_status == 503);
     CHECK(m.routes[2].rewrite == "/v2");
     const auto again = manifest_from_json(to_json(m));
@@ -246,6 +255,11 @@ TEST_CASE("each rule of a route has its own message, at its place") {
     CHECK(contains(in_route("[route.rate_limit]\nper='1s'"), "requests"));
     CHECK(contains(in_route("[route.rate_limit]\nrequests=1\nper='10ms'"), "1s"));
     CHECK(contains(in_route("[route.rate_limit]\nrequests=1\nheader='a b'"), "header's name"));
+    CHECK(contains(in_route("[route.jwt]\njwks='{}'"), "\"keys\""));
+    CHECK(contains(in_route("[route.jwt]\nissuer='x'"), "jwks"));
+    CHECK(contains(in_route("[route.jwt]\njwks='{}'\nclaim_headers={sub='Host'}"),
+                   "where a request goes"));
+    CHECK(contains(in_route("[route.jwt]\njwks='{}'\nclaim_headers={a='X-A',b='x-a'}"), "twice"));
     CHECK(contains(in_route("rate_limits={}"), "did you mean \"rate_limit\"?"));
 }
 
