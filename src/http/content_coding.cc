@@ -10,10 +10,6 @@
 namespace candela::http {
 namespace {
 
-// In the order of preference among those a client likes alike.
-constexpr std::array kCodings = {ContentCoding::kZstd, ContentCoding::kBrotli,
-                                 ContentCoding::kGzip};
-
 // "0.5" in thousandths (RFC 9110 §12.4.2); what is none counts as 0.
 int weight_of(std::string_view text) {
     if (text.empty() || (text[0] != '0' && text[0] != '1')) return 0;
@@ -41,6 +37,11 @@ std::pair<std::string_view, int> split_weight(std::string_view element) {
     return {trim(parts->first), weight_of(parameter.substr(2))};
 }
 
+size_t place_of(ContentCoding coding) {
+    return static_cast<size_t>(std::ranges::find(kContentCodings, coding) -
+                               kContentCodings.begin());
+}
+
 bool has_token(const Headers& headers, std::string_view name, std::string_view token) {
     bool found = false;
     for (const Headers::Field field : headers) {
@@ -64,8 +65,8 @@ std::string_view to_string(ContentCoding coding) {
     return "identity";
 }
 
-ContentCoding choose_coding(const Headers& request) {
-    std::array<int, kCodings.size()> weights;
+ContentCoding choose_coding(const Headers& request, std::span<const ContentCoding> offered) {
+    std::array<int, kContentCodings.size()> weights;
     weights.fill(-1);
     int any = 0;
     int identity = -1;
@@ -75,24 +76,25 @@ ContentCoding choose_coding(const Headers& request) {
             const auto [name, weight] = split_weight(element);
             if (name == "*") any = weight;
             if (ascii_iequals(name, "identity")) identity = weight;
-            for (size_t i = 0; i < kCodings.size(); ++i) {
+            for (const ContentCoding coding : kContentCodings) {
                 const bool is_it =
-                    ascii_iequals(name, to_string(kCodings[i])) ||
-                    (kCodings[i] == ContentCoding::kGzip && ascii_iequals(name, "x-gzip"));
-                if (is_it) weights[i] = weight;
+                    ascii_iequals(name, to_string(coding)) ||
+                    (coding == ContentCoding::kGzip && ascii_iequals(name, "x-gzip"));
+                if (is_it) weights[place_of(coding)] = weight;
             }
         });
     }
     ContentCoding best = ContentCoding::kIdentity;
     // A client that prefers it plain gets it plain.
     int best_weight = std::max(identity, 0);
-    for (size_t i = 0; i < kCodings.size(); ++i) {
-        const int weight = weights[i] >= 0 ? weights[i] : any;
+    for (const ContentCoding coding : offered) {
+        const int own = weights[place_of(coding)];
+        const int weight = own >= 0 ? own : any;
         const bool is_better = best == ContentCoding::kIdentity
                                    ? weight > 0 && weight >= best_weight
                                    : weight > best_weight;
         if (!is_better) continue;
-        best = kCodings[i];
+        best = coding;
         best_weight = weight;
     }
     return best;

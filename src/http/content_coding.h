@@ -3,8 +3,10 @@
 // Compressing answers on their way: gzip, br and zstd (RFC 9110 §8.4, RFC 1952, 7932, 8878). Which
 // of them a client takes, whether an answer is worth it, and the encoders. One loop.
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -16,8 +18,12 @@ namespace candela::http {
 enum class ContentCoding : uint8_t { kIdentity, kGzip, kBrotli, kZstd };
 std::string_view to_string(ContentCoding coding);  // as Content-Encoding says it
 
-// The one that a client likes best, of equals the one that costs least (RFC 9110 §12.5.3).
-ContentCoding choose_coding(const Headers& request);
+inline constexpr std::array kContentCodings = {ContentCoding::kZstd, ContentCoding::kBrotli,
+                                               ContentCoding::kGzip};
+
+// Which of those offered a client likes best (RFC 9110 §12.5.3), of equals the first.
+ContentCoding choose_coding(const Headers& request,
+                            std::span<const ContentCoding> offered = kContentCodings);
 
 // Whether a body of that type gets smaller.
 bool is_compressible(std::string_view content_type);

@@ -8,8 +8,10 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <vector>
 
 #include "base/text.h"
+#include "http/content_coding.h"
 #include "service/file_descriptor.h"
 
 namespace candela::service {
@@ -76,6 +78,21 @@ bool matches_tag(std::string_view field, std::string_view tag) {
     });
 }
 
+// What a build leaves beside a file for clients that take it.
+struct CodedName {
+    http::ContentCoding coding;
+    const char* ending;
+};
+constexpr std::array kCodedNames = {CodedName{http::ContentCoding::kZstd, ".zst"},
+                                    CodedName{http::ContentCoding::kBrotli, ".br"},
+                                    CodedName{http::ContentCoding::kGzip, ".gz"}};
+
+bool is_missing(const Error& error) {
+    return error.code() == Code::kNotFound || error.system_errno() == ENOENT ||
+           error.system_errno() == ENOTDIR || error.system_errno() == ELOOP ||
+           error.system_errno() == ENAMETOOLONG;
+}
+
 Result<std::string> read_at(int fd, uint64_t offset, size_t size) {
     std::string bytes(size, '\0');
     for (;;) {
@@ -93,6 +110,31 @@ struct StaticFiles::File {
     std::shared_ptr<FileDescriptor> fd;
     uint64_t size_bytes = 0;
     bool is_folder = false;
+    http::ContentCoding coding = http::ContentCoding::kIdentity;
+    bool has_codings = false;  // the answer depends on Accept-Encoding
+
+    // The file, or the coded form of it beside it that the client likes best.
+    static Result<File> open_for(const std::filesystem::path& folder, const std::string& path,
+                                 const http::Headers& request) {
+        CANDELA_TRY_ASSIGN(File plain, open(folder, path));
+        if (plain.is_folder) return plain;
+        std::vector<http::ContentCoding> offered;
+        std::vector<File> coded;
+        for (const CodedName& name : kCodedNames) {
+            auto file = open(folder, path + name.ending);
+            if (!file || file->is_folder) continue;
+            file->coding = name.coding;
+            file->has_codings = true;
+            offered.push_back(name.coding);
+            coded.push_back(std::move(*file));
+        }
+        plain.has_codings = !offered.empty();
+        const http::ContentCoding wanted = http::choose_coding(request, offered);
+        for (File& file : coded) {
+            if (file.coding == wanted) return std::move(file);
+        }
+        return plain;
+    }
 
     static Result<File> open(const std::filesystem::path& folder, const std::string& path) {
         std::error_code error;
@@ -164,17 +206,18 @@ Task<void> StaticFiles::handle(http::ServerRequest& request) {
     const auto path = wanted_path(request.path());
     Result<File> file = fail(Code::kNotFound, "not a path of ours");
     if (path) {
-        auto work = [folder = folder_, path = *path] { return File::open(folder, path); };
+        auto work = [folder = folder_, path = *path, fields = request.head().headers] {
+            return File::open_for(folder, path, fields);
+        };
         file = co_await offload(*loop_, std::move(work));
     }
+    if (!file && is_missing(file.error())) {
+        co_await send_missing(request, path.value_or("/"));
+        co_return;
+    }
     if (!file) {
-        const bool is_missing =
-            file.error().code() == Code::kNotFound || file.error().system_errno() == ENOENT ||
-            file.error().system_errno() == ENOTDIR || file.error().system_errno() == ELOOP ||
-            file.error().system_errno() == ENAMETOOLONG;
-        const int status = is_missing ? 404 : 500;
-        request.respond(status, "text/plain; charset=utf-8",
-                        fmt::format("{}\n", http::reason_phrase(status)));
+        request.respond(500, "text/plain; charset=utf-8",
+                        fmt::format("{}\n", http::reason_phrase(500)));
         co_return;
     }
     if (file->is_folder) {
@@ -186,17 +229,43 @@ Task<void> StaticFiles::handle(http::ServerRequest& request) {
         co_return;
     }
     // A failure in the middle cuts the connection, so that the client sees that it is not whole.
-    static_cast<void>(co_await send_file(request, *file, *path));
+    static_cast<void>(co_await send_file(request, *file, *path, 200));
+}
+
+Task<void> StaticFiles::send_missing(http::ServerRequest& request, std::string path) {
+    // "/users/7" may be a page of the application; "/app.1f3a.js" is a file that is gone.
+    const bool is_page =
+        path.find('.', path.rfind('/')) == std::string::npos || path.ends_with("/index.html");
+    std::string name = is_page ? "/200.html" : "/404.html";
+    auto work = [folder = folder_, &name, fields = request.head().headers] {
+        auto file = File::open_for(folder, name, fields);
+        if (file || name == "/404.html") return file;
+        name = "/404.html";
+        return File::open_for(folder, name, fields);
+    };
+    const Result<File> file = co_await offload(*loop_, std::move(work));
+    if (!file || file->is_folder) {
+        request.respond(404, "text/plain; charset=utf-8",
+                        fmt::format("{}\n", http::reason_phrase(404)));
+        co_return;
+    }
+    const int status = name == "/200.html" ? 200 : 404;
+    static_cast<void>(co_await send_file(request, *file, std::move(name), status));
 }
 
 Task<Result<>> StaticFiles::send_file(http::ServerRequest& request, const File& file,
-                                      std::string path) {
-    const std::string tag = fmt::format("\"{}-{:x}\"", release_, file.size_bytes);
+                                      std::string path, int status) {
+    const bool is_coded = file.coding != http::ContentCoding::kIdentity;
+    const std::string tag =
+        fmt::format("\"{}-{:x}{}{}\"", release_, file.size_bytes, is_coded ? "-" : "",
+                    is_coded ? http::to_string(file.coding) : std::string_view());
     http::ResponseHead head;
+    head.status = status;
+    if (file.has_codings) head.headers.add("Vary", "Accept-Encoding");
     head.headers.add("ETag", tag);
     head.headers.add("Cache-Control", "no-cache");
     const auto if_none_match = request.header("If-None-Match");
-    if (if_none_match && matches_tag(*if_none_match, tag)) {
+    if (status == 200 && if_none_match && matches_tag(*if_none_match, tag)) {
         request.respond(304, head.headers, "");
         co_return Result<>();
     }
@@ -204,7 +273,7 @@ Task<Result<>> StaticFiles::send_file(http::ServerRequest& request, const File& 
     RangeAnswer answer = RangeAnswer::kWhole;
     const auto range_field = request.header("Range");
     const auto if_range = request.header("If-Range");
-    if (range_field && (!if_range || *if_range == tag)) {
+    if (status == 200 && range_field && (!if_range || *if_range == tag)) {
         answer = parse_range(*range_field, file.size_bytes, range);
     }
     if (answer == RangeAnswer::kUnsatisfiable) {
@@ -222,6 +291,7 @@ Task<Result<>> StaticFiles::send_file(http::ServerRequest& request, const File& 
         left = range.last - range.first + 1;
     }
     head.headers.add("Accept-Ranges", "bytes");
+    if (is_coded) head.headers.add("Content-Encoding", http::to_string(file.coding));
     head.headers.add("Content-Type", content_type(path));
     head.headers.add("X-Content-Type-Options", "nosniff");
     head.headers.add("Content-Length", std::to_string(left));

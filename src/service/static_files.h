@@ -1,8 +1,10 @@
 #pragma once
 
 // Serves the files of a folder over HTTP: what runs for services of kind "static". GET and HEAD,
-// index.html, entity tags, one range, content types by name. What begins with a dot (but for
-// .well-known) and what lies outside of the folder, also by a link, is not found. Lives on one
+// index.html, entity tags, one range, content types by name; app.js.br, .zst or .gz instead of
+// app.js for clients that take it. What begins with a dot (but for .well-known) and what lies
+// outside of the folder, also by a link, is not found: then 200.html is served for what looks like
+// a page of an application that routes by itself, otherwise 404.html with its status. Lives on one
 // loop; files are read on the pool.
 
 #include <filesystem>
@@ -28,7 +30,9 @@ private:
     StaticFiles(Loop& loop, std::filesystem::path folder, std::string release)
         : loop_(&loop), folder_(std::move(folder)), release_(std::move(release)) {}
 
-    Task<Result<>> send_file(http::ServerRequest& request, const File& file, std::string path);
+    Task<Result<>> send_file(http::ServerRequest& request, const File& file, std::string path,
+                             int status);
+    Task<void> send_missing(http::ServerRequest& request, std::string path);
 
     Loop* loop_;
     std::filesystem::path folder_;  // canonical

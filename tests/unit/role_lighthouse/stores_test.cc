@@ -58,7 +58,7 @@ TEST_CASE_METHOD(World, "a_bundle_appears_whole_under_its_digest") {
     REQUIRE(finish((*upload)->write("world")));
     CHECK(finish(store.size_of(digest)).error().code() == Code::kNotFound);
     REQUIRE(finish((*upload)->finish(digest)) == 11U);
-    CHECK(finish(store.size_of(digest)) == 11);
+    CHECK(finish(store.size_of(digest)) == 11U);
     CHECK(finish(store.read(digest, 6, 100)) == "world");
     CHECK(finish(store.read(digest, 11, 100)) == "");
     CHECK(files() == 1);

@@ -73,6 +73,54 @@ struct Site {
     }
 };
 
+TEST_CASE_METHOD(Site, "a_packed_file_is_served_to_clients_that_take_it") {
+    folder.write("site/app.js.br", "packed by brotli");
+    folder.write("site/app.js.gz", "packed by gzip");
+    const Answer brotli = get("/app.js", {{"Accept-Encoding", "gzip, deflate, br, zstd"}});
+    CHECK(brotli.body == "packed by brotli");
+    CHECK(brotli.headers.get("Content-Encoding") == "br");
+    CHECK(brotli.headers.get("Content-Type") == content_type("app.js"));
+    CHECK(brotli.headers.get("Vary") == "Accept-Encoding");
+    const Answer gzip = get("/app.js", {{"Accept-Encoding", "gzip;q=0.8, br;q=0.1"}});
+    CHECK(gzip.body == "packed by gzip");
+    const Answer plain = get("/app.js");
+    CHECK(plain.body == "alert(1)");
+    CHECK(plain.headers.get("Vary") == "Accept-Encoding");
+    CHECK_FALSE(plain.headers.contains("Content-Encoding"));
+    CHECK(brotli.headers.get("ETag") != gzip.headers.get("ETag"));
+    CHECK(plain.headers.get("ETag") != gzip.headers.get("ETag"));
+    const std::string tag(*brotli.headers.get("ETag"));
+    CHECK(get("/app.js", {{"Accept-Encoding", "br"}, {"If-None-Match", tag}}).status == 304);
+    CHECK(get("/app.js", {{"If-None-Match", tag}}).status == 200);
+    CHECK_FALSE(get("/", {{"Accept-Encoding", "br"}}).headers.contains("Vary"));
+}
+
+TEST_CASE_METHOD(Site, "a_page_of_the_sites_own_says_that_there_is_nothing") {
+    CHECK(get("/nothing").body == "Not Found\n");
+    folder.write("site/404.html", "<p>lost");
+    const Answer lost = get("/nothing/here.js");
+    CHECK(lost.status == 404);
+    CHECK(lost.body == "<p>lost");
+    CHECK(lost.headers.get("Content-Type") == "text/html; charset=utf-8");
+    CHECK(get("/nothing").status == 404);
+    CHECK(get("/.env").body == "<p>lost");
+    const std::string tag(*lost.headers.get("ETag"));
+    CHECK(get("/nothing", {{"If-None-Match", tag}}).status == 404);
+    CHECK(get("/nothing", {{"Range", "bytes=0-1"}}).status == 404);
+}
+
+TEST_CASE_METHOD(Site, "an_application_that_routes_by_itself_gets_its_page_for_every_path") {
+    folder.write("site/200.html", "<p>application");
+    const Answer page = get("/users/7?tab=1");
+    CHECK(page.status == 200);
+    CHECK(page.body == "<p>application");
+    CHECK(get("/users/").body == "<p>application");
+    CHECK(get("/app.js").body == "alert(1)");
+    // A file that is gone must not be taken for a page.
+    CHECK(get("/app.1f3a.js").status == 404);
+    CHECK(get("/nothing", {}, "HEAD").status == 200);
+}
+
 TEST_CASE_METHOD(Site, "files_are_served_with_their_type_and_tag") {
     const Answer home = get("/");
     CHECK(home.status == 200);
