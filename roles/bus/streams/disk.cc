@@ -125,6 +125,11 @@ Result<> PosixDisk::sync_folder(const std::string& folder) {
     return {};
 }
 
+bool is_of_medium(const Error& error) {
+    return error.code() == Code::kCorrupt || error.system_errno() == EIO ||
+           error.system_errno() == EISDIR;
+}
+
 Result<std::string> read_whole(Disk& disk, const std::string& path) {
     CANDELA_TRY_ASSIGN(const std::unique_ptr<DiskFile> file, disk.open(path, false));
     CANDELA_TRY_ASSIGN(const uint64_t size, file->size());

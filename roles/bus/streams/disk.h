@@ -62,6 +62,9 @@ private:
     std::filesystem::path root_;
 };
 
+// The medium does not give it back, now or later: what was there is lost, and nothing else is.
+bool is_of_medium(const Error& error);
+
 // The whole file.
 Result<std::string> read_whole(Disk& disk, const std::string& path);
 // To a temporary file, synced, renamed over `path`, folder synced: the old content or the new,

@@ -43,7 +43,7 @@ private:
         auto found = std::find_if(last_read_.begin(), last_read_.end(), is_it);
         if (found == last_read_.end() || item.from.segment != last_segment_) {
             auto read = read_messages(disk_, job_.stream, item.from, item.sequence, item.size);
-            if (!read && read.error().code() != Code::kCorrupt) return fail(read.error());
+            if (!read && !is_of_medium(read.error())) return fail(read.error());
             if (!read) return RecordPtr();
             last_read_ = std::move(*read);
             last_segment_ = item.from.segment;
@@ -100,14 +100,14 @@ private:
         CANDELA_TRY(end_file());
         if (job_.segment != 0 && job_.file_bytes != 0 && job_.file_bytes < segment_bytes_max_) {
             CANDELA_TRY_ASSIGN(file_, disk_.open(segment_path(job_.stream, job_.segment), false));
-            Result<FileSalt> salt = segment_salt(*file_, job_.segment);
+            Result<FileSalt> salt = segment_salt(disk_, job_.stream, *file_, job_.segment);
             if (salt) {
                 salt_ = *salt;
                 CANDELA_TRY(open_index());
                 // What a flush that failed had left.
                 return file_->truncate(job_.file_bytes);
             }
-            if (salt.error().code() != Code::kCorrupt) return fail(salt.error());
+            if (!is_of_medium(salt.error())) return fail(salt.error());
         }
         ++job_.segment;
         CANDELA_TRY_ASSIGN(file_, disk_.open(segment_path(job_.stream, job_.segment), true));

@@ -13,6 +13,7 @@ namespace candela::bus_role {
 namespace {
 
 constexpr const char* kStateName = "state";
+constexpr const char* kAsideSuffix = ".damaged";
 constexpr size_t kReadAheadBytes = 128 * 1024;
 
 void put_number(std::string& out, uint64_t value) {
@@ -133,24 +134,37 @@ public:
         : disk_(disk), stream_(stream), segment_(segment) {}
 
     Result<FoundSegment> run() {
-        CANDELA_TRY_ASSIGN(const std::unique_ptr<DiskFile> file,
-                           disk_.open(segment_path(stream_, segment_), false));
-        CANDELA_TRY_ASSIGN(const uint64_t size, file->size());
-        std::string header(kFileHeaderBytes, '\0');
-        CANDELA_TRY_ASSIGN(const size_t got, file->read(0, header));
-        header.resize(got);
-        // Without a header nothing in it can be told from what was there before.
-        if (!read_file_header(header, segment_, salt_)) {
-            out_.file_bytes = size;
-            return std::move(out_);
+        if (Result<> done = read(); !done) {
+            if (!is_of_medium(done.error())) return fail(done.error());
+            out_.problem = done.error();
         }
-        read_index();
-        // What follows is of a checkpoint that was cut short, or the index's end is rotten.
-        if (out_.file_bytes < size) CANDELA_TRY(scan(*file, size));
         return std::move(out_);
     }
 
 private:
+    Result<> read() {
+        CANDELA_TRY_ASSIGN(const std::unique_ptr<DiskFile> file,
+                           disk_.open(segment_path(stream_, segment_), false));
+        CANDELA_TRY_ASSIGN(const uint64_t size, file->size());
+        out_.file_bytes = size;
+        CANDELA_TRY_ASSIGN(salt_, segment_salt(disk_, stream_, *file, segment_));
+        read_index();
+        // What follows is of a checkpoint that was cut short, or the index's end is rotten.
+        if (out_.file_bytes < size) CANDELA_TRY(scan(*file, size));
+        mend_header(*file);
+        return {};
+    }
+
+    // Where that can't be, the index's header goes on serving.
+    void mend_header(DiskFile& file) {
+        std::string header(kFileHeaderBytes, '\0');
+        const Result<size_t> got = file.read(0, header);
+        FileSalt salt;
+        if (got && read_file_header(header.substr(0, *got), segment_, salt)) return;
+        out_.is_header_made = true;
+        if (file.write(0, file_header(salt_, segment_))) (void)file.sync();
+    }
+
     // As far as its chunks follow each other.
     void read_index() {
         out_.file_bytes = kFileHeaderBytes;
@@ -237,9 +251,10 @@ private:
 
 // What the segment holds of one block.
 Result<> scan_block(Disk& disk, uint64_t stream, IndexChunk& out) {
-    CANDELA_TRY_ASSIGN(const std::string text, read_whole(disk, segment_path(stream, out.segment)));
-    FileSalt salt;
-    if (!read_file_header(text, out.segment, salt)) return fail(Code::kCorrupt, "no header");
+    const std::string path = segment_path(stream, out.segment);
+    CANDELA_TRY_ASSIGN(const std::unique_ptr<DiskFile> file, disk.open(path, false));
+    CANDELA_TRY_ASSIGN(const FileSalt salt, segment_salt(disk, stream, *file, out.segment));
+    CANDELA_TRY_ASSIGN(const std::string text, read_whole(disk, path));
     ChunkWriter writer;
     writer.begin(out.block, out.segment, kFileHeaderBytes);
     const auto take = [&](const RecordView& view, uint64_t offset, uint64_t) {
@@ -267,13 +282,27 @@ std::string index_path(uint64_t stream, uint32_t segment) {
     return fmt::format("streams/{}/{:08}.idx", stream, segment);
 }
 
-Result<FileSalt> segment_salt(DiskFile& file, uint32_t segment) {
-    char header[kFileHeaderBytes];
-    CANDELA_TRY_ASSIGN(const size_t got, file.read(0, header));
-    FileSalt salt;
-    if (!read_file_header({header, got}, segment, salt))
+Result<FileSalt> segment_salt(Disk& disk, uint64_t stream, DiskFile& file, uint32_t segment) {
+    const auto read = [segment](DiskFile& from) -> Result<FileSalt> {
+        char header[kFileHeaderBytes];
+        CANDELA_TRY_ASSIGN(const size_t got, from.read(0, header));
+        FileSalt salt;
+        if (read_file_header({header, got}, segment, salt)) return salt;
         return fail(Code::kCorrupt, "no segment header");
-    return salt;
+    };
+    Result<FileSalt> own = read(file);
+    if (own || !is_of_medium(own.error())) return own;
+    const Result<std::unique_ptr<DiskFile>> index = disk.open(index_path(stream, segment), false);
+    Result<FileSalt> other = index ? read(**index) : fail(index.error());
+    return other ? other : own;
+}
+
+Result<> set_segment_aside(Disk& disk, uint64_t stream, uint32_t segment) {
+    for (const std::string& path : {segment_path(stream, segment), index_path(stream, segment)}) {
+        Result<> renamed = disk.rename(path, path + kAsideSuffix);
+        if (!renamed && renamed.error().code() != Code::kNotFound) return renamed;
+    }
+    return disk.sync_folder(stream_folder(stream));
 }
 
 Result<> write_image(Disk& disk, const StreamImage& image, uint64_t seed) {
@@ -374,7 +403,7 @@ Result<std::vector<std::pair<uint64_t, RecordPtr>>> read_messages(Disk& disk, ui
                                                                   size_t record_bytes) {
     CANDELA_TRY_ASSIGN(const std::unique_ptr<DiskFile> file,
                        disk.open(segment_path(stream, place.segment), false));
-    CANDELA_TRY_ASSIGN(const FileSalt salt, segment_salt(*file, place.segment));
+    CANDELA_TRY_ASSIGN(const FileSalt salt, segment_salt(disk, stream, *file, place.segment));
     std::vector<std::pair<uint64_t, RecordPtr>> out;
     const auto take = [&](uint64_t found, RecordPtr record) {
         // Of a pack, those in front of it are of no use.

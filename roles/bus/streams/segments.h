@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,7 @@ struct SegmentInfo {
     uint64_t message_bytes = 0;  // of every message ever put there, as limits count
     uint64_t live_bytes = 0;
     uint64_t live_count = 0;
+    bool is_kept = false;  // for a person to look at; its file is not removed
 };
 
 // What a stream's consumer was at a checkpoint, in the words of the layer above.
@@ -76,7 +78,8 @@ struct FlushJob {
 std::string stream_folder(uint64_t stream);
 std::string segment_path(uint64_t stream, uint32_t segment);
 std::string index_path(uint64_t stream, uint32_t segment);
-Result<FileSalt> segment_salt(DiskFile& file, uint32_t segment);
+// From its own header, or its index's, which has the same; kCorrupt where neither is legible.
+Result<FileSalt> segment_salt(Disk& disk, uint64_t stream, DiskFile& file, uint32_t segment);
 
 Result<> flush(Disk& disk, FlushJob& job, uint64_t segment_bytes_max);
 Result<> write_image(Disk& disk, const StreamImage& image, uint64_t seed);
@@ -93,8 +96,14 @@ struct FoundSegment {
     uint64_t index_bytes = 0;
     std::vector<std::pair<IndexChunk, ChunkRef>> chunks;
     bool is_made_again = false;
+    bool is_header_made = false;   // it was rotten, and its index had what it said
+    std::optional<Error> problem;  // why nothing in it, or not all, can be read
 };
+// An error only where the disk may do better another time.
 Result<FoundSegment> read_segment(Disk& disk, uint64_t stream, uint32_t segment);
+// Puts a segment that can't be read, and its index, where nobody reads or removes them but a
+// person.
+Result<> set_segment_aside(Disk& disk, uint64_t stream, uint32_t segment);
 
 // A chunk of a segment's index; where it can't be read, what the segment holds of the block, and
 // `is_damaged` is set.

@@ -1,7 +1,6 @@
 #include "store.h"
 
 #include <algorithm>
-#include <cerrno>
 
 #include "base/check.h"
 #include "base/text.h"
@@ -54,7 +53,7 @@ Result<> Store::recover() {
         next_stream_ = std::max(next_stream_, *id + 1);
         const Result<> found = recover_stream(*id);
         if (found) continue;
-        if (found.error().code() == Code::kCorrupt) {
+        if (is_of_medium(found.error())) {
             // Left as it is, for a person to look at; the log may still know the stream.
             ++counters_.damaged_places;
             log_.error("stream_state_damaged", {{"stream", *id}, {"error", found.error()}});
@@ -479,8 +478,7 @@ void Store::load(StreamLog& log, uint64_t sequence, Loop::Callback done) {
                 }
             }
             // Where it was moved meanwhile, the caller asks again.
-            const bool is_damaged = load->result || load->result.error().code() == Code::kCorrupt ||
-                                    load->result.error().system_errno() == EIO;
+            const bool is_damaged = load->result || is_of_medium(load->result.error());
             if (is_there && !is_read && is_damaged) {
                 ++counters_.damaged_places;
                 log_.error(

@@ -239,7 +239,8 @@ FlushJob StreamLog::make_flush(uint64_t seed) {
     job.is_packed = is_packed_;
     job.segment = segment_;
     job.seed = seed;
-    if (const auto last = segments_.find(segment_); last != segments_.end()) {
+    const auto last = segments_.find(segment_);
+    if (last != segments_.end() && !last->second.is_kept) {
         job.file_bytes = last->second.file_bytes;
         job.index_bytes = last->second.index_bytes;
     }
@@ -302,7 +303,7 @@ uint64_t StreamLog::take_flush(const FlushJob& job) {
 void StreamLog::take_dead_segments(std::vector<std::string>& paths) {
     std::vector<uint32_t> dead;
     for (const auto& [number, info] : segments_) {
-        if (number == segment_ || info.live_count != 0) continue;
+        if (number == segment_ || info.live_count != 0 || info.is_kept) continue;
         dead.push_back(number);
         // Its index first: a segment without one is read, an index without a segment never is.
         paths.push_back(index_path(id_, number));
@@ -338,12 +339,13 @@ Result<> StreamLog::recover(Disk& disk, StreamImage image) {
     last_sequence_ = last_given_ = image.last_sequence;
     recovered_to_ = image.flushed_to;
     CANDELA_TRY_ASSIGN(const std::vector<uint32_t> numbers, list_segments(disk, id_));
+    // The newest first: where a message was moved, its later copy counts.
+    std::vector<std::pair<uint32_t, FoundSegment>> found;
     uint64_t segment_bytes = 0;
-    for (const uint32_t number : numbers) {
-        CANDELA_TRY_ASSIGN(const std::unique_ptr<DiskFile> file,
-                           disk.open(segment_path(id_, number), false));
-        CANDELA_TRY_ASSIGN(const uint64_t size, file->size());
-        segment_bytes += size;
+    for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
+        CANDELA_TRY_ASSIGN(FoundSegment segment, read_segment(disk, id_, *number));
+        segment_bytes += segment.file_bytes;
+        found.emplace_back(*number, std::move(segment));
     }
     if (!is_plausible(image.live, segment_bytes)) {
         // Its segments are gone: what it says is alive is lost.
@@ -352,13 +354,11 @@ Result<> StreamLog::recover(Disk& disk, StreamImage image) {
     }
     index_.expect(image.live);
     uint64_t last = 0;
-    // The newest first: where a message was moved, its later copy counts.
-    for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
-        CANDELA_TRY_ASSIGN(const FoundSegment found, read_segment(disk, id_, *number));
-        SegmentInfo& info = segments_[*number];
-        info.file_bytes = found.file_bytes;
-        info.index_bytes = found.index_bytes;
-        for (auto item = found.chunks.rbegin(); item != found.chunks.rend(); ++item) {
+    for (const auto& [number, segment] : found) {
+        SegmentInfo& info = segments_[number];
+        info.file_bytes = segment.file_bytes;
+        info.index_bytes = segment.index_bytes;
+        for (auto item = segment.chunks.rbegin(); item != segment.chunks.rend(); ++item) {
             for (const ChunkEntry& entry : item->first.entries) info.message_bytes += entry.size;
             index_.recover_chunk(item->first, item->second, [&](const ChunkEntry& entry) {
                 info.live_bytes += entry.size;
@@ -368,13 +368,37 @@ Result<> StreamLog::recover(Disk& disk, StreamImage image) {
                 last_timestamp_ = entry.timestamp;
             });
         }
-        if (found.is_made_again) {
-            store_.log_.warn("segment_index_made", {{"stream", id_}, {"segment", *number}});
+        if (segment.is_made_again || segment.is_header_made) {
+            const char* what = segment.is_made_again ? "segment_index_made" : "segment_header_made";
+            store_.log_.warn(what, {{"stream", id_}, {"segment", number}});
         }
     }
+    const std::vector<SequenceRange> lost = index_.finish_recovery();
+    for (const auto& [number, segment] : found) {
+        // Where nothing is missed, a checkpoint was cut short that had just begun it.
+        if (segment.problem && (!lost.empty() || segment.problem->code() != Code::kCorrupt))
+            set_aside(disk, number, *segment.problem);
+    }
     if (!segments_.empty()) segment_ = segments_.rbegin()->first;
-    note_lost(index_.finish_recovery());
+    note_lost(lost);
     return {};
+}
+
+// What can be read of it is served, unless that is nothing.
+void StreamLog::set_aside(Disk& disk, uint32_t number, const Error& problem) {
+    ++store_.counters_.damaged_places;
+    store_.log_.error("segment_damaged", {{"stream", id_},
+                                          {"segment", segment_path(id_, number)},
+                                          {"error", problem},
+                                          {"served", segments_[number].live_count != 0}});
+    is_dirty_ = true;
+    segments_[number].is_kept = true;
+    if (segments_[number].live_count != 0) return;
+    if (const Result<> done = set_segment_aside(disk, id_, number); !done) {
+        store_.log_.error("segment_not_set_aside", {{"stream", id_}, {"error", done.error()}});
+        return;
+    }
+    segments_.erase(number);
 }
 
 void StreamLog::note_lost(const std::vector<SequenceRange>& ranges) {

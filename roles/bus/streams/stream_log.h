@@ -135,6 +135,7 @@ private:
     FlushJob make_flush(uint64_t seed);
     // What the index knows of the messages in the stream's segments.
     Result<> recover(Disk& disk, StreamImage image);
+    void set_aside(Disk& disk, uint32_t number, const Error& problem);
     IndexChunk read_chunk(uint64_t block, const ChunkRef& ref) override;
     void note_lost(const std::vector<SequenceRange>& ranges);
     void report_lost();

@@ -33,6 +33,7 @@ public:
     }
     Result<size_t> read(uint64_t offset, std::span<char> into) override {
         if (disk_.off_) return off();
+        if (inode_->is_unreadable) return fail(Error(Code::kIo, "can't read", EIO));
         if (offset >= inode_->data.size()) return size_t{0};
         return inode_->data.copy(into.data(), into.size(), offset);
     }

@@ -38,6 +38,8 @@ public:
     uint64_t changes() const { return changes_; }
     void set_capacity(uint64_t bytes) { capacity_ = bytes; }
     void set_sync_fails(bool fails) { sync_fails_ = fails; }
+    // The medium gives nothing of it back.
+    void set_unreadable(const std::string& path) { names_.at(path)->is_unreadable = true; }
     void flip_bit(const std::string& path, uint64_t offset, unsigned bit);
     std::vector<std::string> paths() const;
     uint64_t size_of(const std::string& path) const { return names_.at(path)->data.size(); }
@@ -53,6 +55,7 @@ private:
         std::string data;
         std::string durable;
         std::vector<Change> pending;
+        bool is_unreadable = false;
     };
     using InodePtr = std::shared_ptr<Inode>;
     struct NameChange {
