@@ -86,7 +86,9 @@ void Consumer::begin() {
             next_ = log.last_sequence() + 1;
             break;
     }
-    stream_sequence_ = floor_stream_ = (first_ones_.empty() ? next_ : *first_ones_.begin()) - 1;
+    stream_sequence_ = (first_ones_.empty() ? next_ : *first_ones_.begin()) - 1;
+    // Until something is acknowledged there is no floor.
+    floor_stream_ = 0;
     recount();
     // Where it begins depends on when: written down with it.
     note_change("S " + state());

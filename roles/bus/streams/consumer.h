@@ -88,6 +88,8 @@ private:
     bool can_deliver();
     bool is_held_back(int64_t now);
     bool is_due(uint64_t sequence, int64_t now);
+    static bool read_request(const std::string& body, Request& out, int64_t& expires,
+                             std::string& group);
     void queue_request(Request request);
     Request* next_request();
     const char* check_group(const std::string& group, const Request& request);

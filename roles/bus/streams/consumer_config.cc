@@ -70,10 +70,7 @@ JsResult<ConsumerConfig> parse_consumer_config(const Json& json) {
     members.map("metadata", config.metadata);
     if (!members.ok()) return js_fail(js_errors::invalid_json());
     config.has_filter_list = !config.filters.empty();
-    if (config.has_filter_list && !filter.empty()) {
-        return js_fail(
-            {400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified"});
-    }
+    config.has_both_filters = config.has_filter_list && !filter.empty();
     if (!filter.empty()) config.filters.push_back(filter);
     const JsResult<int64_t> start = parse_time(config.start_time_text);
     const JsResult<int64_t> pause = parse_time(config.pause_until_text);
@@ -82,11 +79,6 @@ JsResult<ConsumerConfig> parse_consumer_config(const Json& json) {
     // Go's zero time, which clients send for "not at all", lies before 1970.
     config.pause_until = *pause < 0 ? 0 : *pause;
     if (config.pause_until == 0) config.pause_until_text.clear();
-    if (!config.durable.empty() && !config.name.empty() && config.durable != config.name) {
-        return js_fail(
-            {400, 10132, "Consumer Durable and Name have to be equal if both are provided"});
-    }
-    if (!config.durable.empty()) config.name = config.durable;
     return config;
 }
 

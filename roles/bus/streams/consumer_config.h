@@ -30,7 +30,8 @@ struct ConsumerConfig {
     int64_t deliver_max = -1;
     std::vector<int64_t> backoff;
     std::vector<std::string> filters;
-    bool has_filter_list = false;  // given as filter_subjects
+    bool has_filter_list = false;   // given as filter_subjects
+    bool has_both_filters = false;  // and as filter_subject, which is refused
     bool replay_original = false;
     uint64_t rate_limit_bits = 0;
     std::string sample_frequency;

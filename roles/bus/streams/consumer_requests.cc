@@ -3,16 +3,44 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
-
 #include "base/text.h"
 #include "consumer.h"
+#include "js_members_impl.h"
 
 namespace candela::bus_role {
 
 namespace {
+constexpr uint64_t kBatchMax = 1'000'000;  // of a request that is a number alone
+
 std::string go_duration(int64_t nanos) { return format_duration(Duration(nanos)); }
 }  // namespace
+
+// An object, or how many; whatever else it is asks for one, as on nats-server.
+bool Consumer::read_request(const std::string& body, Request& out, int64_t& expires,
+                            std::string& group) {
+    const std::string_view text = trim(body);
+    if (!text.starts_with('{')) {
+        const std::string_view digits = text.starts_with('+') ? text.substr(1) : text;
+        const Result<uint64_t> count = parse_uint(digits);
+        out.left = count ? static_cast<int64_t>(std::min<uint64_t>(*count, kBatchMax)) : 1;
+        return true;
+    }
+    const Result<Json> json = parse_json(text);
+    if (!json) return false;
+    out.left = 0;
+    Members members(*json);
+    members.number("batch", out.left);
+    members.number("max_bytes", out.bytes_left);
+    members.flag("no_wait", out.no_wait);
+    members.number("idle_heartbeat", out.heartbeat);
+    members.number("expires", expires);
+    members.number("min_pending", out.waiting_min);
+    members.number("min_ack_pending", out.unacknowledged_min);
+    members.number("priority", out.priority);
+    members.text("id", out.pin);
+    members.text("group", group);
+    return members.ok();
+}
 
 void Consumer::request(const std::string& reply, const std::string& body) {
     if (reply.empty()) return;
@@ -26,29 +54,13 @@ void Consumer::request(const std::string& reply, const std::string& body) {
     request.reply = reply;
     int64_t expires = 0;
     std::string group;
-    if (!body.empty() && body.front() == '{') {
-        const Result<Json> json = parse_json(body);
-        if (!json) {
-            send_status(reply, "400 Bad Request - invalid JSON");
-            return;
-        }
-        request.left = json_int_or(*json, "batch", 1);
-        request.bytes_left = json_int_or(*json, "max_bytes", 0);
-        request.no_wait = json_bool_or(*json, "no_wait", false);
-        request.heartbeat = json_int_or(*json, "idle_heartbeat", 0);
-        expires = json_int_or(*json, "expires", 0);
-        request.waiting_min = json_int_or(*json, "min_pending", 0);
-        request.unacknowledged_min = json_int_or(*json, "min_ack_pending", 0);
-        request.priority = json_int_or(*json, "priority", 0);
-        request.pin = json_string_or(*json, "id");
-        group = json_string_or(*json, "group");
-    } else if (!body.empty()) {
-        const Result<uint64_t> count = parse_uint(trim(body));
-        if (!count) {
-            send_status(reply, "400 Bad Request");
-            return;
-        }
-        request.left = static_cast<int64_t>(std::min<uint64_t>(*count, 1'000'000));
+    if (!read_request(body, request, expires, group)) {
+        send_status(reply, "400 Bad Request - invalid JSON");
+        return;
+    }
+    if (expires < 0) {
+        send_status(reply, "408 Request Timeout", pending_headers(request));
+        return;
     }
     if (request.left <= 0) request.left = 1;
     if (const char* status = check_group(group, request)) {

@@ -82,7 +82,10 @@ JsResult<void> check_push(const ConsumerConfig& config, const StreamConfig& stre
     return {};
 }
 
-JsResult<void> check_pull(const ConsumerConfig& config) {
+JsResult<void> check_pull(const ConsumerConfig& config, const StreamConfig& stream) {
+    if (config.ack == AckPolicy::kNone && stream.retention == Retention::kWorkQueue) {
+        return js_fail({400, 10084, "consumer in pull mode requires ack policy"});
+    }
     if (config.rate_limit_bits != 0) {
         return js_fail({400, 10086, "consumer in pull mode can not have rate limit set"});
     }
@@ -141,30 +144,51 @@ JsResult<void> check_priority(ConsumerConfig& config) {
     return {};
 }
 
-JsResult<void> check_filters(const ConsumerConfig& config, const StreamConfig& stream) {
+// How the filters are given, whatever the stream holds.
+JsResult<void> check_filter_list(const ConsumerConfig& config) {
+    if (config.has_both_filters) {
+        return js_fail(
+            {400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified"});
+    }
     for (size_t i = 0; i < config.filters.size(); ++i) {
-        const std::string& filter = config.filters[i];
-        if (filter.empty()) {
+        if (config.filters[i].empty()) {
             return js_fail({400, 10139, "consumer filter in FilterSubjects cannot be empty"});
         }
-        // What a mirror, a source or a transform brings in may have any subject.
-        const bool is_open = stream.mirror || !stream.sources.empty() || stream.transform;
-        const bool fits = bus::is_valid_pattern(filter) &&
-                          (is_open || std::any_of(stream.subjects.begin(), stream.subjects.end(),
-                                                  [&](const auto& s) {
-                                                      return auth::patterns_overlap(s, filter);
-                                                  }));
-        if (!fits) {
-            return js_fail(
-                {400, 10093,
-                 "consumer filter subject is not a valid subset of the interest subjects"});
-        }
         for (size_t j = 0; j < i; ++j) {
-            if (!auth::patterns_overlap(filter, config.filters[j])) continue;
+            if (!auth::patterns_overlap(config.filters[i], config.filters[j])) continue;
             return js_fail({400, 10138, "consumer subject filters cannot overlap"});
         }
     }
     return {};
+}
+
+JsResult<void> check_names(const ConsumerConfig& config) {
+    if (config.durable.empty() || config.name.empty() || config.durable == config.name) return {};
+    return js_fail({400, 10132, "Consumer Durable and Name have to be equal if both are provided"});
+}
+
+JsResult<void> check_filters(const ConsumerConfig& config, const StreamConfig& stream) {
+    // What a mirror, a source or a transform brings in may have any subject.
+    const bool is_open = stream.mirror || !stream.sources.empty() || stream.transform;
+    for (const std::string& filter : config.filters) {
+        const bool fits =
+            bus::is_valid_pattern(filter) &&
+            (is_open || std::any_of(stream.subjects.begin(), stream.subjects.end(),
+                                    [&](const std::string& subject) {
+                                        return auth::patterns_overlap(subject, filter);
+                                    }));
+        if (fits) continue;
+        return js_fail(
+            {400, 10093, "consumer filter subject is not a valid subset of the interest subjects"});
+    }
+    return {};
+}
+
+JsResult<void> check_backoff(const ConsumerConfig& config) {
+    const bool is_cut =
+        config.deliver_max > 0 && static_cast<size_t>(config.deliver_max) < config.backoff.size();
+    if (!is_cut) return {};
+    return js_fail({400, 10116, "max deliver is required to be > length of backoff values"});
 }
 
 JsResult<void> check_acks(ConsumerConfig& config) {
@@ -175,33 +199,32 @@ JsResult<void> check_acks(ConsumerConfig& config) {
     for (const int64_t wait : config.backoff) {
         if (wait < 0) return js_fail({400, 10184, "consumer backoff needs to be positive"});
     }
-    if (!config.backoff.empty()) {
-        if (config.deliver_max > 0 &&
-            static_cast<size_t>(config.deliver_max) < config.backoff.size()) {
-            return js_fail(
-                {400, 10116, "max deliver is required to be > length of backoff values"});
-        }
-        config.ack_wait = config.backoff.front();
-    }
+    if (!config.backoff.empty()) config.ack_wait = config.backoff.front();
     if (config.ack == AckPolicy::kNone && config.ack_pending_max > 0) {
         return js_fail({400, 10082, "consumer requires ack policy for max ack pending"});
     }
     return {};
 }
 
+// "30" or "30%"; more than all is all.
 JsResult<void> check_sampling(ConsumerConfig& config) {
     config.sample_percent = 0;
     if (config.sample_frequency.empty()) return {};
-    std::string_view digits = config.sample_frequency;
-    if (digits.ends_with('%')) digits.remove_suffix(1);
+    std::string_view given = config.sample_frequency;
+    if (given.ends_with('%')) given.remove_suffix(1);
+    std::string_view digits = given;
+    if (digits.starts_with('+')) digits.remove_prefix(1);
     const Result<uint64_t> percent = parse_uint(digits);
-    if (!percent || *percent > 100) {
+    if (!percent) {
+        const bool is_number =
+            !digits.empty() &&
+            std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
         return js_fail({400, 10095,
-                        fmt::format("failed to parse consumer sampling configuration: \"{}\" is "
-                                    "no percentage",
-                                    config.sample_frequency)});
+                        fmt::format("failed to parse consumer sampling configuration: "
+                                    "strconv.Atoi: parsing \"{}\": {}",
+                                    given, is_number ? "value out of range" : "invalid syntax")});
     }
-    config.sample_percent = static_cast<unsigned>(*percent);
+    config.sample_percent = static_cast<unsigned>(std::min<uint64_t>(*percent, 100));
     return {};
 }
 
@@ -252,15 +275,18 @@ JsResult<void> complete(ConsumerConfig& config, const StreamConfig& stream) {
     }
     using Check = JsResult<void> (*)(ConsumerConfig&, const StreamConfig&);
     static constexpr Check kChecks[] = {
+        [](ConsumerConfig& c, const StreamConfig&) { return check_backoff(c); },
         [](ConsumerConfig& c, const StreamConfig&) { return check_sizes(c); },
         [](ConsumerConfig& c, const StreamConfig& s) {
-            return c.is_push() ? check_push(c, s) : check_pull(c);
+            return c.is_push() ? check_push(c, s) : check_pull(c, s);
         },
-        [](ConsumerConfig& c, const StreamConfig&) { return check_priority(c); },
+        [](ConsumerConfig& c, const StreamConfig&) { return check_filter_list(c); },
         [](ConsumerConfig& c, const StreamConfig&) { return check_start(c); },
-        [](ConsumerConfig& c, const StreamConfig& s) { return check_filters(c, s); },
         [](ConsumerConfig& c, const StreamConfig&) { return check_sampling(c); },
         [](ConsumerConfig& c, const StreamConfig&) { return check_acks(c); },
+        [](ConsumerConfig& c, const StreamConfig&) { return check_names(c); },
+        [](ConsumerConfig& c, const StreamConfig&) { return check_priority(c); },
+        [](ConsumerConfig& c, const StreamConfig& s) { return check_filters(c, s); },
         [](ConsumerConfig& c, const StreamConfig& s) { return apply_stream_limits(c, s); },
     };
     for (const Check check : kChecks) {

@@ -10,6 +10,9 @@
 
 namespace candela::bus_role {
 
+// What the bus itself says where a request reaches nobody.
+inline constexpr std::string_view kNobodyThere = "503";
+
 void send_direct_status(JetStream& js, JsAccount& account, const std::string& reply,
                         std::string_view status, std::string_view extra = {});
 // `extra`: further header lines, each with its line end.

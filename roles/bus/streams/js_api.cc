@@ -1,6 +1,7 @@
 #include "js_api.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -16,6 +17,7 @@ namespace {
 
 constexpr size_t kListMax = 256;
 constexpr size_t kNamesMax = 1024;
+constexpr size_t kAnyTokens = std::numeric_limits<size_t>::max();
 
 struct Page {
     size_t offset;
@@ -32,7 +34,7 @@ Json page_of(const Map& map, Page page, std::string_view key, Show show) {
         if (shown.is_null()) continue;
         if (total++ >= page.offset && items.size() < page.limit) items.push_back(std::move(shown));
     }
-    Json out = {{"total", total}, {"offset", page.offset}, {"limit", page.limit}};
+    Json out = {{"total", total}, {"offset", std::min(page.offset, total)}, {"limit", page.limit}};
     out[std::string(key)] = std::move(items);
     return out;
 }
@@ -41,25 +43,25 @@ Json page_of(const Map& map, Page page, std::string_view key, Show show) {
 
 const JsApi::Entry JsApi::kEntries[] = {
     {"INFO", &JsApi::account_info, "account_info_response"},
-    {"STREAM.CREATE.", &JsApi::stream_create, "stream_create_response"},
-    {"STREAM.UPDATE.", &JsApi::stream_update, "stream_update_response"},
-    {"STREAM.INFO.", &JsApi::stream_info, "stream_info_response"},
-    {"STREAM.DELETE.", &JsApi::stream_delete, "stream_delete_response"},
-    {"STREAM.PURGE.", &JsApi::stream_purge, "stream_purge_response"},
+    {"STREAM.CREATE.", &JsApi::stream_create, "stream_create_response", 1, 1},
+    {"STREAM.UPDATE.", &JsApi::stream_update, "stream_update_response", 1, 1},
+    {"STREAM.INFO.", &JsApi::stream_info, "stream_info_response", 1, 1},
+    {"STREAM.DELETE.", &JsApi::stream_delete, "stream_delete_response", 1, 1, false},
+    {"STREAM.PURGE.", &JsApi::stream_purge, "stream_purge_response", 1, 1},
     {"STREAM.NAMES", &JsApi::stream_names, "stream_names_response"},
     {"STREAM.LIST", &JsApi::stream_list, "stream_list_response"},
-    {"STREAM.MSG.GET.", &JsApi::message_get, "stream_msg_get_response"},
-    {"STREAM.MSG.DELETE.", &JsApi::message_delete, "stream_msg_delete_response"},
-    {"DIRECT.GET.", &JsApi::direct_get, ""},
-    {"CONSUMER.CREATE.", &JsApi::consumer_create, "consumer_create_response"},
-    {"CONSUMER.DURABLE.CREATE.", &JsApi::consumer_durable_create, "consumer_create_response"},
-    {"CONSUMER.INFO.", &JsApi::consumer_info, "consumer_info_response"},
-    {"CONSUMER.DELETE.", &JsApi::consumer_delete, "consumer_delete_response"},
-    {"CONSUMER.NAMES.", &JsApi::consumer_names, "consumer_names_response"},
-    {"CONSUMER.LIST.", &JsApi::consumer_list, "consumer_list_response"},
-    {"CONSUMER.MSG.NEXT.", &JsApi::consumer_next, ""},
-    {"CONSUMER.PAUSE.", &JsApi::consumer_pause, "consumer_pause_response"},
-    {"CONSUMER.UNPIN.", &JsApi::consumer_unpin, "consumer_unpin_response"},
+    {"STREAM.MSG.GET.", &JsApi::message_get, "stream_msg_get_response", 1, 1},
+    {"STREAM.MSG.DELETE.", &JsApi::message_delete, "stream_msg_delete_response", 1, 1},
+    {"DIRECT.GET.", &JsApi::direct_get, "", 1, kAnyTokens},
+    {"CONSUMER.CREATE.", &JsApi::consumer_create, "consumer_create_response", 1, kAnyTokens},
+    {"CONSUMER.DURABLE.CREATE.", &JsApi::consumer_durable_create, "consumer_create_response", 2, 2},
+    {"CONSUMER.INFO.", &JsApi::consumer_info, "consumer_info_response", 2, 2, false},
+    {"CONSUMER.DELETE.", &JsApi::consumer_delete, "consumer_delete_response", 2, 2, false},
+    {"CONSUMER.NAMES.", &JsApi::consumer_names, "consumer_names_response", 1, 1},
+    {"CONSUMER.LIST.", &JsApi::consumer_list, "consumer_list_response", 1, 1},
+    {"CONSUMER.MSG.NEXT.", &JsApi::consumer_next, "", 2, 2},
+    {"CONSUMER.PAUSE.", &JsApi::consumer_pause, "consumer_pause_response", 2, 2},
+    {"CONSUMER.UNPIN.", &JsApi::consumer_unpin, "consumer_unpin_response", 2, 2},
 };
 
 JsApi::JsApi(JetStream& js, JsAccount& account, const Incoming& request)
@@ -71,9 +73,12 @@ void JsApi::run(std::string_view subject) {
         const bool takes_more = entry.verb.back() == '.';
         if (takes_more ? !subject.starts_with(entry.verb) : subject != entry.verb) continue;
         if (takes_more) tokens_ = split(subject.substr(entry.verb.size()), '.');
+        if (tokens_.size() < entry.tokens_min || tokens_.size() > entry.tokens_max) return;
         type_ = entry.type;
         if (needs_newer_api()) {
             refuse({412, 10185, "JetStream minimum api level required"});
+        } else if (!entry.takes_body && !is_body_empty()) {
+            refuse({400, 10038, "expected an empty request payload"});
         } else {
             (this->*entry.handler)();
         }
@@ -89,9 +94,16 @@ bool JsApi::needs_newer_api() const {
     return !level || *level > kApiLevel;
 }
 
-bool JsApi::parse_body() {
+// {} says as little as nothing does.
+bool JsApi::is_body_empty() const {
+    if (request_.payload.empty()) return true;
+    const Result<Json> parsed = parse_json(request_.payload);
+    return parsed && parsed->is_object() && parsed->empty();
+}
+
+bool JsApi::parse_body(Body body) {
     body_ = std::make_unique<Json>(Json::object());
-    if (trim(request_.payload).empty()) return true;
+    if (request_.payload.empty() && body == Body::kOptional) return true;
     Result<Json> parsed = parse_json(request_.payload);
     if (!parsed || !parsed->is_object()) {
         refuse(js_errors::invalid_json());
@@ -115,8 +127,8 @@ Consumer* JsApi::consumer() {
     return found;
 }
 
-uint64_t JsApi::offset() const {
-    return static_cast<uint64_t>(std::max<int64_t>(0, json_int_or(*body_, "offset", 0)));
+size_t JsApi::offset() const {
+    return static_cast<size_t>(std::max<int64_t>(0, json_int_or(*body_, "offset", 0)));
 }
 
 void JsApi::refuse(const JsError& error) { js_.respond(account_, request_.reply, type_, error); }
@@ -164,10 +176,7 @@ void JsApi::account_info() {
 // --- Streams
 // --------------------------------------------------------------------------------------
 
-JsResult<StreamConfig> JsApi::stream_config() {
-    if (tokens_.size() != 1) return js_fail(js_errors::bad_request());
-    return parse_stream_config(*body_, tokens_[0]);
-}
+JsResult<StreamConfig> JsApi::stream_config() { return parse_stream_config(*body_, tokens_[0]); }
 
 // What depends on the account's other streams.
 JsResult<void> JsApi::check_among_others(const StreamConfig& config,
@@ -206,10 +215,14 @@ JsResult<void> JsApi::check_among_others(const StreamConfig& config,
 }
 
 void JsApi::stream_create() {
-    if (!parse_body()) return;
+    if (!parse_body(Body::kNeeded)) return;
     JsResult<StreamConfig> config = stream_config();
     if (!config) {
         refuse(config.error());
+        return;
+    }
+    if (config->sealed) {
+        refuse(js_errors::stream_config("stream configuration for create can not be sealed"));
         return;
     }
     if (DurableStream* existing = account_.find(config->name)) {
@@ -217,8 +230,9 @@ void JsApi::stream_create() {
             refuse(js_errors::stream_name_in_use());
             return;
         }
+        // To whoever asked for it, it has been made.
         Json body = existing->info(false, {}, 0);
-        body["did_create"] = false;
+        body["did_create"] = true;
         respond(std::move(body));
         return;
     }
@@ -240,13 +254,19 @@ void JsApi::stream_create() {
 }
 
 void JsApi::stream_update() {
-    if (!parse_body()) return;
+    if (!parse_body(Body::kNeeded)) return;
+    if (json_string_or(*body_, "name").empty()) {
+        refuse(js_errors::stream_name_invalid());
+        return;
+    }
+    JsResult<StreamConfig> config = stream_config();
+    if (!config) {
+        refuse(config.error());
+        return;
+    }
     DurableStream* existing = stream();
     if (existing == nullptr) return;
-    JsResult<StreamConfig> config = stream_config();
-    JsResult<void> allowed =
-        config ? check_update(existing->config(), *config) : js_fail(config.error());
-    if (!allowed) {
+    if (JsResult<void> allowed = check_update(existing->config(), *config); !allowed) {
         refuse(allowed.error());
         return;
     }
@@ -315,30 +335,30 @@ void JsApi::stream_purge() {
     found->purge(sequences, respond_later({{"success", true}, {"purged", sequences.size()}}));
 }
 
+bool JsApi::has_subject(const DurableStream& stream, const std::string& subject) {
+    const std::vector<std::string>& subjects = stream.config().subjects;
+    return subject.empty() || std::any_of(subjects.begin(), subjects.end(), [&](const auto& s) {
+               return auth::patterns_overlap(s, subject);
+           });
+}
+
+// No names at all are null, as nats-server has it.
 void JsApi::stream_names() {
     if (!parse_body()) return;
     const std::string subject = json_string_or(*body_, "subject");
-    respond(
+    Json body =
         page_of(account_.streams, {offset(), kNamesMax}, "streams", [&](const DurableStream& item) {
-            const std::vector<std::string>& subjects = item.config().subjects;
-            const bool fits = subject.empty() ||
-                              std::any_of(subjects.begin(), subjects.end(), [&](const auto& s) {
-                                  return auth::patterns_overlap(s, subject);
-                              });
-            return fits ? Json(item.config().name) : Json();
-        }));
+            return has_subject(item, subject) ? Json(item.config().name) : Json();
+        });
+    if (body["streams"].empty()) body["streams"] = Json();
+    respond(std::move(body));
 }
 
 void JsApi::stream_list() {
     if (!parse_body()) return;
     const std::string subject = json_string_or(*body_, "subject");
     respond(page_of(account_.streams, {offset(), kListMax}, "streams", [&](DurableStream& item) {
-        const std::vector<std::string>& subjects = item.config().subjects;
-        const bool fits =
-            subject.empty() || std::any_of(subjects.begin(), subjects.end(), [&](const auto& s) {
-                return auth::patterns_overlap(s, subject);
-            });
-        return fits ? item.info(false, {}, 0) : Json();
+        return has_subject(item, subject) ? item.info(false, {}, 0) : Json();
     }));
 }
 

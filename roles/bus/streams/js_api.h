@@ -18,7 +18,8 @@ inline constexpr uint64_t kApiLevel = 1;
 class JsApi {
 public:
     JsApi(JetStream& js, JsAccount& account, const Incoming& request);
-    // The subject without "$JS.API.". What is unknown is not answered, as on nats-server.
+    // The subject without "$JS.API.". What is unknown is not answered, as on nats-server; nor is
+    // what has other tokens behind the verb than it takes.
     void run(std::string_view subject);
 
 private:
@@ -27,6 +28,9 @@ private:
         std::string_view verb;
         Handler handler;
         std::string_view type;  // of the answer
+        size_t tokens_min = 0;  // behind the verb
+        size_t tokens_max = 0;
+        bool takes_body = true;
     };
     static const Entry kEntries[];
 
@@ -52,13 +56,18 @@ private:
     void consumer_unpin();
 
     bool needs_newer_api() const;
-    bool parse_body();        // answers where it is no JSON
+    // Whether the stream has some subject of the pattern; any has that of an empty one.
+    static bool has_subject(const DurableStream& stream, const std::string& subject);
+    // Answers where it is no JSON object. Empty is as good as {} but where a body is needed.
+    enum class Body : uint8_t { kOptional, kNeeded };
+    bool parse_body(Body body = Body::kOptional);
+    bool is_body_empty() const;
     DurableStream* stream();  // likewise where there is none
     Consumer* consumer();
     std::string token(size_t place) const {
         return place < tokens_.size() ? std::string(tokens_[place]) : std::string();
     }
-    uint64_t offset() const;
+    size_t offset() const;
     void refuse(const JsError& error);
     void respond(Json body);
     // Answers once it is durable.
@@ -67,13 +76,16 @@ private:
     JsResult<StreamConfig> stream_config();
     JsResult<void> check_among_others(const StreamConfig& config,
                                       const DurableStream* existing) const;
-    void make_consumer(const std::string& stream_name, const std::string& name, bool is_durable,
-                       const std::string& filter);
+    // How the subject names the consumer: CREATE.<stream>, CREATE.<stream>.<consumer>[.<filter>],
+    // DURABLE.CREATE.<stream>.<consumer>.
+    enum class Naming : uint8_t { kNone, kName, kDurable };
+    void make_consumer(Naming naming, const std::string& filter);
     void add_consumer(DurableStream& stream, ConsumerConfig config);
     void change_consumer(DurableStream& stream, Consumer& existing, ConsumerConfig config);
     JsResult<void> check_new(DurableStream& stream, const ConsumerConfig& config);
-    JsResult<ConsumerConfig> consumer_config(const std::string& name, bool is_durable,
-                                             const std::string& filter);
+    JsResult<void> check_consumer_subject(Naming naming, const std::string& filter,
+                                          ConsumerConfig& config) const;
+    JsResult<void> check_consumer_name(ConsumerConfig& config);
     uint64_t find_message(StreamLog& log, const Json& body) const;
     void direct_reply(DurableStream& stream, uint64_t sequence);
 

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
-
 #include "auth/permissions.h"
 #include "base/text.h"
 #include "consumer.h"
+#include "direct_get.h"
 #include "js_api.h"
+#include "js_members_impl.h"
 
 namespace candela::bus_role {
 
@@ -28,7 +28,7 @@ Json page_of(const DurableStream& stream, size_t offset, size_t limit, Show show
         items.push_back(show(*item));
     }
     return {{"total", stream.consumers.size()},
-            {"offset", offset},
+            {"offset", std::min(offset, stream.consumers.size())},
             {"limit", limit},
             {"consumers", std::move(items)}};
 }
@@ -42,82 +42,83 @@ void JsApi::consumer_create() {
         filter = std::string(tokens_[2].data(),
                              request_.subject.data() + request_.subject.size() - tokens_[2].data());
     }
-    make_consumer(token(0), token(1), false, filter);
+    make_consumer(tokens_.size() > 1 ? Naming::kName : Naming::kNone, filter);
 }
 
-void JsApi::consumer_durable_create() {
-    if (tokens_.size() != 2) {
-        refuse(js_errors::bad_request());
-        return;
-    }
-    make_consumer(token(0), token(1), true, {});
-}
+void JsApi::consumer_durable_create() { make_consumer(Naming::kDurable, {}); }
 
-// What the body asks for, where it agrees with the subject.
-JsResult<ConsumerConfig> JsApi::consumer_config(const std::string& name, bool is_durable,
-                                                const std::string& filter) {
-    if (!body_->contains("config") || !(*body_)["config"].is_object()) {
-        return js_fail({400, 10078, "consumer config required"});
-    }
-    JsResult<ConsumerConfig> config = parse_consumer_config((*body_)["config"]);
-    if (!config) return config;
-    if (is_durable && config->durable.empty()) {
+// What the body asks for has to agree with the subject, which names the consumer where it can.
+JsResult<void> JsApi::check_consumer_subject(Naming naming, const std::string& filter,
+                                             ConsumerConfig& config) const {
+    const bool is_durable = !config.durable.empty();
+    if (naming == Naming::kDurable && !is_durable) {
         return js_fail(
             {400, 10018, "consumer expected to be durable but a durable name was not set"});
     }
-    if (is_durable && config->durable != name) {
-        return js_fail(
-            {400, 10017, "consumer name in subject does not match durable name in request"});
-    }
-    if (name.empty() && !config->durable.empty()) {
+    if (naming == Naming::kNone && is_durable) {
         return js_fail({400, 10020,
                         "consumer expected to be ephemeral but a durable name was set in request"});
     }
-    if (!name.empty() && !config->name.empty() && config->name != name) {
+    if (is_durable && config.durable != token(1)) {
         return js_fail(
             {400, 10017, "consumer name in subject does not match durable name in request"});
     }
-    if (!filter.empty() && config->filters.size() > 1) {
+    if (naming == Naming::kName) config.name = token(1);
+    if (filter.empty()) return {};
+    if (config.has_filter_list) {
         return js_fail(
             {400, 10137, "consumer with multiple subject filters cannot use subject based API"});
     }
-    if (!filter.empty() && (config->filters.empty() || config->filters.front() != filter)) {
+    if (config.filters.empty() || config.filters.front() != filter) {
         return js_fail(
             {400, 10131,
              "Consumer create request did not match filtered subject from create subject"});
     }
-    if (config->name.empty()) config->name = name;
-    if (config->name.empty()) config->name = js_.random_name(kNameLength);
-    if (config->name.size() > kNameMax) {
-        return js_fail({400, 10102, "consumer name is too long, maximum allowed is 255"});
-    }
-    if (config->name.find_first_of("/\\") != std::string::npos) {
-        return js_fail({400, 10127, "Consumer name can not contain path separators"});
-    }
-    if (!is_valid_js_name(config->name)) {
-        return js_fail({400, 10103, "durable name can not contain '.', '*', '>'"});
-    }
-    return config;
+    return {};
 }
 
-void JsApi::make_consumer(const std::string& stream_name, const std::string& name, bool is_durable,
-                          const std::string& filter) {
-    if (!parse_body()) return;
-    if (json_string_or(*body_, "stream_name") != stream_name) {
+JsResult<void> JsApi::check_consumer_name(ConsumerConfig& config) {
+    if (config.name.empty()) config.name = config.durable;
+    if (config.name.empty()) config.name = js_.random_name(kNameLength);
+    if (config.name.size() > kNameMax) {
+        return js_fail({400, 10102, "consumer name is too long, maximum allowed is 255"});
+    }
+    if (config.name.find_first_of("/\\") != std::string::npos) {
+        return js_fail({400, 10127, "Consumer name can not contain path separators"});
+    }
+    if (!is_valid_js_name(config.name)) {
+        return js_fail({400, 10103, "durable name can not contain '.', '*', '>'"});
+    }
+    return {};
+}
+
+void JsApi::make_consumer(Naming naming, const std::string& filter) {
+    if (!parse_body(Body::kNeeded)) return;
+    std::string stream_name;
+    std::string action;
+    Members members(*body_);
+    members.text("stream_name", stream_name);
+    members.choice("action", action, {{"create", "create"}, {"update", "update"}});
+    const Json* given = members.find("config");
+    JsResult<ConsumerConfig> config = parse_consumer_config(given ? *given : Json::object());
+    if (!members.ok() || !config) {
+        refuse(js_errors::invalid_json());
+        return;
+    }
+    if (stream_name != token(0)) {
         refuse(js_errors::stream_mismatch());
+        return;
+    }
+    if (JsResult<void> agrees = check_consumer_subject(naming, filter, *config); !agrees) {
+        refuse(agrees.error());
         return;
     }
     DurableStream* in = stream();
     if (in == nullptr) return;
-    JsResult<ConsumerConfig> config = consumer_config(name, is_durable, filter);
-    if (JsResult<void> done = config ? complete(*config, in->config()) : js_fail(config.error());
-        !done) {
-        refuse(done.error());
-        return;
-    }
-    const std::string action = json_string_or(*body_, "action");
-    if (!action.empty() && action != "create" && action != "update") {
-        refuse(js_errors::bad_request());
+    JsResult<void> checked = check_consumer_name(*config);
+    if (checked) checked = complete(*config, in->config());
+    if (!checked) {
+        refuse(checked.error());
         return;
     }
     Consumer* existing = in->find_consumer(config->name);
@@ -287,11 +288,15 @@ void JsApi::consumer_list() {
     respond(page_of(*found, offset(), kListMax, [](Consumer& item) { return item.info(); }));
 }
 
-// Nothing at all where there is no such consumer, as on nats-server.
+// Where there is no such consumer nobody is there, as on nats-server 2.10.
 void JsApi::consumer_next() {
     DurableStream* in = account_.find(token(0));
     Consumer* found = in == nullptr ? nullptr : in->find_consumer(token(1));
-    if (found != nullptr) found->request(request_.reply, request_.payload);
+    if (found != nullptr) {
+        found->request(request_.reply, request_.payload);
+    } else if (!request_.reply.empty()) {
+        send_direct_status(js_, account_, request_.reply, kNobodyThere);
+    }
 }
 
 }  // namespace candela::bus_role

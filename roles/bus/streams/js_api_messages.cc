@@ -1,8 +1,7 @@
 // The API's requests for single messages.
 
 #include <algorithm>
-
-#include <nlohmann/json.hpp>
+#include <optional>
 
 #include "auth/permissions.h"
 #include "base/encoding.h"
@@ -10,8 +9,27 @@
 #include "direct_get.h"
 #include "durable_stream.h"
 #include "js_api.h"
+#include "js_members_impl.h"
 
 namespace candela::bus_role {
+
+namespace {
+
+// Whether the body names a message in one way; nothing where a member is of a wrong type.
+std::optional<bool> check_query(const Json& body) {
+    uint64_t sequence = 0;
+    std::string last;
+    std::string next;
+    Members members(body);
+    members.number("seq", sequence);
+    members.text("last_by_subj", last);
+    members.text("next_by_subj", next);
+    if (!members.ok()) return std::nullopt;
+    if (!last.empty()) return sequence == 0 && next.empty();
+    return sequence != 0 || !next.empty() || members.find("start_time") != nullptr;
+}
+
+}  // namespace
 
 // By seq, last_by_subj, or next_by_subj from seq; 0 where there is none.
 uint64_t JsApi::find_message(StreamLog& log, const Json& body) const {
@@ -43,13 +61,17 @@ uint64_t JsApi::find_message(StreamLog& log, const Json& body) const {
 
 void JsApi::message_get() {
     if (!parse_body()) return;
-    DurableStream* found = stream();
-    if (found == nullptr) return;
-    const bool by_subject = body_->contains("last_by_subj") || body_->contains("next_by_subj");
-    if (!by_subject && !body_->contains("start_time") && json_int_or(*body_, "seq", 0) <= 0) {
+    const std::optional<bool> makes_sense = check_query(*body_);
+    if (!makes_sense) {
+        refuse(js_errors::invalid_json());
+        return;
+    }
+    if (!*makes_sense) {
         refuse(js_errors::bad_request());
         return;
     }
+    DurableStream* found = stream();
+    if (found == nullptr) return;
     const uint64_t sequence = find_message(found->log(), *body_);
     js_.read(found->log(), sequence,
              [js = &js_, account = account_.key(), reply = request_.reply,
@@ -72,6 +94,10 @@ void JsApi::message_get() {
 
 void JsApi::message_delete() {
     if (!parse_body()) return;
+    if (body_->empty()) {
+        refuse(js_errors::bad_request());
+        return;
+    }
     DurableStream* found = stream();
     if (found == nullptr) return;
     if (found->config().sealed) {
@@ -85,16 +111,26 @@ void JsApi::message_delete() {
     const auto sequence =
         static_cast<uint64_t>(std::max<int64_t>(0, json_int_or(*body_, "seq", 0)));
     if (found->log().find(sequence) == nullptr) {
-        refuse({400, 10043, fmt::format("sequence {} not found", sequence)});
+        if (sequence > found->log().last_sequence()) {
+            refuse({500, 10057, "stream store EOF"});
+        } else if (sequence < found->log().first_sequence()) {
+            refuse({500, 10057, "no message found"});
+        } else {
+            refuse({400, 10043, fmt::format("sequence {} not found", sequence)});
+        }
         return;
     }
     found->log().remove({sequence}, respond_later({{"success", true}}));
 }
 
-// ADR-31: the message itself is the answer.
+// ADR-31: the message itself is the answer. A stream that does not answer so is as good as nobody.
 void JsApi::direct_get() {
     DurableStream* found = account_.find(token(0));
-    if (found == nullptr || !found->config().allow_direct || request_.reply.empty()) return;
+    if (request_.reply.empty()) return;
+    if (found == nullptr || !found->config().allow_direct) {
+        send_direct_status(js_, account_, request_.reply, kNobodyThere);
+        return;
+    }
     if (tokens_.size() > 1) {
         const std::string_view subject(
             tokens_[1].data(), static_cast<size_t>(request_.subject.data() +
@@ -102,10 +138,18 @@ void JsApi::direct_get() {
         direct_reply(*found, find_message(found->log(), Json({{"last_by_subj", subject}})));
         return;
     }
+    const auto refuse_with = [this](std::string_view status) {
+        send_direct_status(js_, account_, request_.reply, status);
+    };
+    if (request_.payload.empty()) {
+        refuse_with("408 Empty Request");
+        return;
+    }
     const Result<Json> body = parse_json(request_.payload);
-    if (!body || !body->is_object() || body->empty()) {
-        send_direct_status(js_, account_, request_.reply,
-                           body ? "408 Empty Request" : "408 Bad Request");
+    if (!body || !body->is_object() || !check_query(*body)) {
+        refuse_with("408 Malformed Request");
+    } else if (body->empty()) {
+        refuse_with("408 Empty Request");
     } else if (body->contains("batch") || body->contains("multi_last")) {
         answer_batch(js_, *found, request_.reply, *body);
     } else {

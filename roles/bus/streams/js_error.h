@@ -39,6 +39,9 @@ inline JsError storage_exceeded() {
 }
 inline JsError memory_exceeded() { return {500, 10028, "insufficient memory resources available"}; }
 inline JsError stream_config(std::string text) { return {500, 10052, std::move(text)}; }
+inline JsError stream_name_invalid() {
+    return stream_config("stream name is required and can not contain '.', '*', '>'");
+}
 inline JsError replicas() {
     return {500, 10074, "replicas > 1 not supported in non-clustered mode"};
 }

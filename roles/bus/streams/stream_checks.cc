@@ -110,7 +110,7 @@ JsResult<DurableStream::Checked> DurableStream::check(const Incoming& incoming) 
             return js_fail(timed.error());
         if (is_schedule) out.rollup = Rollup::kSubject;
         const auto rollup = bus::find_header(headers, "Nats-Rollup");
-        if (rollup && !is_schedule) {
+        if (rollup && !rollup->empty() && !is_schedule) {
             if (!config_.allow_rollup || config_.deny_purge)
                 return js_fail({500, 10111, "rollup not permitted"});
             if (ascii_iequals(*rollup, "sub")) {

@@ -149,6 +149,8 @@ JsResult<StreamConfig> parse_stream_config(const Json& json, std::string_view na
     members.flag("allow_msg_schedules", config.allow_schedules);
     members.number("subject_delete_marker_ttl", config.marker_ttl);
     members.map("metadata", config.metadata);
+    std::string template_owner;
+    members.text("template_owner", template_owner);
     int64_t replicas = 1;
     members.number("num_replicas", replicas);
     members.choice("compression", config.is_compressed, {{"none", false}, {"s2", true}});
@@ -157,11 +159,10 @@ JsResult<StreamConfig> parse_stream_config(const Json& json, std::string_view na
     if (JsResult<void> parsed = parse_sources(members, config); !parsed) {
         return js_fail(parsed.error());
     }
-    if (config.name.empty()) config.name = std::string(name);
     if (config.name != name) return js_fail(js_errors::stream_mismatch());
+    if (!template_owner.empty()) return js_fail({500, 10049, "stream not owned by template"});
     if (!is_valid_js_name(config.name)) {
-        return js_fail(
-            js_errors::stream_config("stream name is required and can not contain '.', '*', '>'"));
+        return js_fail(js_errors::stream_name_invalid());
     }
     if (replicas < 0) return js_fail({400, 10133, "replicas count cannot be negative"});
     if (replicas > 1) return js_fail(js_errors::replicas());

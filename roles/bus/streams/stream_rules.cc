@@ -22,16 +22,27 @@ JsResult<void> refuse(std::string text) {
     return js_fail(js_errors::stream_config(std::move(text)));
 }
 
+// A stream that acknowledges what it takes would answer for others where it takes their requests.
+JsResult<void> check_acknowledged(std::string_view subject) {
+    const auto is_within = [&](std::string_view pattern) {
+        return auth::pattern_contains(pattern, subject);
+    };
+    if (subject == ">") return refuse("capturing all subjects requires no-ack to be true");
+    if ((is_within("$JS.>") || is_within("$JSC.>")) && !is_within("$JS.EVENT.>")) {
+        return refuse("subjects that overlap with jetstream api require no-ack to be true");
+    }
+    if (is_within("$SYS.>") && !is_within("$SYS.ACCOUNT.>")) {
+        return refuse("subjects that overlap with system api require no-ack to be true");
+    }
+    return {};
+}
+
 JsResult<void> check_subjects(const StreamConfig& config) {
     for (size_t i = 0; i < config.subjects.size(); ++i) {
         const std::string& subject = config.subjects[i];
         if (!bus::is_valid_pattern(subject)) return refuse("invalid subject");
-        const bool is_event = auth::pattern_contains("$JS.EVENT.>", subject);
-        if (auth::patterns_overlap(subject, "$JS.>") && !is_event && !config.no_ack) {
-            return refuse("subjects that overlap with jetstream api require no-ack to be true");
-        }
-        if (subject != ">" && auth::patterns_overlap(subject, "$SYS.>") && !config.no_ack) {
-            return refuse("subjects that overlap with system api require no-ack to be true");
+        if (!config.no_ack) {
+            if (JsResult<void> allowed = check_acknowledged(subject); !allowed) return allowed;
         }
         for (size_t j = 0; j < i; ++j) {
             if (subject == config.subjects[j]) return refuse("duplicate subjects detected");
@@ -45,8 +56,8 @@ JsResult<void> check_subjects(const StreamConfig& config) {
 }
 
 JsResult<void> check_times(StreamConfig& config) {
-    if (config.age_max < 0) return refuse("max age can not be negative");
-    if (config.age_max != 0 && config.age_max < kDuplicateWindowMin) {
+    // A negative age fails at the window that it would make, or at the one that is given.
+    if (config.age_max > 0 && config.age_max < kDuplicateWindowMin) {
         return refuse("max age needs to be >= 100ms");
     }
     if (config.duplicate_window == 0 && !config.mirror) {

@@ -43,8 +43,12 @@ public:
     }
 
     // The answer; null where there is none.
-    Json api(const std::string& verb, const Json& body = Json::object(),
-             const std::string& headers = {}) {
+    // Configurations of streams may leave out the name, which the subject says.
+    Json api(const std::string& verb, Json body = Json::object(), const std::string& headers = {}) {
+        for (const std::string_view prefix : {"STREAM.CREATE.", "STREAM.UPDATE."}) {
+            if (verb.starts_with(prefix) && !body.contains("name"))
+                body["name"] = verb.substr(prefix.size());
+        }
         return request("$JS.API." + verb, dump_json(body), headers);
     }
     Json request(const std::string& subject, const std::string& payload,

@@ -65,7 +65,8 @@ TEST_CASE("a_consumer_that_makes_no_sense_is_told_what_is_wrong", "[js]") {
         {"S",
          R"({"deliver_subject": "d", "priority_policy": "overflow", "priority_groups": ["a"]})",
          10178},
-        {"W", R"({"ack_policy": "none"})", 10098},
+        {"W", R"({"ack_policy": "none"})", 10084},
+        {"W", R"({"ack_policy": "all"})", 10098},
         {"W", R"({"deliver_policy": "new"})", 10101},
     };
     for (const Case& item : cases) {
@@ -76,15 +77,16 @@ TEST_CASE("a_consumer_that_makes_no_sense_is_told_what_is_wrong", "[js]") {
         return JsCloud::code(c.api("CONSUMER." + verb, body));
     };
     CHECK(create("CREATE.S.x", {{"stream_name", "T"}}) == 10056);
-    CHECK(create("CREATE.S.x", {{"stream_name", "S"}}) == 10078);
     CHECK(create("CREATE.N.x", {{"stream_name", "N"}, {"config", Json::object()}}) == 10059);
     CHECK(create("CREATE.S.x.s.a",
                  {{"stream_name", "S"}, {"config", {{"filter_subject", "s.b"}}}}) == 10131);
     CHECK(create("CREATE.S.x.s.a", {{"stream_name", "S"},
                                     {"config", {{"filter_subjects", {"s.a", "s.b"}}}}}) == 10137);
-    CHECK(create("CREATE.S.x", {{"stream_name", "S"}, {"config", {{"name", "y"}}}}) == 10017);
     CHECK(create("CREATE.S.x", {{"stream_name", "S"},
-                                {"config", {{"name", "x"}, {"durable_name", "y"}}}}) == 10132);
+                                {"config", {{"name", "x"}, {"durable_name", "y"}}}}) == 10017);
+    CHECK(create("DURABLE.CREATE.S.x",
+                 {{"stream_name", "S"}, {"config", {{"name", "y"}, {"durable_name", "x"}}}}) ==
+          10132);
     CHECK(create("CREATE.S", {{"stream_name", "S"}, {"config", {{"durable_name", "y"}}}}) == 10020);
     CHECK(create("DURABLE.CREATE.S.x", {{"stream_name", "S"}, {"config", Json::object()}}) ==
           10018);
@@ -119,7 +121,11 @@ TEST_CASE("create_and_update_mean_what_they_say", "[js]") {
         c.consumer("S", "x", {{"max_deliver", 3}, {"metadata", {{"k", "v"}}}}, "update");
     CHECK(changed["config"]["max_deliver"] == 3);
     CHECK(JsCloud::code(c.consumer("S", "x", {{"ack_policy", "all"}})) == 10012);
-    CHECK(JsCloud::code(c.consumer("S", "x", Json::object(), "replace")) == 10003);
+    CHECK(JsCloud::code(c.consumer("S", "x", Json::object(), "replace")) == 10025);
+    // Its name is the subject's, whatever the body says.
+    CHECK(c.api("CONSUMER.CREATE.S.z",
+                {{"stream_name", "S"}, {"config", {{"name", "y"}}}})["name"] == "z");
+    CHECK(c.api("CONSUMER.CREATE.S.bare", {{"stream_name", "S"}})["name"] == "bare");
     c.kill();
     CHECK(c.consumer_info("S", "x")["config"]["metadata"]["k"] == "v");
 }
@@ -167,7 +173,8 @@ TEST_CASE("pulls_end_with_a_status", "[js]") {
     CHECK(small->status(0) == 409);
     auto gone = c.pull("S", "x", {{"expires", 5'000'000'000}, {"max_bytes", 1}});
     CHECK(c.api("CONSUMER.DELETE.S.x")["success"] == true);
-    CHECK(c.pull("S", "x", Json::object())->messages.empty());
+    // Nobody is there any more.
+    CHECK(c.pull("S", "x", Json::object())->status(0) == 503);
     c.consumer("S", "push", {{"deliver_subject", "d"}});
     CHECK(c.pull("S", "push", Json::object())->status(0) == 409);
 }
