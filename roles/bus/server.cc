@@ -611,7 +611,6 @@ void Server::report_slow(const Connection& connection, std::string_view reason) 
                                     {"account", account},
                                     {"pending_bytes", connection.pending_bytes()},
                                     {"reason", reason}});
-    if (on_slow_consumer_) on_slow_consumer_(connection, reason);
 }
 
 bool Server::is_flushed() const {

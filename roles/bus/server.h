@@ -200,10 +200,6 @@ public:
     void shed(Account& account);
     // A client is about to be closed since it is too far behind.
     void report_slow(const Connection& connection, std::string_view reason);
-    void on_slow_consumer(
-        std::function<void(const Connection&, std::string_view reason)> callback) {
-        on_slow_consumer_ = std::move(callback);
-    }
 
 private:
     void accept(StreamPtr stream, const EntrancePtr& entrance);
@@ -264,7 +260,6 @@ private:
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     bool round_end_scheduled_ = false;
     bool has_streams_ = false;
-    std::function<void(const Connection&, std::string_view)> on_slow_consumer_;
     std::optional<LameDuck> lame_duck_;
     Timer backlog_timer_;
 

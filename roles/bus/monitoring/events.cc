@@ -117,8 +117,6 @@ void Events::on_leaving(Connection& connection) {
     report.is_closed = true;
     report.stop = server_.loop().wall();
     report.reason = std::string(closed_reason(connection.close_reason()));
-    report.subscription_count = 0;
-    report.pending_bytes = 0;
     tell_change(account.key());
     std::string subject = fmt::format("$SYS.ACCOUNT.{}.DISCONNECT", account.key());
     if (may_send(subject)) {

@@ -172,6 +172,7 @@ Json Monitor::varz_json(const TotalsReport& totals) {
                 {"in_bytes", totals.traffic.in_bytes},
                 {"out_bytes", totals.traffic.out_bytes},
                 {"slow_consumers", totals.traffic.slow_consumers},
+                {"slow_consumer_stats", slow_consumers_json(totals)},
                 {"subscriptions", totals.sublist.subscriptions},
                 {"http_req_stats", http_requests_},
                 {"config_load_time", format_rfc3339(started_at_)},
@@ -206,6 +207,12 @@ void Monitor::statsz(const Parameters&, Done done) {
     });
 }
 
+// By kind: all of ours are clients.
+Json Monitor::slow_consumers_json(const TotalsReport& totals) {
+    return {
+        {"clients", totals.traffic.slow_consumers}, {"routes", 0}, {"gateways", 0}, {"leafs", 0}};
+}
+
 Json Monitor::statsz_json(const TotalsReport& totals) {
     return {
         {"start", format_rfc3339(started_at_)},
@@ -219,6 +226,7 @@ Json Monitor::statsz_json(const TotalsReport& totals) {
         {"sent", {{"msgs", totals.traffic.out_messages}, {"bytes", totals.traffic.out_bytes}}},
         {"received", {{"msgs", totals.traffic.in_messages}, {"bytes", totals.traffic.in_bytes}}},
         {"slow_consumers", totals.traffic.slow_consumers},
+        {"slow_consumer_stats", slow_consumers_json(totals)},
         {"jetstream", streams_json()},
         {"active_servers", 1}};
 }

@@ -99,6 +99,7 @@ private:
     Json statsz_json(const TotalsReport& totals);
     Json streams_json();
     Json account_json(const Account& account, const AccountReport& report);
+    static Json slow_consumers_json(const TotalsReport& totals);
     Result<Json> jsz_json(const Parameters& parameters);
     unsigned cpu_percent();
     Duration uptime() const;

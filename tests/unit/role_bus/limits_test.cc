@@ -37,10 +37,6 @@ TEST_CASE("an_account_over_its_budget_loses_those_furthest_behind_and_nobody_els
     ServerOptions options;
     options.account_pending_bytes_max = 4 * 1024 * 1024;
     Cloud cloud(options);
-    std::vector<std::string> reported;
-    cloud.server->on_slow_consumer([&](const Connection& slow, std::string_view reason) {
-        reported.push_back(slow.login()->account->claims.name + ": " + std::string(reason));
-    });
     RawClient& far_behind = add_stalled(cloud, cloud.shop);
     RawClient& publisher = cloud.log_in(cloud.mint(cloud.shop));
     for (int i = 0; i < 6; ++i) cloud.talk(publisher, message("flood", 500'000));
@@ -55,8 +51,12 @@ TEST_CASE("an_account_over_its_budget_loses_those_furthest_behind_and_nobody_els
     cloud.talk(publisher, message("flood", 500'000));
     cloud.talk(publisher, message("flood", 500'000));
     CHECK(cloud.server->counters().slow_consumers == 1);
-    REQUIRE(reported.size() == 1);
-    CHECK(reported[0] == "shop: too much waits for its account");
+    const std::deque<ConnectionReport>& closed = cloud.server->events().closed();
+    REQUIRE(closed.size() == 1);
+    CHECK(closed[0].account == cloud.shop.public_key());
+    CHECK(closed[0].reason == "Slow Consumer (Pending Bytes)");
+    CHECK(closed[0].subscription_count == 1);
+    CHECK(closed[0].pending_bytes > 3'000'000);
     cloud.talk(reading, "");
     for (RawClient* client : {&far_behind, &behind, &stranger}) client->stream->resume();
     cloud.world.run_for(1s);

@@ -121,6 +121,7 @@ TEST_CASE("why_a_client_was_closed_is_told") {
     for (int i = 0; i < 40; ++i) cloud.talk(publisher, message);
     CHECK(payload_of(cloud.next(watcher))["reason"] == "Slow Consumer (Pending Bytes)");
     CHECK((*cloud.ask("varz"))["slow_consumers"] == 1);
+    CHECK((*cloud.ask("varz"))["slow_consumer_stats"]["clients"] == 1);
     RawClient& rude = cloud.log_in();
     cloud.talk(rude, "HELLO\r\n");
     cloud.world.run_for(2s);
