@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "account_budget.h"
+#include "account_mappings.h"
 #include "auth/claims.h"
 #include "base/result.h"
 #include "base/time.h"
@@ -47,7 +48,8 @@ struct Account {
     std::unordered_set<Connection*> connections;
     // The same object for all loops.
     std::shared_ptr<AccountTotals> totals = std::make_shared<AccountTotals>();
-    Traffic departed;  // of connections that have ended
+    Traffic departed;                           // of connections that have ended
+    std::unique_ptr<AccountMappings> mappings;  // null: none
     // The server's own subscriptions in this account.
     std::vector<std::unique_ptr<Subscription>> services;
 

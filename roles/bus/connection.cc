@@ -256,7 +256,11 @@ void Connection::on_publish(const bus::Line& line, std::string_view headers,
         const Duration wait = publish_budget_->spend(bytes, server_.loop().now());
         if (wait > kPauseMin) pacer_->pause_for(wait);
     }
-    if (server_.publish(*login_->account, this, message)) send_ok();
+    Account& account = *login_->account;
+    const bool is_taken = account.mappings == nullptr
+                              ? server_.publish(account, this, message)
+                              : server_.publish_mapped(account, *this, message);
+    if (is_taken) send_ok();
 }
 
 void Connection::on_sub(const bus::Line& line) {

@@ -84,6 +84,7 @@ private:
     };
     struct Frame {  // a request on its way through one service, kept for its buffers
         std::string subject;
+        std::string mapped;  // the subject as the account's own mappings have it
         std::string reply;
         std::string body;
     };

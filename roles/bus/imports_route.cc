@@ -188,6 +188,11 @@ bool Imports::ask(Passage& passage, std::string_view subject, Connection* from,
     if (is_circle || path_.size() >= kDepthMax) return false;
     Frame& frame = take_frame();
     passage.mapping.apply(subject, frame.subject);
+    if (AccountMappings* mappings = passage.to->mappings.get()) {
+        const auto outcome = mappings->apply(frame.subject, server_.loop().random(), frame.mapped);
+        if (outcome == AccountMappings::Outcome::kLost) return false;
+        if (outcome == AccountMappings::Outcome::kMapped) frame.subject.swap(frame.mapped);
+    }
     if (!make_reply(*passage.from, *passage.to, message.reply, passage.response_type,
                     passage.response_threshold, frame.reply)) {
         return false;

@@ -49,7 +49,7 @@ Server::Server(Loop& loop, ServerOptions options, Accounts accounts, Logger log,
     user_info_ = std::make_unique<UserInfo>(*this);
     for (const auto& [key, account] : accounts_.all()) {
         if (links_ != nullptr) links_->add(*account);
-        imports_->update(*account);
+        take_shares(*account);
     }
 }
 
@@ -513,10 +513,11 @@ Result<> Server::put_account(std::string_view jwt) {
 
 void Server::apply(const Accounts::Update& update) {
     if (update.is_new && links_ != nullptr) links_->add(*update.account);
-    if (update.is_changed) imports_->update(*update.account);
+    if (update.is_changed) take_shares(*update.account);
     if (update.is_new) {
         for (const auto& callback : on_account_) callback(*update.account);
     } else if (update.is_changed) {
+        for (const auto& callback : on_account_changed_) callback(*update.account);
         for (Connection* connection : update.account->connections) connection->check_login();
     }
 }

@@ -106,6 +106,8 @@ public:
     // Routes one message within an account. `from` is null for the server's own. False: `from` may
     // not, and has been told.
     bool publish(Account& account, Connection* from, const Message& message);
+    // The same for a client of an account with mappings: the message goes where they say.
+    bool publish_mapped(Account& account, Connection& from, Message message);
     // The server's own message, for whoever hears `route`, though it shows message.subject: so
     // streams hand out what they keep. False: nobody was there. `backlog` (may be null): what waits
     // for the slowest of them.
@@ -179,6 +181,10 @@ public:
     bool remove_account(std::string_view key);
     // Called for each account, known already or not yet, to add services to it.
     void on_account(std::function<void(Account&)> callback);
+    // And for each whose claims have changed.
+    void on_account_changed(std::function<void(Account&)> callback) {
+        on_account_changed_.push_back(std::move(callback));
+    }
 
     // Durable streams work from now on: INFO says so.
     void set_has_streams() { has_streams_ = true; }
@@ -208,6 +214,7 @@ private:
     void note_load();
     void uncount_connection();
     void apply(const Accounts::Update& update);
+    void take_shares(Account& account);
     bool drop_account(std::string_view key);
     void start_round_end();
     void end_round();
@@ -255,6 +262,7 @@ private:
     std::vector<Account*> touched_;  // their sublists may hold outdated results
     std::vector<std::function<void()>> later_;
     std::vector<std::function<void(Account&)>> on_account_;
+    std::vector<std::function<void(Account&)>> on_account_changed_;
     std::unique_ptr<UserInfo> user_info_;
     std::vector<std::unique_ptr<Account>> removed_;  // until their connections are gone
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
@@ -263,6 +271,7 @@ private:
     std::optional<LameDuck> lame_duck_;
     Timer backlog_timer_;
 
+    std::string mapped_;            // subject of the message being routed
     std::string tail_;              // of the message being routed
     size_t tail_total_ = SIZE_MAX;  // where the tail is no more than that number
     std::string tail_without_headers_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "auth/permissions.h"
 #include "base/text.h"
@@ -149,12 +150,15 @@ std::expected<SubjectTransform, SubjectTransform::Problem> SubjectTransform::cre
         return std::unexpected(Problem{true, "invalid subject"});
     }
     const std::vector<std::string_view> of_pattern = split(out.pattern_, '.');
-    const auto wildcards =
-        static_cast<size_t>(std::count(of_pattern.begin(), of_pattern.end(), "*"));
+    std::vector<size_t> wildcards;
+    for (size_t i = 0; i < of_pattern.size(); ++i) {
+        if (of_pattern[i] == "*") wildcards.push_back(i);
+    }
+    out.rest_at_ = of_pattern.size() - 1;
     bool has_rest = false;
     for (const std::string_view token : tokens_of(destination)) {
         std::string problem;
-        std::optional<Part> part = parse_part(token, wildcards, problem);
+        std::optional<Part> part = parse_part(token, wildcards.size(), problem);
         if (!part) {
             return std::unexpected(Problem{
                 false, fmt::format("invalid mapping destination: {} in {}", problem, token)});
@@ -164,6 +168,7 @@ std::expected<SubjectTransform, SubjectTransform::Problem> SubjectTransform::cre
             return std::unexpected(Problem{false, "invalid subject"});
         }
         has_rest = part->kind == Kind::kRest;
+        for (size_t& place : part->wildcards) place = wildcards[place];
         out.parts_.push_back(std::move(*part));
     }
     if (has_rest != ends_with_rest(out.pattern_)) {
@@ -224,36 +229,43 @@ void SubjectTransform::append(std::string& out, const Part& part, std::string_vi
 }
 
 std::optional<std::string> SubjectTransform::apply(std::string_view subject) const {
-    if (!auth::subject_matches(pattern_, subject)) return std::nullopt;
-    const std::vector<std::string_view> of_pattern = split(pattern_, '.');
-    const std::vector<std::string_view> of_subject = split(subject, '.');
-    std::vector<std::string_view> values;
-    for (size_t i = 0; i < of_pattern.size(); ++i) {
-        if (of_pattern[i] == "*") values.push_back(of_subject[i]);
-    }
     std::string out;
+    Tokens scratch;
+    if (!apply(subject, out, scratch)) return std::nullopt;
+    return out;
+}
+
+bool SubjectTransform::apply(std::string_view subject, std::string& out, Tokens& scratch) const {
+    if (!auth::subject_matches(pattern_, subject)) return false;
+    scratch.clear();
+    for (size_t start = 0; start <= subject.size();) {
+        const size_t end = std::min(subject.find('.', start), subject.size());
+        scratch.push_back(subject.substr(start, end - start));
+        start = end + 1;
+    }
+    out.clear();
     for (const Part& part : parts_) {
-        if (!out.empty()) out += '.';
+        if (&part != parts_.data()) out += '.';
         switch (part.kind) {
             case Kind::kLiteral: out += part.text; break;
-            case Kind::kRest: {
-                const std::string_view first = of_subject[of_pattern.size() - 1];
-                out += std::string_view(
-                    first.data(),
-                    static_cast<size_t>(subject.data() + subject.size() - first.data()));
+            case Kind::kRest:
+                out +=
+                    subject.substr(static_cast<size_t>(scratch[rest_at_].data() - subject.data()));
                 break;
-            }
             case Kind::kPartition: {
                 uint32_t hash = kHashStart;
-                for (const size_t at : part.wildcards) hash = hash_of(values[at], hash);
+                for (const size_t at : part.wildcards) hash = hash_of(scratch[at], hash);
                 if (part.wildcards.empty()) hash = hash_of(subject, hash);
-                out += std::to_string(hash % part.number);
+                char digits[10];
+                const auto end =
+                    std::to_chars(digits, digits + sizeof digits, hash % part.number).ptr;
+                out.append(digits, static_cast<size_t>(end - digits));
                 break;
             }
-            default: append(out, part, values[part.wildcards.front()]); break;
+            default: append(out, part, scratch[part.wildcards.front()]); break;
         }
     }
-    return out;
+    return true;
 }
 
 }  // namespace candela::bus_role

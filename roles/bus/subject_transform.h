@@ -28,6 +28,10 @@ public:
     // Nothing where the pattern does not match. The result may be longer than what went in, and is
     // a valid subject where that one was.
     std::optional<std::string> apply(std::string_view subject) const;
+    // The same into `out`; false where the pattern does not match. Allocates nothing once `out` and
+    // `scratch` have grown.
+    using Tokens = std::vector<std::string_view>;
+    bool apply(std::string_view subject, std::string& out, Tokens& scratch) const;
     const std::string& pattern() const { return pattern_; }
     const std::string& destination() const { return destination_; }
 
@@ -48,7 +52,7 @@ private:
     struct Part {
         Kind kind = Kind::kLiteral;
         std::string text;               // literal; delimiter of a split
-        std::vector<size_t> wildcards;  // which ones, from 0
+        std::vector<size_t> wildcards;  // at which tokens of the pattern they stand
         uint32_t number = 0;            // of partitions, or a length
     };
     static std::optional<Part> parse_part(std::string_view token, size_t wildcards,
@@ -60,6 +64,7 @@ private:
     std::string pattern_;
     std::string destination_;
     std::vector<Part> parts_;
+    size_t rest_at_ = 0;  // the token from which on ">" takes all
 };
 
 }  // namespace candela::bus_role

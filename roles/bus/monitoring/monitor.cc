@@ -296,7 +296,7 @@ Json Monitor::account_json(const Account& account, const AccountReport& report) 
                            {"type", auth::to_string(share.kind)},
                            {"token_req", share.token_required}});
     }
-    return {
+    Json out = {
         {"account_name", account.key()},
         {"name_tag", claims.name},
         {"issuer_key", claims.issuer},
@@ -311,6 +311,21 @@ Json Monitor::account_json(const Account& account, const AccountReport& report) 
         {"exports", std::move(exports)},
         {"jwt", account.jwt},
         {"sublist_stats", sublist_json(report.sublist)}};
+    if (!claims.mappings.empty()) out["mappings"] = mappings_json(claims.mappings);
+    return out;
+}
+
+Json Monitor::mappings_json(const auth::SubjectMappings& mappings) {
+    Json out = Json::object();
+    for (const auto& [source, destinations] : mappings) {
+        Json& list = out[source] = Json::array();
+        for (const auth::WeightedMapping& destination : destinations) {
+            Json item = {{"subject", destination.subject}, {"weight", destination.weight}};
+            if (!destination.cluster.empty()) item["cluster"] = destination.cluster;
+            list.push_back(std::move(item));
+        }
+    }
+    return out;
 }
 
 // Streams that can't keep what is published make the bus ill.

@@ -100,6 +100,7 @@ private:
     Json streams_json();
     Json account_json(const Account& account, const AccountReport& report);
     static Json slow_consumers_json(const TotalsReport& totals);
+    static Json mappings_json(const auth::SubjectMappings& mappings);
     Result<Json> jsz_json(const Parameters& parameters);
     unsigned cpu_percent();
     Duration uptime() const;

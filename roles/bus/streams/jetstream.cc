@@ -27,7 +27,9 @@ JsAccount::~JsAccount() { streams.clear(); }
 
 Account* JsAccount::account() { return js_.server().accounts().find(key_); }
 
-void JsAccount::attach(Account& account) {
+void JsAccount::attach(Account& account, bool is_new) {
+    if (is_attached_ && !is_new) return;
+    is_attached_ = true;
     for (const char* subject : {"$JS.API.>", "$JS.ACK.>", "$JS.FC.>"})
         account.add_service(subject, *this);
     for (const auto& [name, stream] : streams) stream->attach(&account);
@@ -87,18 +89,22 @@ uint64_t JsAccount::stored_bytes(bool is_file) const {
 JetStream::JetStream(Server& server, Store& store) : server_(server), store_(store) {
     recover();
     store_.start(*this);
-    server_.on_account([this](Account& found) {
-        const auth::AccountLimits& limits = found.claims.limits;
-        const bool is_system = found.key() == server_.accounts().operator_claims().system_account;
-        if (is_system || (limits.disk_storage == 0 && limits.memory_storage == 0)) return;
-        account(found.key()).attach(found);
-    });
+    server_.on_account([this](Account& found) { take_account(found, true); });
+    server_.on_account_changed([this](Account& found) { take_account(found, false); });
 }
 
 JetStream::~JetStream() {
     *alive_ = false;
     dead_consumers_.clear();
     dead_streams_.clear();
+}
+
+// Storage may come with a later JWT than the account's first.
+void JetStream::take_account(Account& found, bool is_new) {
+    const auth::AccountLimits& limits = found.claims.limits;
+    const bool is_system = found.key() == server_.accounts().operator_claims().system_account;
+    if (is_system || (limits.disk_storage == 0 && limits.memory_storage == 0)) return;
+    account(found.key()).attach(found, is_new);
 }
 
 void JetStream::recover() {

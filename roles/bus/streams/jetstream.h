@@ -40,8 +40,8 @@ public:
     ~JsAccount();
 
     void on_message(const Origin& from, const Message& message) override;
-    // The account is (again) on the bus: hears its subjects there.
-    void attach(Account& account);
+    // The account is on the bus, again where it is new: hears its subjects there.
+    void attach(Account& account, bool is_new);
 
     const std::string& key() const { return key_; }
     Account* account();
@@ -61,6 +61,7 @@ public:
 private:
     JetStream& js_;
     const std::string key_;
+    bool is_attached_ = false;
     std::multimap<std::string, uint64_t> followers_;
 };
 
@@ -115,6 +116,7 @@ public:
 
 private:
     friend class JsApi;
+    void take_account(Account& account, bool is_new);
     void recover();
     void publish_event(JsAccount& account, const std::string& subject, const std::string& type,
                        Json body);
