@@ -113,7 +113,7 @@ test('what nats-server shows over HTTP, candela shows', async (t) => {
   }
   // What was done is what is shown.
   const ours = async (what) => (await sides[1].get(what)).json();
-  const connz = await ours('connz?auth=1&subs=1&sort=msgs_from');
+  const connz = await ours(`connz?auth=1&subs=1&sort=msgs_from&acc=${account}`);
   assert.equal(connz.connections[0].name, 'one');
   assert.equal(connz.connections[0].account, account);
   assert.ok(connz.connections[0].subscriptions_list.includes('greet.*'));
