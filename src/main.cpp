@@ -1,5 +1,8 @@
 // The candela executable: picks what to be.
 
+#include <termios.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <span>
@@ -7,7 +10,9 @@
 #include <vector>
 
 #include "auth/identity.h"
+#include "base/secret.h"
 #include "base/text.h"
+#include "crypto/password.h"
 #include "ctl/ctl.h"
 #include "loop/file.h"
 #include "node/command_line.h"
@@ -168,6 +173,47 @@ int run_serve_static(Arguments arguments) {
     return service::run_static_server(arguments.front());
 }
 
+// The password from a terminal, without showing it, or from a pipe: its first line.
+std::string read_password() {
+    const bool is_terminal = isatty(STDIN_FILENO) == 1;
+    termios before{};
+    if (is_terminal && tcgetattr(STDIN_FILENO, &before) == 0) {
+        fmt::print(stderr, "password: ");
+        termios silent = before;
+        silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+    }
+    std::string line;
+    for (int c = std::getchar(); c != EOF && c != '\n'; c = std::getchar()) {
+        line += static_cast<char>(c);
+        if (line.size() > crypto::kPasswordBytesMax) break;
+    }
+    if (is_terminal) {
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        fmt::print(stderr, "\n");
+    }
+    return line;
+}
+
+int run_hash_password(Arguments arguments) {
+    constexpr CommandOption kOptions[] = {kHelpOption};
+    const auto options = parse_options(arguments, kOptions);
+    if (!options) return usage_error("hash-password", options.error().message());
+    if (options->has("--help")) {
+        print_help("hash-password", "< FILE",
+                   "Reads a password and prints its hash, for [route.basic_auth] users.", kOptions);
+        return 0;
+    }
+    const Secret password(read_password());
+    const auto hash = crypto::hash_password(password.reveal());
+    if (!hash) {
+        fmt::print(stderr, "candela hash-password: {}\n", hash.error().message());
+        return kExitFailed;
+    }
+    fmt::print("{}\n", *hash);
+    return 0;
+}
+
 int run_help(Arguments);
 
 struct Verb {
@@ -183,6 +229,7 @@ constexpr Verb kVerbs[] = {
     {"ctl", "Deploys, shows and operates services.", ctl::run},
     {"serve-static", "Serves a folder's files on $PORT, as services of kind static do.",
      run_serve_static},
+    {"hash-password", "Prints the hash of a password, for a route's users.", run_hash_password},
     {"version", "Prints the version.", run_version},
     {"help", "Prints this.", run_help},
 };

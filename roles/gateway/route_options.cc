@@ -64,6 +64,17 @@ http::RouteOptionsPtr make_route_options(const service::Route& route) {
         for (const auto& [claim, header] : route.jwt->claim_headers) edits[header].clear();
         options->request_fields = edits_of(edits);
     }
+    if (route.basic_auth) {
+        const service::RouteBasicAuth& auth = *route.basic_auth;
+        options->basic_auth = std::make_shared<http::BasicAuth>(
+            std::map<std::string, std::string, std::less<>>(auth.users.begin(), auth.users.end()),
+            auth.realm);
+        // The password is the gateway's affair; the service is told who it is.
+        std::map<std::string, std::string> edits = route.request_headers;
+        edits["Authorization"].clear();
+        edits["X-Forwarded-User"].clear();
+        options->request_fields = edits_of(edits);
+    }
     options->answer_fields = edits_of(route.response_headers);
     options->compress = route.compress;
     if (route.cors) options->cors = cors_of(*route.cors);

@@ -16,6 +16,9 @@ constexpr Duration kFreshConnection = 1s;
 constexpr Duration kRetryPause = 25ms;
 constexpr int kRetryPauseFactor = 4;
 
+// For a password to be checked, however busy the pool is.
+constexpr Duration kCheckTimeout = 30s;
+
 constexpr size_t kKeptHeadBytes = 8192;  // of head_'s memory, for the next exchange
 
 }  // namespace
@@ -23,7 +26,9 @@ constexpr size_t kKeptHeadBytes = 8192;  // of head_'s memory, for the next exch
 Exchange::Exchange(Proxy& proxy)
     : proxy_(proxy), timer_(proxy.loop_.timers(), [this] { on_timer(); }) {}
 
-Exchange::~Exchange() = default;
+Exchange::~Exchange() {
+    if (checking_ != nullptr) *checking_ = nullptr;
+}
 
 void Exchange::begin(Requester& client, const RoutedRequest& routed) {
     const RouteResult& route = routed.route;
@@ -60,7 +65,43 @@ void Exchange::begin(Requester& client, const RoutedRequest& routed) {
     }
     head_.clear();
     append_upstream_request(head, framing, routed.target, info, head_);
-    attempt();
+    if (routed.unchecked) {
+        check_password(*routed.unchecked);
+    } else {
+        attempt();
+    }
+}
+
+void Exchange::check_password(const BasicCredentials& credentials) {
+    if (!options_->basic_auth->begin_check()) {
+        fail(503, "has too many passwords to check");
+        return;
+    }
+    state_ = State::kChecking;
+    timer_.start(kCheckTimeout);
+    checking_ = std::make_shared<Exchange*>(this);
+    struct Check {
+        RouteOptionsPtr options;
+        BasicCredentials credentials;
+        bool is_right = false;
+    };
+    auto check = std::make_shared<Check>(Check{options_, credentials});
+    proxy_.loop_.offload(
+        [check] { check->is_right = check->options->basic_auth->verify(check->credentials); },
+        [check, asker = checking_] {
+            check->options->basic_auth->end_check();
+            if (*asker != nullptr) (*asker)->on_password_checked(check->is_right);
+        });
+}
+
+void Exchange::on_password_checked(bool is_right) {
+    checking_.reset();
+    if (is_right) {
+        attempt();
+        return;
+    }
+    answer_fields_.add("WWW-Authenticate", options_->basic_auth->challenge());
+    fail(401, "does not know this user name with this password");
 }
 
 void Exchange::take_options(const RouteOptionsPtr& options, ForwardedInfo& info) {
@@ -324,6 +365,7 @@ void Exchange::let_go(Responder::Outcome outcome) {
 
 void Exchange::reset() {
     state_ = State::kFree;
+    if (checking_ != nullptr) *std::exchange(checking_, nullptr) = nullptr;
     client_ = nullptr;
     upstream_ = nullptr;
     endpoint_ = nullptr;
@@ -418,6 +460,7 @@ void Exchange::on_timer() {
             on_woken();
             return;
         case State::kPaused: attempt(); return;
+        case State::kChecking: fail(503, "could not check the password in time"); return;
         case State::kConnecting:
             connecting_.reset();
             on_connected(candela::fail(Code::kTimeout, "no connection within {}",

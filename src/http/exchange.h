@@ -70,13 +70,16 @@ public:
 
 private:
     friend class Upstream;
-    enum class State : uint8_t { kFree, kHeld, kPaused, kConnecting, kOpen, kRelay };
+    enum class State : uint8_t { kFree, kChecking, kHeld, kPaused, kConnecting, kOpen, kRelay };
     enum class Retry : uint8_t { kNo, kAtOnce, kElsewhere };
     static constexpr size_t kAttemptsMax = 3;
     static constexpr int kInterimMax = 32;
     static constexpr uint32_t kH2InternalError = 2;
 
     void take_options(const RouteOptionsPtr& options, ForwardedInfo& info);
+    // Finds out on a pool thread whether a password is right, and goes on then.
+    void check_password(const BasicCredentials& credentials);
+    void on_password_checked(bool is_right);
     void attempt();
     void hold();
     void connect();
@@ -109,6 +112,8 @@ private:
     Timer timer_;
 
     RouteOptionsPtr options_;  // of the route; null: none
+    // While a password is checked: what finds this exchange, until it is over.
+    std::shared_ptr<Exchange*> checking_;
     uint64_t body_bytes_max_ = 0;
     Duration response_timeout_{};
     Headers answer_fields_;                    // that are added to the answer

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -85,6 +86,8 @@ struct RoutedRequest {
     bool ends_connection = false;     // on HTTP/1.1: what was asked leaves its framing in doubt
     const Headers* fields = nullptr;  // of an answer of our own
     const Headers* request_fields = nullptr;  // added for the upstream
+    // Must be right, by the options' basic_auth, before the request goes on.
+    std::optional<BasicCredentials> unchecked;
 };
 
 // One request, answered or not, when it is over.
@@ -162,6 +165,7 @@ private:
     // What the route's options make of it: an answer of our own, or another target.
     void apply_options(const Requester& client, const RouteRequest& request, RoutedRequest& out);
     void lead_elsewhere(const RouteRequest& request, RoutedRequest& out);
+    void check_login(const RouteOptions& options, const Headers& request, RoutedRequest& out);
     void ask_for_token(const Error& error, const Headers& request, RoutedRequest& out);
     bool is_rate_exceeded(const Requester& client, const RouteOptions& options, Headers& fields);
     void add(std::unique_ptr<ProxyClient> client);

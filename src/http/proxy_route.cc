@@ -115,6 +115,7 @@ void Proxy::apply_options(const Requester& client, const RouteRequest& request,
             return;
         }
     }
+    if (options.basic_auth != nullptr) check_login(options, headers, out);
     if (options.rewrite) {
         const std::string_view rest = request.path.substr(out.route.prefix.size());
         rewritten_ = *options.rewrite;
@@ -123,6 +124,17 @@ void Proxy::apply_options(const Requester& client, const RouteRequest& request,
         if (!request.query.empty()) rewritten_.append("?").append(request.query);
         out.target = rewritten_;
     }
+}
+
+void Proxy::check_login(const RouteOptions& options, const Headers& request, RoutedRequest& out) {
+    auto credentials = parse_basic(request.get(FieldId::kAuthorization).value_or(""));
+    if (!credentials || request.count(FieldId::kAuthorization) != 1) {
+        own_fields_.add("WWW-Authenticate", options.basic_auth->challenge());
+        refuse(out, 401, "a user name and a password are needed");
+        return;
+    }
+    request_fields_.add("X-Forwarded-User", credentials->user);
+    if (!options.basic_auth->knows(*credentials)) out.unchecked = std::move(credentials);
 }
 
 // RFC 6750 §3: who brings no token is only told that one is needed.

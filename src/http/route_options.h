@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "http/basic_auth.h"
 #include "http/cors.h"
 #include "http/headers.h"
 #include "http/jwt.h"
@@ -55,7 +56,8 @@ struct RouteOptions {
 
     // Limits. 0: the proxy's own, or none.
     std::shared_ptr<RateLimiter> rate_limiter;
-    std::shared_ptr<const JwtCheck> jwt;  // null: anybody may ask
+    std::shared_ptr<const JwtCheck> jwt;          // null: anybody may ask
+    std::shared_ptr<const BasicAuth> basic_auth;  // the same
     std::string rate_key_field;  // the field that is counted by; empty: the client's address
     uint64_t body_bytes_max = 0;
     uint32_t requests_max = 0;  // in flight

@@ -48,6 +48,15 @@ ConfigSchema jwt_schema() {
     });
 }
 
+ConfigSchema basic_auth_schema() {
+    return ConfigSchema({
+        config_string_map("users", "Name and hash, as `candela hash-password` prints it.")
+            .required()
+            .at_most(kRouteUsersMax),
+        config_string("realm", "restricted", "What a browser says that the password is for."),
+    });
+}
+
 void add_map(Json& json, const char* key, const std::map<std::string, std::string>& values) {
     if (!values.empty()) json[key] = values;
 }
@@ -80,6 +89,10 @@ Json jwt_json(const RouteJwt& jwt) {
     return json;
 }
 
+Json basic_auth_json(const RouteBasicAuth& auth) {
+    return {{"users", auth.users}, {"realm", auth.realm}};
+}
+
 }  // namespace
 
 const ConfigSchema& route_schema() {
@@ -108,6 +121,8 @@ const ConfigSchema& route_schema() {
         config_table("cors", cors_schema(), "Lets pages of other origins in."),
         config_table("rate_limit", rate_limit_schema(), "How often a client may ask."),
         config_table("jwt", jwt_schema(), "Lets bearers of a token in, and nobody else."),
+        config_table("basic_auth", basic_auth_schema(),
+                     "Lets users with a password in, and nobody else."),
         config_size("body_max", "0", "The largest body of a request; 0: as the gateway says."),
         config_int("concurrency", "0", "Requests in progress on a gateway; 0: no limit.")
             .range("0", "1000000"),
@@ -144,6 +159,7 @@ Json to_json(const Route& route) {
     if (route.compress) json["compress"] = true;
     if (route.cors) json["cors"] = cors_json(*route.cors);
     if (route.rate_limit) json["rate_limit"] = rate_limit_json(*route.rate_limit);
+    if (route.basic_auth) json["basic_auth"] = basic_auth_json(*route.basic_auth);
     if (route.jwt) json["jwt"] = jwt_json(*route.jwt);
     if (route.body_bytes_max != 0) json["body_max"] = route.body_bytes_max;
     if (route.concurrency != 0) json["concurrency"] = route.concurrency;

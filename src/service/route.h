@@ -49,6 +49,14 @@ struct RouteJwt {
     friend bool operator==(const RouteJwt&, const RouteJwt&) = default;
 };
 
+// Who may ask: these users, by name, with argon2id hashes of their passwords (RFC 7617).
+struct RouteBasicAuth {
+    std::map<std::string, std::string> users;
+    std::string realm;
+
+    friend bool operator==(const RouteBasicAuth&, const RouteBasicAuth&) = default;
+};
+
 struct Route {
     // Which requests: all that is said must hold.
     std::string host;        // lower case; "*.example.org" for any label in front; empty: any host
@@ -72,6 +80,7 @@ struct Route {
     std::optional<RouteCors> cors;
     std::optional<RouteRateLimit> rate_limit;
     std::optional<RouteJwt> jwt;
+    std::optional<RouteBasicAuth> basic_auth;
     uint64_t body_bytes_max = 0;  // 0: as the gateway says
     uint32_t concurrency = 0;     // requests in flight; 0: no limit
     Duration response_timeout{};  // 0: as the gateway says
@@ -85,6 +94,7 @@ struct Route {
 inline constexpr size_t kRouteConditionsMax = 16;  // methods, headers, query: of each
 inline constexpr size_t kRouteFieldsMax = 32;      // headers that are set or removed, of each
 inline constexpr size_t kRouteOriginsMax = 32;
+inline constexpr size_t kRouteUsersMax = 256;
 
 const ConfigSchema& route_schema();
 

@@ -58,6 +58,14 @@ RouteJwt read_jwt(const Table& table) {
 }
 
 template <class Table>
+RouteBasicAuth read_basic_auth(const Table& table) {
+    RouteBasicAuth auth;
+    auth.users = read_texts(table, "users", false);
+    auth.realm = table.string("realm");
+    return auth;
+}
+
+template <class Table>
 Route read_route(const Table& table) {
     Route route;
     route.host = ascii_lower(table.string("host"));
@@ -81,6 +89,9 @@ Route read_route(const Table& table) {
         route.rate_limit = read_rate_limit(table.table("rate_limit"));
     }
     if (table.is_written("jwt")) route.jwt = read_jwt(table.table("jwt"));
+    if (table.is_written("basic_auth")) {
+        route.basic_auth = read_basic_auth(table.table("basic_auth"));
+    }
     route.body_bytes_max = table.size_bytes("body_max");
     route.concurrency = static_cast<uint32_t>(table.integer("concurrency"));
     route.response_timeout = table.duration("response_timeout");

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "crypto/password.h"
 #include "http/headers.h"
 #include "http/jwt.h"
 #include "service/route.h"
@@ -79,6 +80,7 @@ public:
         check_fields("response_headers", route_.response_headers);
         if (route_.cors) check_cors(*route_.cors);
         if (route_.jwt) check_jwt(*route_.jwt);
+        if (route_.basic_auth) check_basic_auth(*route_.basic_auth);
         if (route_.rate_limit) check_rate_limit(*route_.rate_limit);
         if (route_.response_timeout < 0s || route_.response_timeout > 24h) {
             report_("response_timeout", "a day is the most");
@@ -95,6 +97,27 @@ private:
             report_("jwt.jwks", std::string(keys.error().message()));
         }
         check_fields("jwt.claim_headers", swapped(jwt.claim_headers));
+    }
+
+    void check_basic_auth(const RouteBasicAuth& auth) {
+        if (route_.jwt) {
+            report_("basic_auth", "a request has one Authorization: take jwt or basic_auth");
+        }
+        if (auth.users.empty()) report_("basic_auth.users", "nobody could come in");
+        for (const auto& [name, hash] : auth.users) {
+            if (name.empty() || name.size() > 255 || name.find(':') != std::string::npos ||
+                !http::is_field_value(name)) {
+                report_("basic_auth.users", not_a("a user's name", name));
+            }
+            if (const auto fine = crypto::check_password_hash(hash); !fine) {
+                report_("basic_auth.users",
+                        fmt::format("the password of {}: {}; make one by candela hash-password",
+                                    printable(name), fine.error().message()));
+            }
+        }
+        const bool is_plain = http::is_field_value(auth.realm) &&
+                              auth.realm.find_first_of("\"\\") == std::string::npos;
+        if (!is_plain) report_("basic_auth.realm", not_a("a realm", auth.realm));
     }
 
     // By header, so that two claims for one header are seen.

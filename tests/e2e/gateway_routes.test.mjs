@@ -9,7 +9,7 @@ import path from 'node:path';
 import test from 'node:test';
 import zlib from 'node:zlib';
 import { makeService, startDev } from './lib/cloud.mjs';
-import { run, tempDir } from './lib/program.mjs';
+import { CANDELA, run, tempDir } from './lib/program.mjs';
 import { until } from './lib/wait.mjs';
 
 // Tells what it was asked; /slow waits until /go.
@@ -249,6 +249,32 @@ path = "/open"
   assert.equal((await bearer(token('es', { aud: 'other' }))).status, 401);
   assert.equal((await bearer(token('es', { iss: 'https://evil.localhost' }))).status, 401);
   assert.equal((await bearer(`${b64({ alg: 'none' })}.${b64({ exp: 9e9 })}.`)).status, 401);
+});
+
+test('users with passwords', async (t) => {
+  const hashed = await run('bash', ['-c', `printf 'open sesame\\n' | ${CANDELA} hash-password`]);
+  assert.match(hashed.stdout, /^\$argon2id\$/);
+  const cloud = await startDev(t);
+  await cloud.ctl(['deploy', service(t, 'app', `
+[[route]]
+host = "app.localhost"
+[route.basic_auth]
+users = { ada = '${hashed.stdout.trim()}' }
+`)]);
+  const curl = (...args) => run('curl', ['-s', '--max-time', '20', '-w', ' %{http_code}', '-H', 'Host: app.localhost', ...args, `http://127.0.0.1:${cloud.gatewayPort}/`]);
+  await until('the service', async () => (await curl('-u', 'ada:open sesame')).stdout.endsWith(' 200'));
+  const answer = await curl('-u', 'ada:open sesame', '-H', 'X-Forwarded-User: eve');
+  const { headers } = JSON.parse(answer.stdout.slice(0, -4));
+  assert.equal(headers['x-forwarded-user'], 'ada');
+  assert.equal(headers.authorization, undefined);
+  for (const login of ['ada:wrong', 'eve:open sesame', 'ada:']) {
+    assert.match((await curl('-u', login)).stdout, / 401$/);
+  }
+  assert.match((await curl()).stdout, / 401$/);
+  // Many at once: as many as are checked, and the others are told to come again; nobody hangs.
+  const statuses = await Promise.all(Array.from({ length: 30 }, (_, i) => curl('-u', `ada:${i}`)));
+  for (const { stdout } of statuses) assert.match(stdout, / (401|503)$/);
+  assert.match((await curl('-u', 'ada:open sesame')).stdout, / 200$/);
 });
 
 // A page, and events that come one by one.

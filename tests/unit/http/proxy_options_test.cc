@@ -4,6 +4,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include "base/encoding.h"
+#include "crypto/password.h"
 #include "proxy_world.h"
 
 using namespace candela;
@@ -193,6 +195,61 @@ TEST_CASE("a client that asks too often is told when to come again") {
                                          ContainsSubstring("Retry-After: 5\r\n"));
     world.settle(5s);
     CHECK_THAT(world.ask("GET / HTTP/1.1"), StartsWith("GET / "));
+}
+
+TEST_CASE("users with their password come in, others are asked for it") {
+    Routed world;
+    const std::string hash = *crypto::hash_password("open sesame");
+    world.made->basic_auth = std::make_shared<BasicAuth>(
+        std::map<std::string, std::string, std::less<>>{{"ada", hash}}, "the lab");
+    const auto login = [](std::string_view text) {
+        return "GET / HTTP/1.1\r\nAuthorization: Basic " + base64_encode(as_bytes(text));
+    };
+    CHECK_THAT(world.ask("GET / HTTP/1.1"),
+               StartsWith("HTTP/1.1 401 Unauthorized\r\n") &&
+                   ContainsSubstring("WWW-Authenticate: Basic realm=\"the lab\""));
+    CHECK_THAT(world.ask("GET / HTTP/1.1\r\nAuthorization: Basic ????"),
+               StartsWith("HTTP/1.1 401"));
+    CHECK_THAT(world.ask("GET / HTTP/1.1\r\nAuthorization: Bearer x"), StartsWith("HTTP/1.1 401"));
+    for (const char* wrong : {"ada:open", "bob:open sesame", "ada:", ":", "ada"}) {
+        CHECK_THAT(world.ask(login(wrong)), StartsWith("HTTP/1.1 401"));
+    }
+    CHECK(world.at[1].empty());
+    for (int i = 0; i < 2; ++i) {  // looked up, and known
+        const std::string seen = world.ask(login("ada:open sesame"));
+        CHECK_THAT(seen, StartsWith("GET / ") && ContainsSubstring("X-Forwarded-User: ada\r\n"));
+        world.answer(kOk);
+        world.settle();
+    }
+    CHECK(world.made->basic_auth->knows({"ada", "open sesame"}));
+    CHECK_FALSE(world.made->basic_auth->knows({"ada", "open"}));
+}
+
+TEST_CASE("a client that leaves while its password is checked leaves nothing") {
+    Routed world;
+    world.made->requests_max = 1;
+    world.made->basic_auth = std::make_shared<BasicAuth>(
+        std::map<std::string, std::string, std::less<>>{{"ada", *crypto::hash_password("x")}},
+        "lab");
+    const std::string login = "Authorization: Basic " + base64_encode(as_bytes("ada:x"));
+    world.client->send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n" + login +
+                       "\r\n\r\nbo");
+    world.client->close();
+    world.settle(1s);
+    CHECK(world.at[1].empty());
+    CHECK(world.proxy->counters().requests_in_flight == 0);
+    auto next = world.connect();
+    next->send("GET / HTTP/1.1\r\nHost: a\r\n" + login + "\r\n\r\n");
+    world.settle(1s);
+    REQUIRE(world.at[1].size() == 1);
+}
+
+TEST_CASE("no more passwords are checked at once than the pool bears") {
+    BasicAuth auth({{"ada", *crypto::hash_password("x")}}, "lab");
+    for (uint32_t i = 0; i < BasicAuth::kChecksMax; ++i) CHECK(auth.begin_check());
+    CHECK_FALSE(auth.begin_check());
+    auth.end_check();
+    CHECK(auth.begin_check());
 }
 
 TEST_CASE("a rate can be counted by a field") {

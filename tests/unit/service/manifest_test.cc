@@ -178,6 +178,8 @@ answer_text = "back at noon"
 [[route]]
 path = "/v1"
 rewrite = "/v2"
+[route.basic_auth]
+users = { ada = "$argon2id$v=19$m=16384,t=3,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g" }
 )";
 }  // namespace
 
@@ -218,6 +220,9 @@ TEST_CASE("every key of a route is read, and comes back from JSON") {
     CHECK(route.jwt->claim_headers.at("sub") == "X-User");
     CHECK(m.routes[1].answer_status == 503);
     CHECK(m.routes[2].rewrite == "/v2");
+    REQUIRE(m.routes[2].basic_auth);
+    CHECK(m.routes[2].basic_auth->users.contains("ada"));
+    CHECK(m.routes[2].basic_auth->realm == "restricted");
     const auto again = manifest_from_json(to_json(m));
     REQUIRE(again);
     CHECK(*again == m);
@@ -260,6 +265,15 @@ TEST_CASE("each rule of a route has its own message, at its place") {
     CHECK(contains(in_route("[route.jwt]\njwks='{}'\nclaim_headers={sub='Host'}"),
                    "where a request goes"));
     CHECK(contains(in_route("[route.jwt]\njwks='{}'\nclaim_headers={a='X-A',b='x-a'}"), "twice"));
+    CHECK(contains(in_route("[route.basic_auth]\nusers={}"), "nobody could come in"));
+    CHECK(contains(in_route("[route.basic_auth]\nusers={ada='secret'}"), "hash-password"));
+    CHECK(
+        contains(in_route("[route.basic_auth]\nusers={ada='$argon2id$v=19$m=999999,t=3,p=1$a$b'}"),
+                 "at most 65536 KiB"));
+    CHECK(contains(in_route("[route.basic_auth]\nusers={'a:b'='x'}"), "not a user's name"));
+    CHECK(contains(in_route("[route.basic_auth]\nusers={a='x'}\nrealm='a\"b'"), "not a realm"));
+    CHECK(contains(in_route("[route.basic_auth]\nusers={a='x'}\n[route.jwt]\njwks='{}'"),
+                   "take jwt or basic_auth"));
     CHECK(contains(in_route("rate_limits={}"), "did you mean \"rate_limit\"?"));
 }
 
