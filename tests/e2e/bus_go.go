@@ -258,11 +258,8 @@ func buckets(nc *nats.Conn) {
 	entry := <-watcher.Updates()
 	expect(entry.Key() == "a" && string(entry.Value()) == "2", "what was there")
 	expect(<-watcher.Updates() == nil, "the end of what was there")
-	_, err = kv.PutString("b", "new")
-	check(err, "putting")
-	check(kv.Delete("a"), "deleting")
-	check(kv.Purge("b"), "purging")
-	for _, wanted := range []nats.KeyValueOp{nats.KeyValuePut, nats.KeyValueDelete, nats.KeyValuePurge} {
+	// One after the other: a purge takes away what was put before it, seen or not.
+	next := func(wanted nats.KeyValueOp) {
 		select {
 		case entry := <-watcher.Updates():
 			expect(entry.Operation() == wanted, "%v, not %v", wanted, entry.Operation())
@@ -270,6 +267,13 @@ func buckets(nc *nats.Conn) {
 			panic("no update")
 		}
 	}
+	_, err = kv.PutString("b", "new")
+	check(err, "putting")
+	next(nats.KeyValuePut)
+	check(kv.Delete("a"), "deleting")
+	next(nats.KeyValueDelete)
+	check(kv.Purge("b"), "purging")
+	next(nats.KeyValuePurge)
 	check(watcher.Stop(), "stopping")
 	_, err = kv.Get("a")
 	expect(errors.Is(err, nats.ErrKeyNotFound), "it is deleted, not %v", err)
