@@ -36,6 +36,14 @@ void append_other_headers(std::string& out, std::string_view block, std::string_
     }
 }
 
+// As the account that it comes to has it, by mappings of its own; false where the message is lost.
+bool map_subject(const Account& to, Random& random, std::string& subject, std::string& scratch) {
+    if (to.mappings == nullptr) return true;
+    const auto outcome = to.mappings->apply(subject, random, scratch);
+    if (outcome == AccountMappings::Outcome::kMapped) subject.swap(scratch);
+    return outcome != AccountMappings::Outcome::kLost;
+}
+
 }  // namespace
 
 bool Imports::send(Account& account, Connection* from, const Message& message,
@@ -188,11 +196,8 @@ bool Imports::ask(Passage& passage, std::string_view subject, Connection* from,
     if (is_circle || path_.size() >= kDepthMax) return false;
     Frame& frame = take_frame();
     passage.mapping.apply(subject, frame.subject);
-    if (AccountMappings* mappings = passage.to->mappings.get()) {
-        const auto outcome = mappings->apply(frame.subject, server_.loop().random(), frame.mapped);
-        if (outcome == AccountMappings::Outcome::kLost) return false;
-        if (outcome == AccountMappings::Outcome::kMapped) frame.subject.swap(frame.mapped);
-    }
+    if (!map_subject(*passage.to, server_.loop().random(), frame.subject, frame.mapped))
+        return false;
     if (!make_reply(*passage.from, *passage.to, message.reply, passage.response_type,
                     passage.response_threshold, frame.reply)) {
         return false;
@@ -221,6 +226,7 @@ bool Imports::answer(Passage& passage, std::string_view subject, Connection* fro
     Account& asker = *entry->asker;
     frame.subject.assign(entry->reply);
     responses_.note_answer(*entry, message.body.size() == bus::kLineEnd.size());
+    if (!map_subject(asker, server_.loop().random(), frame.subject, frame.mapped)) return false;
     // An answer may ask back.
     if (!make_reply(*passage.from, asker, message.reply, auth::ResponseType::kSingleton, 0ns,
                     frame.reply)) {

@@ -99,13 +99,16 @@ test('what is asked of another account is mapped there, once more', { skip }, as
   const heard = await onBoth(t, async (side) => {
     await side.put('A', { exports: [service('svc.*'), stream('news.>')], mappings: { 'svc.*': [to('v2.$1')], v2: [to('v3')], 'raw.>': [to('news.>')], 'news.>': [to('never.>')] } });
     const from = { account: side.id('A') };
-    await side.put('B', { imports: [service('svc.*', { ...from, local_subject: 'ask.$1' }), stream('news.>', { ...from, local_subject: 'theirs.>' })], mappings: { say: [to('ask.me')], 'theirs.>': [to('mine.>')] } });
+    await side.put('B', { imports: [service('svc.*', { ...from, local_subject: 'ask.$1' }), stream('news.>', { ...from, local_subject: 'theirs.>' })], mappings: { say: [to('ask.me')], 'theirs.>': [to('mine.>')], 'in.*': [to('out.$1')] } });
     const [a, b] = [await side.user('A'), await side.user('B')];
     for (const subject of ['svc.*', 'v2.*', 'v3', 'news.>']) await side.listen(a, 'A', subject, { react: (message) => message.respond(sc.encode(`by ${message.subject}`)) });
-    for (const subject of ['theirs.>', 'mine.>']) await side.listen(b, 'B', subject);
+    for (const subject of ['theirs.>', 'mine.>', 'in.*', 'out.*']) await side.listen(b, 'B', subject);
     for (const subject of ['ask.x', 'say']) side.heard.push(['answer', subject, sc.decode((await b.request(subject, sc.encode('?'), { timeout: 2000 })).data)]);
     a.publish('raw.x', sc.encode('raw'));
     b.publish('theirs.own', sc.encode('own'));
+    // An answer goes where the asker's mappings say.
+    b.publish('ask.y', sc.encode('?'), { reply: 'in.1' });
+    await b.flush();
     return side.take(a, b);
   }, options);
   assert.ok(heard.some((event) => event.includes('by v2.x')), heard.join('\n'));

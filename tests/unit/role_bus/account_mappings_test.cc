@@ -220,7 +220,7 @@ TEST_CASE("what_is_asked_of_another_account_is_mapped_there") {
     import.kind = auth::ShareKind::kService;
     import.account = cloud.shop.public_key();
     cloud.put(cloud.shop, {{"svc.*", {to("v2.$1")}}, {"svc.lost", {to("svc.lost", 1)}}}, {share});
-    cloud.put(cloud.other, {{"say", {to("ask.me")}}}, {}, {import});
+    cloud.put(cloud.other, {{"say", {to("ask.me")}}, {"old.in", {to("in")}}}, {}, {import});
     RawClient& shop = cloud.log_in();
     RawClient& other = cloud.log_in(cloud.mint(cloud.other));
     cloud.talk(shop, "SUB v2.* 1\r\nSUB svc.* 2\r\n");
@@ -229,6 +229,14 @@ TEST_CASE("what_is_asked_of_another_account_is_mapped_there") {
     // The importer's own mapping comes first, and then the exporter's.
     cloud.talk(other, "PUB say in 0\r\n\r\n");
     CHECK(cloud.talk(shop, "").find("HMSG v2.me 1 _R_.") == 0);
+    // And the asker's once more, for the answer.
+    cloud.talk(other, "PUB ask.x old.in 0\r\n\r\n");
+    const std::string asked = cloud.talk(shop, "");
+    const size_t reply = asked.find("_R_.");
+    REQUIRE(reply != std::string::npos);
+    cloud.talk(shop,
+               "PUB " + asked.substr(reply, asked.find(' ', reply) - reply) + " 3\r\nyes\r\n");
+    CHECK(cloud.talk(other, "") == "MSG in 1 3\r\nyes\r\n");
     int lost = 0;
     for (int i = 0; i < 100; ++i) {
         const std::string answer = cloud.talk(other, "PUB ask.lost in 0\r\n\r\n");
