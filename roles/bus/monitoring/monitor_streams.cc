@@ -136,6 +136,9 @@ Result<Json> Monitor::jsz_json(const Parameters& parameters) {
                 {"messages", messages},
                 {"bytes", bytes}});
     if (wanted.accounts) out["account_details"] = std::move(details);
+    // Found on the disk since the start, and logged each.
+    if (const uint64_t damaged = streams_->store().counters().damaged_places; damaged != 0)
+        out["damaged_places"] = damaged;
     return out;
 }
 
