@@ -1,12 +1,9 @@
 #include "tls/context.h"
 
 #include <algorithm>
-#include <map>
-
-#include <openssl/err.h>
 
 #include "base/text.h"
-#include "tls/openssl_impl.h"
+#include "tls/context_impl.h"
 #include "tls/verify_impl.h"
 
 namespace candela::tls {
@@ -16,6 +13,8 @@ namespace {
 std::unexpected<Error> internal(std::string_view what) {
     return fail(Code::kInternal, "{}: {}", what, take_openssl_error("failed"));
 }
+
+}  // namespace
 
 Result<SslCtxPtr> make_context(const SSL_METHOD* method) {
     const SslCtxPtr context(SSL_CTX_new(method), Freer<SSL_CTX_free>());
@@ -73,152 +72,6 @@ Result<std::string> alpn_wire(const std::vector<std::string>& names) {
         wire += name;
     }
     return wire;
-}
-
-int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size,
-                const unsigned char* offered, unsigned offered_size, void* names) {
-    const auto& wire = *static_cast<const std::string*>(names);
-    unsigned char* chosen = nullptr;
-    if (SSL_select_next_proto(
-            &chosen, out_size, reinterpret_cast<const unsigned char*>(wire.data()),
-            static_cast<unsigned>(wire.size()), offered, offered_size) != OPENSSL_NPN_NEGOTIATED) {
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
-    }
-    *out = chosen;
-    return SSL_TLSEXT_ERR_OK;
-}
-
-// What an SSL_CTX's callbacks use lives as long as the context itself.
-struct ServerCtx {
-    explicit ServerCtx(SslCtxPtr c) : context(std::move(c)) {}
-    SslCtxPtr context;
-    std::string alpn;
-    // Of the first certificate's context: those of all names, "*.example.com" by what follows "*".
-    std::map<std::string, SslCtxPtr, std::less<>> by_name;
-    std::map<std::string, SslCtxPtr, std::less<>> by_suffix;
-};
-
-// RFC 6066 §3, RFC 6125 §6.4.3: a wildcard stands for one label.
-int select_certificate(SSL* ssl, int*, void* argument) {
-    const auto& server = *static_cast<const ServerCtx*>(argument);
-    const char* const asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    if (asked == nullptr) return SSL_TLSEXT_ERR_OK;
-    std::string name = ascii_lower(asked);
-    if (name.ends_with('.')) name.pop_back();
-    const auto exact = server.by_name.find(name);
-    if (exact != server.by_name.end()) {
-        SSL_set_SSL_CTX(ssl, exact->second.get());
-        return SSL_TLSEXT_ERR_OK;
-    }
-    const size_t dot = name.find('.');
-    if (dot == std::string::npos || dot == 0) return SSL_TLSEXT_ERR_OK;
-    const auto wildcard = server.by_suffix.find(std::string_view(name).substr(dot));
-    if (wildcard != server.by_suffix.end()) SSL_set_SSL_CTX(ssl, wildcard->second.get());
-    return SSL_TLSEXT_ERR_OK;
-}
-
-Result<std::shared_ptr<ServerCtx>> make_server_context(const KeyPair& key_pair,
-                                                       const ServerOptions& options) {
-    CANDELA_TRY_ASSIGN(SslCtxPtr made, make_context(TLS_server_method()));
-    auto owner = std::make_shared<ServerCtx>(std::move(made));
-    SSL_CTX* const context = owner->context.get();
-    CANDELA_TRY(use_key_pair(context, key_pair));
-    CANDELA_TRY_ASSIGN(owner->alpn, alpn_wire(options.alpn));
-    if (!owner->alpn.empty()) SSL_CTX_set_alpn_select_cb(context, select_alpn, &owner->alpn);
-    static constexpr unsigned char kSessionContext[] = "candela";
-    SSL_CTX_set_session_id_context(context, kSessionContext, sizeof kSessionContext - 1);
-    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);  // tickets hold the state instead
-    if (!options.client_ca_pem.empty()) {
-        CANDELA_TRY(trust(context, options.client_ca_pem));
-        SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
-                           note_verification);
-    }
-    return owner;
-}
-
-SslCtxPtr context_of(const std::shared_ptr<ServerCtx>& owner) {
-    return SslCtxPtr(owner, owner->context.get());
-}
-
-// The first certificate's context; handshakes begin with it.
-Result<SslCtxPtr> make_server_contexts(std::span<const KeyPair> key_pairs,
-                                       const ServerOptions& options) {
-    if (key_pairs.empty()) return fail(Code::kInvalid, "a TLS server needs a certificate");
-    std::shared_ptr<ServerCtx> first;
-    for (const KeyPair& key_pair : key_pairs) {
-        CANDELA_TRY_ASSIGN(const std::shared_ptr<ServerCtx> made,
-                           make_server_context(key_pair, options));
-        if (first == nullptr) first = made;
-        // The first one's own names need no entry: it is what stays without one.
-        if (made == first) continue;
-        for (const std::string& written : names_of(SSL_CTX_get0_certificate(made->context.get()))) {
-            const std::string name = ascii_lower(written);
-            if (name.starts_with("*.")) {
-                first->by_suffix.emplace(name.substr(1), context_of(made));
-            } else {
-                first->by_name.emplace(name, context_of(made));
-            }
-        }
-    }
-    if (key_pairs.size() > 1) {
-        // An exact name of the first one must win over another's wildcard.
-        SSL_CTX* const context = first->context.get();
-        for (const std::string& written : names_of(SSL_CTX_get0_certificate(context))) {
-            // Not counted as an owner: the map is the context's own.
-            const SslCtxPtr itself(SslCtxPtr(), context);
-            const std::string name = ascii_lower(written);
-            if (!name.starts_with("*.")) first->by_name.insert_or_assign(name, itself);
-        }
-        SSL_CTX_set_tlsext_servername_callback(context, select_certificate);
-        SSL_CTX_set_tlsext_servername_arg(context, first.get());
-    }
-    return context_of(first);
-}
-
-}  // namespace
-
-Result<std::shared_ptr<ServerContext>> ServerContext::create(const KeyPair& key_pair,
-                                                             const ServerOptions& options) {
-    return create(std::span<const KeyPair>(&key_pair, 1), options);
-}
-
-Result<std::shared_ptr<ServerContext>> ServerContext::create(std::span<const KeyPair> key_pairs,
-                                                             const ServerOptions& options) {
-    CANDELA_TRY_ASSIGN(SslCtxPtr context, make_server_contexts(key_pairs, options));
-    return std::make_shared<ServerContext>(std::move(context), options);
-}
-
-ServerContext::ServerContext(SslCtxPtr context, ServerOptions options)
-    : options_(std::move(options)), context_(std::move(context)) {}
-
-ServerOptions ServerContext::options() const {
-    const std::lock_guard lock(mutex_);
-    return options_;
-}
-
-Result<> ServerContext::swap(const KeyPair& key_pair) {
-    return swap(std::span<const KeyPair>(&key_pair, 1), options());
-}
-
-Result<> ServerContext::swap(std::span<const KeyPair> key_pairs) {
-    return swap(key_pairs, options());
-}
-
-Result<> ServerContext::swap(const KeyPair& key_pair, const ServerOptions& options) {
-    return swap(std::span<const KeyPair>(&key_pair, 1), options);
-}
-
-Result<> ServerContext::swap(std::span<const KeyPair> key_pairs, const ServerOptions& options) {
-    CANDELA_TRY_ASSIGN(SslCtxPtr context, make_server_contexts(key_pairs, options));
-    const std::lock_guard lock(mutex_);
-    context_ = std::move(context);
-    options_ = options;
-    return {};
-}
-
-SslCtxPtr ServerContext::current() const {
-    const std::lock_guard lock(mutex_);
-    return context_;
 }
 
 Result<std::shared_ptr<ClientContext>> ClientContext::create(const ClientOptions& options) {

@@ -29,6 +29,18 @@ struct ServerOptions {
     std::vector<std::string> alpn = {"http/1.1"};
     // PEM of the CA that clients' certificates must come from; empty: clients need none.
     std::string client_ca_pem;
+    // Whether the first certificate is shown to who asks for a name that none has, or for no name.
+    // Otherwise they get the alert unrecognized_name, and there may be no certificate at all.
+    bool has_default = true;
+};
+
+// The protocol by which an authority looks at a name's challenge (RFC 8737 §3). A connection that
+// has agreed on it carries nothing.
+inline constexpr std::string_view kChallengeAlpn = "acme-tls/1";
+
+struct ChallengeCertificate {
+    std::string name;
+    KeyPair key_pair;  // made by make_challenge_certificate()
 };
 
 // TLS 1.2 and 1.3, forward secrecy only.
@@ -40,22 +52,27 @@ public:
     // §3), exactly or by a wildcard, otherwise the first.
     static Result<std::shared_ptr<ServerContext>> create(std::span<const KeyPair> key_pairs,
                                                          const ServerOptions& options);
-    ServerContext(SslCtxPtr context, ServerOptions options);
+    struct Challenges;
+    ServerContext(SslCtxPtr context, ServerOptions options, std::shared_ptr<Challenges> challenges);
 
     // New connections use the new certificate, those open keep theirs. An error changes nothing.
     Result<> swap(const KeyPair& key_pair);
     Result<> swap(std::span<const KeyPair> key_pairs);
     // The same, with another authority for clients' certificates or other names.
     Result<> swap(const KeyPair& key_pair, const ServerOptions& options);
+    Result<> swap(std::span<const KeyPair> key_pairs, const ServerOptions& options);
+    // What authorities that ask for these names by kChallengeAlpn are shown, instead of what they
+    // were shown before. An error changes nothing.
+    Result<> set_challenges(std::span<const ChallengeCertificate> challenges);
     SslCtxPtr current() const;
 
 private:
-    Result<> swap(std::span<const KeyPair> key_pairs, const ServerOptions& options);
     ServerOptions options() const;
 
     mutable std::mutex mutex_;
     ServerOptions options_;
     SslCtxPtr context_;
+    const std::shared_ptr<Challenges> challenges_;
 };
 
 struct ClientOptions {

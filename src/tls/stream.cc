@@ -81,7 +81,11 @@ Task<void> Acceptor::handshake(StreamPtr stream) {
     const std::string peer = stream->peer().to_string();
     Result<StreamPtr> secured =
         co_await wrap_server(std::move(stream), context_, handshake_timeout_);
-    if (secured) {
+    if (secured && (*secured)->alpn() == kChallengeAlpn) {
+        // Its certificate was all that the authority wanted to see (RFC 8737 §3).
+        (*secured)->end();
+        log_.info("certificate_challenge_answered", {{"peer", peer}});
+    } else if (secured) {
         on_stream_(std::move(*secured));
     } else {
         log_.debug("tls_handshake_failed", {{"peer", peer}, {"error", secured.error()}});

@@ -281,3 +281,18 @@ TEST_CASE("tls_server_shows_the_certificate_of_the_name_asked_for") {
     CHECK(shown("10.0.0.1", 0));
     CHECK_FALSE(world.server_context->swap(std::span<const KeyPair>()));
 }
+
+TEST_CASE("tls_server_shows_the_first_of_those_with_one_wildcard") {
+    TlsWorld world;
+    CertificateRequest request;
+    request.common_name = "x";
+    request.names = {"*.wild.test"};
+    request.now = real_now();
+    const KeyPair pairs[] = {world.authority.issue(request).value(),
+                             world.authority.issue(request).value()};
+    REQUIRE(world.server_context->swap(std::span<const KeyPair>(pairs)));
+    ClientOptions options;
+    options.pinned_fingerprint = inspect_certificate(pairs[0].certificate_pem)->fingerprint;
+    world.connect(options, "a.wild.test");
+    CHECK(world.client->has_value());
+}

@@ -1,0 +1,248 @@
+#include <map>
+
+#include "base/text.h"
+#include "tls/context.h"
+#include "tls/context_impl.h"
+#include "tls/verify_impl.h"
+
+namespace candela::tls {
+
+// What authorities are shown, by name. It is the same for each set of certificates, so that a
+// challenge makes no context but its own.
+struct ServerContext::Challenges {
+    std::mutex mutex;
+    std::map<std::string, SslCtxPtr, std::less<>> by_name;
+
+    SslCtxPtr find(std::string_view name) {
+        const std::lock_guard lock(mutex);
+        const auto found = by_name.find(name);
+        return found == by_name.end() ? nullptr : found->second;
+    }
+};
+
+namespace {
+
+using ChallengesPtr = std::shared_ptr<ServerContext::Challenges>;
+
+int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size,
+                const unsigned char* offered, unsigned offered_size, void* names) {
+    const auto& wire = *static_cast<const std::string*>(names);
+    unsigned char* chosen = nullptr;
+    if (SSL_select_next_proto(
+            &chosen, out_size, reinterpret_cast<const unsigned char*>(wire.data()),
+            static_cast<unsigned>(wire.size()), offered, offered_size) != OPENSSL_NPN_NEGOTIATED) {
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+// What an SSL_CTX's callbacks use lives as long as the context itself.
+struct ServerCtx {
+    explicit ServerCtx(SslCtxPtr c) : context(std::move(c)) {}
+    SslCtxPtr context;
+    std::string alpn;
+    // Of the context that handshakes begin with: those of all names, "*.example.com" by what
+    // follows "*".
+    std::map<std::string, SslCtxPtr, std::less<>> by_name;
+    std::map<std::string, SslCtxPtr, std::less<>> by_suffix;
+    bool has_default = true;
+    ChallengesPtr challenges;
+};
+
+// "example.com." and "EXAMPLE.com" are "example.com".
+std::string plain_name(std::string_view asked) {
+    std::string name = ascii_lower(asked);
+    if (name.ends_with('.')) name.pop_back();
+    return name;
+}
+
+// RFC 6066 §3, RFC 6125 §6.4.3: a wildcard stands for one label.
+int select_certificate(SSL* ssl, int* alert, void* argument) {
+    const auto& server = *static_cast<const ServerCtx*>(argument);
+    const char* const asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const std::string name = plain_name(asked == nullptr ? "" : asked);
+    auto found = server.by_name.find(name);
+    bool is_known = found != server.by_name.end();
+    const size_t dot = name.find('.');
+    if (!is_known && dot != std::string::npos && dot != 0) {
+        found = server.by_suffix.find(std::string_view(name).substr(dot));
+        is_known = found != server.by_suffix.end();
+    }
+    if (is_known) {
+        SSL_set_SSL_CTX(ssl, found->second.get());
+        return SSL_TLSEXT_ERR_OK;
+    }
+    if (server.has_default) return SSL_TLSEXT_ERR_OK;
+    *alert = SSL_AD_UNRECOGNIZED_NAME;
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+// RFC 6066 §3: a list of one name of type 0, each behind its length. Empty for anything else.
+std::string_view server_name_in(SSL* ssl) {
+    const unsigned char* data = nullptr;
+    size_t size = 0;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &size) != 1) return {};
+    constexpr size_t kHeadBytes = 5;
+    if (size <= kHeadBytes || data[2] != TLSEXT_NAMETYPE_host_name) return {};
+    const size_t list_size = static_cast<size_t>(data[0]) << 8 | data[1];
+    const size_t name_size = static_cast<size_t>(data[3]) << 8 | data[4];
+    if (list_size != size - 2 || name_size != size - kHeadBytes) return {};
+    return {reinterpret_cast<const char*>(data + kHeadBytes), name_size};
+}
+
+// RFC 8737 §3: the authority offers this protocol alone.
+bool offers_challenge_alone(SSL* ssl) {
+    const unsigned char* data = nullptr;
+    size_t size = 0;
+    constexpr int kAlpn = TLSEXT_TYPE_application_layer_protocol_negotiation;
+    if (SSL_client_hello_get0_ext(ssl, kAlpn, &data, &size) != 1) return false;
+    std::string wanted = {'\0', static_cast<char>(kChallengeAlpn.size() + 1),
+                          static_cast<char>(kChallengeAlpn.size())};
+    wanted += kChallengeAlpn;
+    return std::string_view(reinterpret_cast<const char*>(data), size) == wanted;
+}
+
+int look_at_client_hello(SSL* ssl, int*, void* argument) {
+    const auto& server = *static_cast<const ServerCtx*>(argument);
+    if (!offers_challenge_alone(ssl)) return SSL_CLIENT_HELLO_SUCCESS;
+    const SslCtxPtr found = server.challenges->find(plain_name(server_name_in(ssl)));
+    // Without one the handshake goes on, and ends for want of a protocol that both speak.
+    if (found != nullptr) SSL_set_SSL_CTX(ssl, found.get());
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+int keep_certificate(SSL*, int*, void*) { return SSL_TLSEXT_ERR_OK; }
+
+Result<SslCtxPtr> make_challenge_context(const KeyPair& key_pair) {
+    static std::string wire = *alpn_wire({std::string(kChallengeAlpn)});
+    CANDELA_TRY_ASSIGN(SslCtxPtr made, make_context(TLS_server_method()));
+    CANDELA_TRY(use_key_pair(made.get(), key_pair));
+    SSL_CTX_set_alpn_select_cb(made.get(), select_alpn, &wire);
+    // Otherwise OpenSSL would ask that of the context that the handshake began with.
+    SSL_CTX_set_tlsext_servername_callback(made.get(), keep_certificate);
+    SSL_CTX_set_options(made.get(), SSL_OP_NO_TICKET);
+    return made;
+}
+
+// `key_pair` is null for one that has no certificate of its own.
+Result<std::shared_ptr<ServerCtx>> make_server_context(const KeyPair* key_pair,
+                                                       const ServerOptions& options) {
+    CANDELA_TRY_ASSIGN(SslCtxPtr made, make_context(TLS_server_method()));
+    auto owner = std::make_shared<ServerCtx>(std::move(made));
+    SSL_CTX* const context = owner->context.get();
+    if (key_pair != nullptr) CANDELA_TRY(use_key_pair(context, *key_pair));
+    CANDELA_TRY_ASSIGN(owner->alpn, alpn_wire(options.alpn));
+    if (!owner->alpn.empty()) SSL_CTX_set_alpn_select_cb(context, select_alpn, &owner->alpn);
+    static constexpr unsigned char kSessionContext[] = "candela";
+    SSL_CTX_set_session_id_context(context, kSessionContext, sizeof kSessionContext - 1);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);  // tickets hold the state instead
+    if (!options.client_ca_pem.empty()) {
+        CANDELA_TRY(trust(context, options.client_ca_pem));
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                           note_verification);
+    }
+    return owner;
+}
+
+SslCtxPtr context_of(const std::shared_ptr<ServerCtx>& owner) {
+    return SslCtxPtr(owner, owner->context.get());
+}
+
+// The context that handshakes begin with: the first certificate's, or one that has none.
+Result<SslCtxPtr> make_server_contexts(std::span<const KeyPair> key_pairs,
+                                       const ServerOptions& options, ChallengesPtr challenges) {
+    if (key_pairs.empty() && options.has_default) {
+        return fail(Code::kInvalid, "a TLS server needs a certificate");
+    }
+    const KeyPair* const own = options.has_default ? &key_pairs.front() : nullptr;
+    CANDELA_TRY_ASSIGN(const std::shared_ptr<ServerCtx> base, make_server_context(own, options));
+    base->has_default = options.has_default;
+    base->challenges = std::move(challenges);
+    for (const KeyPair& key_pair : key_pairs) {
+        // Not counted as an owner: the maps are the context's own.
+        SslCtxPtr context(SslCtxPtr(), base->context.get());
+        if (&key_pair != own) {
+            CANDELA_TRY_ASSIGN(const std::shared_ptr<ServerCtx> made,
+                               make_server_context(&key_pair, options));
+            context = context_of(made);
+        }
+        // Of those with the same name the first wins.
+        for (const std::string& written : names_of(SSL_CTX_get0_certificate(context.get()))) {
+            const std::string name = ascii_lower(written);
+            if (name.starts_with("*.")) {
+                base->by_suffix.emplace(name.substr(1), context);
+            } else {
+                base->by_name.emplace(name, context);
+            }
+        }
+    }
+    SSL_CTX* const context = base->context.get();
+    SSL_CTX_set_tlsext_servername_callback(context, select_certificate);
+    SSL_CTX_set_tlsext_servername_arg(context, base.get());
+    SSL_CTX_set_client_hello_cb(context, look_at_client_hello, base.get());
+    return context_of(base);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<ServerContext>> ServerContext::create(const KeyPair& key_pair,
+                                                             const ServerOptions& options) {
+    return create(std::span<const KeyPair>(&key_pair, 1), options);
+}
+
+Result<std::shared_ptr<ServerContext>> ServerContext::create(std::span<const KeyPair> key_pairs,
+                                                             const ServerOptions& options) {
+    auto challenges = std::make_shared<Challenges>();
+    CANDELA_TRY_ASSIGN(SslCtxPtr context, make_server_contexts(key_pairs, options, challenges));
+    return std::make_shared<ServerContext>(std::move(context), options, std::move(challenges));
+}
+
+ServerContext::ServerContext(SslCtxPtr context, ServerOptions options,
+                             std::shared_ptr<Challenges> challenges)
+    : options_(std::move(options)),
+      context_(std::move(context)),
+      challenges_(std::move(challenges)) {}
+
+ServerOptions ServerContext::options() const {
+    const std::lock_guard lock(mutex_);
+    return options_;
+}
+
+Result<> ServerContext::swap(const KeyPair& key_pair) {
+    return swap(std::span<const KeyPair>(&key_pair, 1), options());
+}
+
+Result<> ServerContext::swap(std::span<const KeyPair> key_pairs) {
+    return swap(key_pairs, options());
+}
+
+Result<> ServerContext::swap(const KeyPair& key_pair, const ServerOptions& options) {
+    return swap(std::span<const KeyPair>(&key_pair, 1), options);
+}
+
+Result<> ServerContext::swap(std::span<const KeyPair> key_pairs, const ServerOptions& options) {
+    CANDELA_TRY_ASSIGN(SslCtxPtr context, make_server_contexts(key_pairs, options, challenges_));
+    const std::lock_guard lock(mutex_);
+    context_ = std::move(context);
+    options_ = options;
+    return {};
+}
+
+Result<> ServerContext::set_challenges(std::span<const ChallengeCertificate> challenges) {
+    std::map<std::string, SslCtxPtr, std::less<>> by_name;
+    for (const ChallengeCertificate& challenge : challenges) {
+        CANDELA_TRY_ASSIGN(SslCtxPtr made, make_challenge_context(challenge.key_pair));
+        by_name.insert_or_assign(plain_name(challenge.name), std::move(made));
+    }
+    const std::lock_guard lock(challenges_->mutex);
+    challenges_->by_name = std::move(by_name);
+    return {};
+}
+
+SslCtxPtr ServerContext::current() const {
+    const std::lock_guard lock(mutex_);
+    return context_;
+}
+
+}  // namespace candela::tls
