@@ -13,12 +13,16 @@ Gateway::Gateway(NodeContext& context, const Config& config)
       workers_(context.loop, context.loops),
       reports_(workers_.size()),
       alive_(std::make_shared<Gateway*>(this)),
-      source_(context, [this](RouteTablePtr table) { on_table(std::move(table)); }) {}
+      source_(context, [this](RouteTablePtr table) { on_table(std::move(table)); }),
+      rack_(context,
+            [this](ChallengeAnswersPtr answers) { return set_challenges(std::move(answers)); }),
+      certificates_(context, [this](CertificateSetPtr set) { rack_.take(std::move(set)); }) {}
 
 Gateway::~Gateway() { *alive_ = nullptr; }
 
 Task<Result<>> Gateway::start() {
     source_.load();
+    certificates_.load();
     Result<> opened = co_await open_all();
     if (!opened) co_return fail(opened.error());
     add_gauge("candela_gateway_connections", "Client connections open.",
@@ -30,6 +34,8 @@ Task<Result<>> Gateway::start() {
     add_gauge("candela_gateway_malformed", "Requests refused for their form since the start.",
               &http::ProxyCounters::requests_malformed);
     source_.start();
+    certificates_.start();
+    rack_.start();
     beat_ = context_.heartbeats.add(*this);
     context_.log.info(
         "gateway_listening",
@@ -77,13 +83,10 @@ Task<Result<>> Gateway::open_access_log(AccessLogSettings wanted) {
 }
 
 Task<Result<>> Gateway::open_tls() {
-    auto read = [folder = settings_.tls.certificates] { return read_certificates(folder); };
-    auto certificates = co_await offload(context_.loop, std::move(read));
-    if (!certificates) co_return fail(certificates.error());
-    const tls::ServerOptions options = server_options(settings_.tls);
-    auto made = tls::ServerContext::create(std::span<const tls::KeyPair>(*certificates), options);
-    if (!made) co_return fail(made.error());
-    tls_context_ = std::move(*made);
+    std::string folder = settings_.tls.certificates;
+    tls::ServerOptions options = server_options(settings_.tls);
+    Result<> opened = co_await rack_.open(std::move(folder), std::move(options));
+    if (!opened) co_return fail(opened.error());
     Address address = *settings_.tls.listen;
     for (size_t i = 0; i < workers_.size(); ++i) {
         auto bound = co_await open_tls_at(i, address);
@@ -96,7 +99,7 @@ Task<Result<>> Gateway::open_tls() {
 
 Task<Result<Address>> Gateway::open_tls_at(size_t index, Address address) {
     const bool reuse_port = workers_.size() > 1;
-    auto work = [address, reuse_port, context = tls_context_,
+    auto work = [address, reuse_port, context = rack_.context(),
                  timeout = settings_.tls.handshake_timeout](std::unique_ptr<Worker>& worker) {
         return worker->listen_tls(address, reuse_port, context, timeout);
     };
@@ -126,6 +129,16 @@ void Gateway::on_table(RouteTablePtr table) {
     workers_.post_to_all([shared = table_](Worker& worker) { worker.apply(shared); });
 }
 
+Task<void> Gateway::set_challenges(ChallengeAnswersPtr answers) {
+    for (size_t i = 0; i < workers_.size(); ++i) {
+        auto work = [answers](std::unique_ptr<Worker>& worker) {
+            if (worker != nullptr) worker->set_challenges(answers);
+            return true;
+        };
+        co_await workers_.run(i, std::move(work));
+    }
+}
+
 void Gateway::on_report(size_t index, const WorkerReport& report) {
     reports_[index] = report;
     context_.heartbeats.beat_soon();
@@ -139,6 +152,7 @@ void Gateway::add_to_heartbeat(proto::NodeHeartbeat& beat) {
                                    report.busy.end());
     }
     beat.routes_version = version;
+    beat.certificates_version = rack_.served_version();
     std::sort(beat.busy_instances.begin(), beat.busy_instances.end());
     const auto doubled = std::unique(beat.busy_instances.begin(), beat.busy_instances.end());
     beat.busy_instances.erase(doubled, beat.busy_instances.end());
@@ -158,14 +172,9 @@ Task<Result<>> Gateway::reload(const Config& config) {
         co_return fail(Code::kUnsupported,
                        "[gateway.tls] changes with a restart only, but for its certificates");
     }
-    if (tls_context_ != nullptr) {
-        auto read = [folder = settings.tls.certificates] { return read_certificates(folder); };
-        auto certificates = co_await offload(context_.loop, std::move(read));
-        if (!certificates) co_return fail(certificates.error().in("[gateway.tls]"));
-        // Connections that are open keep what they have.
-        Result<> swapped = tls_context_->swap(std::span<const tls::KeyPair>(*certificates));
-        if (!swapped) co_return fail(swapped.error().in("[gateway.tls]"));
-    }
+    std::string folder = settings.tls.certificates;
+    Result<> reread = co_await rack_.reload(std::move(folder));
+    if (!reread) co_return fail(reread.error().in("[gateway.tls]"));
     AccessLogSettings wanted = settings.access_log;
     Result<> logging = co_await open_access_log(std::move(wanted));
     if (!logging) co_return fail(logging.error());

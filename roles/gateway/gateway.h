@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "certificate_rack.h"
+#include "certificate_source.h"
 #include "loop/flow.h"
 #include "loop/per_loop.h"
 #include "node/heartbeat.h"
@@ -38,6 +40,7 @@ private:
     Task<Result<>> open_tls();
     Task<Result<Address>> open_tls_at(size_t index, Address address);
     void on_table(RouteTablePtr table);
+    Task<void> set_challenges(ChallengeAnswersPtr answers);
     void on_report(size_t index, const WorkerReport& report);
     void add_gauge(const char* name, const char* help,
                    std::atomic<uint64_t> http::ProxyCounters::* counter);
@@ -47,14 +50,15 @@ private:
     PerLoop<Worker> workers_;
     std::vector<WorkerReport> reports_;  // one for each worker
     size_t drained_count_ = 0;
-    std::string address_;      // in fact bound; empty until then
-    std::string tls_address_;  // the same; empty without TLS
-    std::shared_ptr<tls::ServerContext> tls_context_;
+    std::string address_;                        // in fact bound; empty until then
+    std::string tls_address_;                    // the same; empty without TLS
     std::shared_ptr<AccessLogFile> access_log_;  // null: none is kept
     // Calls from other loops find the gateway gone.
     std::shared_ptr<Gateway*> alive_;
     RouteTablePtr table_;
     RouteSource source_;
+    CertificateRack rack_;
+    CertificateSource certificates_;
     std::vector<Metrics::Sampled> gauges_;
     Event drained_;
     HeartbeatRegistration beat_;  // last: goes first

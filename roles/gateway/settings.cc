@@ -22,7 +22,6 @@ const ConfigSchema& settings_schema() {
 
 void check_settings(const Config& config, ConfigProblems& problems) {
     http::check_proxy_keys(config, problems);
-    check_tls_settings(config, problems);
 }
 
 Settings read_settings(const Config& config) {

@@ -31,21 +31,13 @@ ConfigKey tls_key() {
             config_string("certificates", "",
                           "A folder with NAME.crt (the leaf first) and NAME.key for each "
                           "certificate, in PEM. Clients are shown the one that has the name they "
-                          "ask for, otherwise default.crt or the first. Read anew at reload."),
+                          "ask for, otherwise default.crt or the first. Read anew at reload. "
+                          "Default: only those of the lighthouse are served."),
             config_bool("http2", "true", "Whether clients are offered HTTP/2."),
             config_duration("handshake_timeout", "10s", "How long a handshake may take.")
                 .range("100ms", "1m"),
         }),
         "HTTPS.");
-}
-
-void check_tls_settings(const Config& gateway, ConfigProblems& problems) {
-    const Config& tls = gateway.table("tls");
-    if (tls.string("listen").empty()) return;
-    if (tls.string("certificates").empty()) {
-        problems.add(tls.position("listen"),
-                     "listen: HTTPS needs certificates, the folder that they are in");
-    }
 }
 
 TlsSettings read_tls_settings(const Config& gateway) {
@@ -64,6 +56,7 @@ TlsSettings read_tls_settings(const Config& gateway) {
 
 Result<std::vector<tls::KeyPair>> read_certificates(const std::string& folder) {
     std::vector<std::filesystem::path> found;
+    if (folder.empty()) return std::vector<tls::KeyPair>();
     std::error_code problem;
     for (std::filesystem::directory_iterator entry(folder, problem), end; !problem && entry != end;
          entry.increment(problem)) {

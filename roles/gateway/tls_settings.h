@@ -14,7 +14,7 @@ namespace candela::gateway {
 
 struct TlsSettings {
     std::optional<Address> listen;  // absent: no TLS
-    std::string certificates;       // a folder
+    std::string certificates;       // a folder; empty: none
     Duration handshake_timeout{};
     bool http2 = true;
 
@@ -22,12 +22,11 @@ struct TlsSettings {
 };
 
 ConfigKey tls_key();
-void check_tls_settings(const Config& gateway, ConfigProblems& problems);
 TlsSettings read_tls_settings(const Config& gateway);
 
 // Every NAME.crt (or NAME.pem) of the folder with its NAME.key, in the order of the names; one
 // called "default" comes first. Blocks: for a pool thread. kNotFound where there is none, or one
-// lacks its key.
+// lacks its key. Of no folder (""): none.
 Result<std::vector<tls::KeyPair>> read_certificates(const std::string& folder);
 tls::ServerOptions server_options(const TlsSettings& settings);
 

@@ -101,8 +101,24 @@ void Worker::drain(std::move_only_function<void()> on_empty) {
     proxy_.drain(std::move(on_empty));
 }
 
+// Only a token that is known, for the host that it was given for.
+const ChallengeAnswer* Worker::find_challenge(const http::RouteRequest& request) const {
+    if (!request.path.starts_with(kChallengePath)) return nullptr;
+    const auto found = challenges_->find(request.path.substr(kChallengePath.size()));
+    if (found == challenges_->end() || found->second.host != request.host) return nullptr;
+    return &found->second;
+}
+
 http::RouteResult Worker::route(const http::RouteRequest& request) {
     http::RouteResult result;
+    if (!challenges_->empty()) {
+        // Before all routes and what they demand: it is the authority that asks.
+        if (const ChallengeAnswer* const answer = find_challenge(request)) {
+            result.status = 200;
+            result.text = answer->text;
+            return result;
+        }
+    }
     if (table_ == nullptr) {
         result.status = 503;
         result.text = "this gateway has no routes yet";

@@ -13,6 +13,7 @@
 
 #include "bus/client.h"
 #include "bus_bridge.h"
+#include "certificate_rack.h"
 #include "http/proxy.h"
 #include "node/context.h"
 #include "route_table.h"
@@ -47,6 +48,7 @@ public:
     // Null: requests are not logged.
     void set_access_log(std::shared_ptr<AccessLogFile> file, AccessLogSettings::Format format);
     void set_options(const http::ProxyOptions& options) { proxy_.set_options(options); }
+    void set_challenges(ChallengeAnswersPtr answers) { challenges_ = std::move(answers); }
     // Stops accepting; `on_empty` is called when the last connection is gone.
     void drain(std::move_only_function<void()> on_empty);
 
@@ -60,6 +62,7 @@ private:
         ServiceMetrics metrics;
     };
 
+    const ChallengeAnswer* find_challenge(const http::RouteRequest& request) const;
     http::RouteResult route(const http::RouteRequest& request) override;
     void on_done(const http::ProxyRecord& record) override;
 
@@ -80,6 +83,7 @@ private:
     WorkerReport reported_;
     uint64_t bridges_made_ = 0;
     RouteTablePtr table_;
+    ChallengeAnswersPtr challenges_ = std::make_shared<const ChallengeAnswers>();
     std::unique_ptr<bus::Client> client_;  // for tunnels and credentials
     SpaceLogins logins_;
     std::map<std::string, Service, std::less<>> services_;  // by "space/service"

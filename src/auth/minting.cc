@@ -92,7 +92,8 @@ Result<Permissions> role_permissions(std::string_view role, std::string_view pub
     // Answers and tunnels go to the inboxes of others, whose names only the asker knows.
     pub.emplace_back("_INBOX.>");
     if (role == "lighthouse") {
-        pub.insert(pub.end(), {"candela.nodes.*.nudge", "candela.routes.nudge"});
+        pub.insert(pub.end(),
+                   {"candela.nodes.*.nudge", "candela.routes.nudge", "candela.certificates.nudge"});
         sub.insert(sub.end(),
                    {"candela.nodes.*.heartbeat", "candela.lighthouse.>", "candela.logs.>"});
         return out;
@@ -104,9 +105,9 @@ Result<Permissions> role_permissions(std::string_view role, std::string_view pub
         return out;
     }
     if (role == "gateway") {
-        pub.insert(pub.end(), {"candela.lighthouse.routes", "candela.lighthouse.credential",
-                               "candela.tunnel.*"});
-        sub.emplace_back("candela.routes.nudge");
+        pub.insert(pub.end(), {"candela.lighthouse.routes", "candela.lighthouse.certificates",
+                               "candela.lighthouse.credential", "candela.tunnel.*"});
+        sub.insert(sub.end(), {"candela.routes.nudge", "candela.certificates.nudge"});
         return out;
     }
     return fail(Code::kInvalid, "no role has the name {}", role);

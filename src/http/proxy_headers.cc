@@ -365,6 +365,7 @@ ResponseHead own_answer_head(int status, size_t body_bytes, const Headers& field
 
 std::string own_answer_body(int status, std::string_view text) {
     if (status_has_no_body(status)) return {};
+    if (status < 300) return std::string(text);  // what was asked for, and no more
     return fmt::format("{} {}: {}\n", status, reason_phrase(status), text);
 }
 

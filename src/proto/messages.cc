@@ -31,6 +31,10 @@ CANDELA_SHAPE(Endpoint);
 CANDELA_SHAPE(Route);
 CANDELA_SHAPE(RouteService);
 CANDELA_SHAPE(RouteTable);
+CANDELA_SHAPE(CertificatesPull);
+CANDELA_SHAPE(Certificate);
+CANDELA_SHAPE(Challenge);
+CANDELA_SHAPE(CertificateTable);
 CANDELA_SHAPE(BundleRead);
 CANDELA_SHAPE(BundleChunk);
 CANDELA_SHAPE(CredentialRequest);
@@ -81,6 +85,7 @@ void visit(V& v, As<NodeHeartbeat> auto& m, candela_wire_NodeHeartbeat& w) {
     v.number(w.draining, m.draining);
     v.number(w.routes_version, m.routes_version);
     v.texts(w.busy_instances, m.busy_instances, kInstancesMax, kNameBytesMax);
+    v.number(w.certificates_version, m.certificates_version);
     v.number(w.assignments_version, m.assignments_version);
     v.number(w.instances_max, m.instances_max);
     v.list(w.instances, m.instances, kInstancesMax);
@@ -188,6 +193,41 @@ void visit(V& v, As<RouteTable> auto& m, candela_wire_RouteTable& w) {
     v.number(w.version, m.version);
     v.number(w.epoch, m.epoch);
     v.list(w.services, m.services, kServicesMax);
+    v.message(w.has_failure, w.failure, m.failure);
+}
+
+template <class V>
+void visit(V& v, As<CertificatesPull> auto& m, candela_wire_CertificatesPull& w) {
+    v.text(w.node, m.node, kNameBytesMax);
+    v.text(w.boot_id, m.boot_id, kNameBytesMax);
+    v.number(w.version, m.version);
+    v.number(w.certificates_version, m.certificates_version);
+    v.text(w.box_key, m.box_key, kNameBytesMax);
+    v.text(w.after, m.after, kNameBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<Certificate> auto& m, candela_wire_Certificate& w) {
+    v.text(w.name, m.name, kNameBytesMax);
+    v.text(w.chain, m.chain, kChainBytesMax);
+    v.text(w.key, m.key, kKeyBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<Challenge> auto& m, candela_wire_Challenge& w) {
+    v.text(w.host, m.host, kNameBytesMax);
+    v.text(w.token, m.token, kNameBytesMax);
+    v.text(w.key_authorization, m.key_authorization, kTextBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<CertificateTable> auto& m, candela_wire_CertificateTable& w) {
+    v.number(w.version, m.version);
+    v.number(w.epoch, m.epoch);
+    v.number(w.certificates_version, m.certificates_version);
+    v.list(w.certificates, m.certificates, kCertificatesMax);
+    v.number(w.has_more, m.has_more);
+    v.list(w.challenges, m.challenges, kChallengesMax);
     v.message(w.has_failure, w.failure, m.failure);
 }
 
@@ -318,6 +358,8 @@ std::string encode(const Assignments& message) { return encode_value(message); }
 std::string encode(const Nudge& message) { return encode_value(message); }
 std::string encode(const RoutesPull& message) { return encode_value(message); }
 std::string encode(const RouteTable& message) { return encode_value(message); }
+std::string encode(const CertificatesPull& message) { return encode_value(message); }
+std::string encode(const CertificateTable& message) { return encode_value(message); }
 std::string encode(const BundleRead& message) { return encode_value(message); }
 std::string encode(const BundleChunk& message) { return encode_value(message); }
 std::string encode(const CredentialRequest& message) { return encode_value(message); }
@@ -339,6 +381,12 @@ Result<RoutesPull> decode_routes_pull(std::string_view bytes) {
 }
 Result<RouteTable> decode_route_table(std::string_view bytes) {
     return decode_value<RouteTable>("RouteTable", bytes);
+}
+Result<CertificatesPull> decode_certificates_pull(std::string_view bytes) {
+    return decode_value<CertificatesPull>("CertificatesPull", bytes);
+}
+Result<CertificateTable> decode_certificate_table(std::string_view bytes) {
+    return decode_value<CertificateTable>("CertificateTable", bytes);
 }
 Result<BundleRead> decode_bundle_read(std::string_view bytes) {
     return decode_value<BundleRead>("BundleRead", bytes);

@@ -21,16 +21,20 @@ inline constexpr size_t kTextBytesMax = 16 << 10;      // one log line, one path
 inline constexpr size_t kArgumentBytesMax = 64 << 10;  // service/manifest.h allows as much
 inline constexpr size_t kVariableBytesMax = 128 << 10;
 inline constexpr size_t kRouteSettingsBytesMax = 256 << 10;  // as much as a service.toml has
-inline constexpr size_t kInstancesMax = 4096;  // in a heartbeat or an assignment
-inline constexpr size_t kServicesMax = 16384;  // in a route table
-inline constexpr size_t kRoutesMax = 256;      // of one service
-inline constexpr size_t kEndpointsMax = 4096;  // of one service
+inline constexpr size_t kInstancesMax = 4096;                // in a heartbeat or an assignment
+inline constexpr size_t kServicesMax = 16384;                // in a route table
+inline constexpr size_t kRoutesMax = 256;                    // of one service
+inline constexpr size_t kEndpointsMax = 4096;                // of one service
 inline constexpr size_t kArgumentsMax = 256;
 inline constexpr size_t kVariablesMax = 512;
 inline constexpr size_t kLogEntriesMax = 4096;  // in one batch
 inline constexpr size_t kLogTailMax = 32;
 inline constexpr size_t kRolesMax = 8;
 inline constexpr uint32_t kBundleReadBytesMax = 512 << 10;
+inline constexpr size_t kChainBytesMax = 128 << 10;
+inline constexpr size_t kKeyBytesMax = 32 << 10;
+inline constexpr size_t kCertificatesMax = 4096;  // in one page
+inline constexpr size_t kChallengesMax = 64;
 
 // Subjects of docs/architecture.md, "Between nodes".
 inline constexpr std::string_view kAssignmentsSubject = "candela.lighthouse.assignments";
@@ -38,6 +42,8 @@ inline constexpr std::string_view kRoutesSubject = "candela.lighthouse.routes";
 inline constexpr std::string_view kBundleSubject = "candela.lighthouse.bundle";
 inline constexpr std::string_view kCredentialSubject = "candela.lighthouse.credential";
 inline constexpr std::string_view kRoutesNudgeSubject = "candela.routes.nudge";
+inline constexpr std::string_view kCertificatesSubject = "candela.lighthouse.certificates";
+inline constexpr std::string_view kCertificatesNudgeSubject = "candela.certificates.nudge";
 std::string heartbeat_subject(std::string_view node);
 std::string nudge_subject(std::string_view node);
 std::string logs_subject(std::string_view space, std::string_view service,
@@ -99,6 +105,7 @@ struct NodeHeartbeat {
     bool draining = false;
     uint64_t routes_version = 0;
     std::vector<std::string> busy_instances;
+    uint64_t certificates_version = 0;
     uint64_t assignments_version = 0;
     uint32_t instances_max = 0;
     std::vector<InstanceStatus> instances;
@@ -216,6 +223,41 @@ struct RouteTable {
     bool operator==(const RouteTable&) const = default;
 };
 
+struct CertificatesPull {
+    std::string node;
+    std::string boot_id;
+    uint64_t version = 0;
+    uint64_t certificates_version = 0;
+    std::string box_key;
+    std::string after;
+    bool operator==(const CertificatesPull&) const = default;
+};
+
+struct Certificate {
+    std::string name;
+    std::string chain;
+    std::string key;
+    bool operator==(const Certificate&) const = default;
+};
+
+struct Challenge {
+    std::string host;
+    std::string token;
+    std::string key_authorization;
+    bool operator==(const Challenge&) const = default;
+};
+
+struct CertificateTable {
+    uint64_t version = 0;
+    uint64_t epoch = 0;
+    uint64_t certificates_version = 0;
+    std::vector<Certificate> certificates;
+    bool has_more = false;
+    std::vector<Challenge> challenges;
+    Failure failure;
+    bool operator==(const CertificateTable&) const = default;
+};
+
 struct BundleRead {
     std::string digest;
     uint64_t offset = 0;
@@ -272,6 +314,8 @@ std::string encode(const Assignments& message);
 std::string encode(const Nudge& message);
 std::string encode(const RoutesPull& message);
 std::string encode(const RouteTable& message);
+std::string encode(const CertificatesPull& message);
+std::string encode(const CertificateTable& message);
 std::string encode(const BundleRead& message);
 std::string encode(const BundleChunk& message);
 std::string encode(const CredentialRequest& message);
@@ -284,6 +328,8 @@ Result<Assignments> decode_assignments(std::string_view bytes);
 Result<Nudge> decode_nudge(std::string_view bytes);
 Result<RoutesPull> decode_routes_pull(std::string_view bytes);
 Result<RouteTable> decode_route_table(std::string_view bytes);
+Result<CertificatesPull> decode_certificates_pull(std::string_view bytes);
+Result<CertificateTable> decode_certificate_table(std::string_view bytes);
 Result<BundleRead> decode_bundle_read(std::string_view bytes);
 Result<BundleChunk> decode_bundle_chunk(std::string_view bytes);
 Result<CredentialRequest> decode_credential_request(std::string_view bytes);

@@ -145,6 +145,9 @@ TEST_CASE("roles_may_do_what_they_need_and_no_more") {
     const PermissionSet gateway(*role_permissions("gateway", me));
     CHECK(gateway.may_publish("candela.tunnel.h1"));
     CHECK_FALSE(gateway.may_publish("candela.lighthouse.assignments"));
+    CHECK(gateway.may_publish("candela.lighthouse.certificates"));
+    CHECK(gateway.may_subscribe("candela.certificates.nudge"));
+    CHECK_FALSE(host.may_publish("candela.lighthouse.certificates"));
     const PermissionSet lighthouse(*role_permissions("lighthouse", me));
     CHECK(lighthouse.may_subscribe("candela.lighthouse.*"));
     CHECK(lighthouse.may_publish("candela.nodes.h1.nudge"));

@@ -100,6 +100,16 @@ TEST_CASE("every_message_comes_back_as_it_was") {
     service.hold_ms_max = 30000;
     table.services = {service, RouteService()};
     CHECK(decode_route_table(encode(table)) == table);
+    const CertificatesPull certificates_pull("gw", "boot", 7, 6, std::string(32, '\xff'), "a");
+    CHECK(decode_certificates_pull(encode(certificates_pull)) == certificates_pull);
+    CertificateTable certificates;
+    certificates.version = 7;
+    certificates.epoch = 2;
+    certificates.certificates_version = 6;
+    certificates.certificates = {Certificate("a", "chain", std::string("\0key", 4))};
+    certificates.has_more = true;
+    certificates.challenges = {Challenge("a", "token", "token.print")};
+    CHECK(decode_certificate_table(encode(certificates)) == certificates);
 
     const BundleRead read(std::string(64, '0'), 1ULL << 33, 4096);
     CHECK(decode_bundle_read(encode(read)) == read);
