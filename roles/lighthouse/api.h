@@ -13,10 +13,12 @@
 #include <vector>
 
 #include "accounts.h"
+#include "acme_keeper.h"
 #include "auth/session.h"
 #include "base/json.h"
 #include "bundle_store.h"
 #include "bus_side.h"
+#include "certificate_book.h"
 #include "credentials.h"
 #include "http/flow_server.h"
 #include "log_store.h"
@@ -43,6 +45,8 @@ struct ApiParts {
     BundleStore& bundles;
     LogStore& logs;
     BusSide& bus;
+    CertificateBook& certificates;
+    const AcmeKeeper* acme;  // null: no certificates are ordered
     const std::string& version;
 };
 
@@ -111,6 +115,11 @@ private:
     Task<Result<>> begin_release(Call& call, ServiceKey key, Release release);
     Result<std::string> signer_key(const Call& call, std::string_view signer) const;
 
+    // api_certificates.cc
+    Task<Result<>> list_certificates(Call& call);
+    Task<Result<>> add_certificate(Call& call);
+    Task<Result<>> delete_certificate(Call& call);
+
     // api_streams.cc
     Task<Result<>> stream_logs(Call& call);
     Task<Result<>> stream_events(Call& call);
@@ -124,6 +133,8 @@ private:
     BundleStore& bundles_;
     LogStore& logs_;
     BusSide& bus_;
+    CertificateBook& certificates_;
+    const AcmeKeeper* const acme_;
     const std::string& version_;
     const uint32_t own_uid_;
     Logger log_;

@@ -27,7 +27,16 @@ Task<Result<>> Api::get_status(Call& call) {
     for (const auto& [id, instance] : state_.wanted().instances) {
         if (may_see(call.who, instance.service.first)) ++instances;
     }
+    size_t certificates_failing = 0;
+    for (const auto& [name, held] : certificates_.all()) {
+        if (held.info.not_after <= state_.loop().wall()) ++certificates_failing;
+    }
+    if (acme_ != nullptr) certificates_failing += acme_->failing_count();
+    const std::string acme_error = acme_ == nullptr ? "" : acme_->error();
     const Json body = {{"version", version_},
+                       {"certificates", certificates_.all().size()},
+                       {"certificates_failing", certificates_failing},
+                       {"acme_error", acme_error},
                        {"epoch", state_.epoch()},
                        {"bus_connected", bus_.is_connected()},
                        {"trouble", state_.trouble()},

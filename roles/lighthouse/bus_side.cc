@@ -22,13 +22,14 @@ std::string_view token(std::string_view subject, size_t index) {
 }  // namespace
 
 BusSide::BusSide(State& state, Accounts& accounts, Credentials& credentials, BundleStore& bundles,
-                 LogStore& logs, std::unique_ptr<bus::Client> client,
+                 LogStore& logs, CertificateBook& certificates, std::unique_ptr<bus::Client> client,
                  std::unique_ptr<bus::Client> system, Logger log)
     : state_(state),
       accounts_(accounts),
       credentials_(credentials),
       bundles_(bundles),
       logs_(logs),
+      certificates_(certificates),
       log_(std::move(log)),
       client_(std::move(client)),
       system_(std::move(system)) {}
@@ -39,6 +40,7 @@ Result<> BusSide::start() {
         {"candela.nodes.*.heartbeat", &BusSide::on_heartbeat},
         {proto::kAssignmentsSubject, &BusSide::on_assignments},
         {proto::kRoutesSubject, &BusSide::on_routes},
+        {proto::kCertificatesSubject, &BusSide::on_certificates},
         {proto::kBundleSubject, &BusSide::on_bundle},
         {proto::kCredentialSubject, &BusSide::on_credential},
         {"candela.logs.>", &BusSide::on_logs},
@@ -63,6 +65,9 @@ Result<> BusSide::start() {
 
     state_.hooks.routes_changed = [this](uint64_t version) {
         publish(proto::kRoutesNudgeSubject, proto::encode(proto::Nudge(version)));
+    };
+    certificates_.on_changed = [this](uint64_t version) {
+        publish(proto::kCertificatesNudgeSubject, proto::encode(proto::Nudge(version)));
     };
     state_.hooks.assignments_changed = [this](const std::string& node, uint64_t version) {
         publish(proto::nudge_subject(node), proto::encode(proto::Nudge(version)));
@@ -122,6 +127,20 @@ void BusSide::on_routes(const bus::MessageView& message) {
         bytes = proto::encode(refused);
     }
     publish(message.reply, bytes);
+}
+
+void BusSide::on_certificates(const bus::MessageView& message) {
+    if (message.reply.empty()) return;
+    const auto pull = proto::decode_certificates_pull(message.payload);
+    auto page =
+        pull ? certificates_.page_for(*pull) : Result<proto::CertificateTable>(fail(pull.error()));
+    if (!page) {
+        log_.warn("certificates_refused", {{"error", page.error()}});
+        proto::CertificateTable refused;
+        refused.failure = proto::Failure(page.error());
+        return publish(message.reply, proto::encode(refused));
+    }
+    publish(message.reply, proto::encode(*page));
 }
 
 void BusSide::on_bundle(const bus::MessageView& message) {

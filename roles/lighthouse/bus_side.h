@@ -12,6 +12,7 @@
 #include "accounts.h"
 #include "bundle_store.h"
 #include "bus/client.h"
+#include "certificate_book.h"
 #include "credentials.h"
 #include "log_store.h"
 #include "signal.h"
@@ -25,7 +26,7 @@ public:
         256;  // that wait for disk or SQL; then nodes must ask again
 
     BusSide(State& state, Accounts& accounts, Credentials& credentials, BundleStore& bundles,
-            LogStore& logs, std::unique_ptr<bus::Client> client,
+            LogStore& logs, CertificateBook& certificates, std::unique_ptr<bus::Client> client,
             std::unique_ptr<bus::Client> system, Logger log);
 
     Result<> start();
@@ -40,6 +41,7 @@ private:
     void on_heartbeat(const bus::MessageView& message);
     void on_assignments(const bus::MessageView& message);
     void on_routes(const bus::MessageView& message);
+    void on_certificates(const bus::MessageView& message);
     void on_bundle(const bus::MessageView& message);
     void on_credential(const bus::MessageView& message);
     void on_logs(const bus::MessageView& message);
@@ -56,6 +58,7 @@ private:
     Credentials& credentials_;
     BundleStore& bundles_;
     LogStore& logs_;
+    CertificateBook& certificates_;
     Logger log_;
     std::map<std::string, std::string> to_push_;  // account's name → JWT
     Event has_push_;

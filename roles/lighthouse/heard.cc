@@ -27,6 +27,7 @@ void hear_gateway(const proto::NodeHeartbeat& beat, Node& node, Heard& heard) {
         heard.needs_plan = true;
     }
     node.routes_version = beat.routes_version;
+    node.certificates_version = beat.certificates_version;
     node.busy_instances = busy;
 }
 
@@ -116,6 +117,7 @@ void begin_anew(Wanted& wanted, Seen& seen, MonoTime now) {
         node.heard_at.reset();
         node.sequence = 0;
         node.routes_version = 0;
+        node.certificates_version = 0;
         node.busy_instances.clear();
     }
     for (auto& [id, sighting] : seen.instances) {

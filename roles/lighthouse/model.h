@@ -136,6 +136,7 @@ struct Node {
     uint32_t instances_max = 0;
     uint64_t assignments_version = 0;
     uint64_t routes_version = 0;
+    uint64_t certificates_version = 0;
     std::set<std::string, std::less<>> busy_instances;
     uint64_t memory_bytes = 0;
     uint32_t cpus = 0;

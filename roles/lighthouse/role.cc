@@ -21,6 +21,7 @@ void check_settings(const Config& config, ConfigProblems& problems) {
     if (!config.string("socket").empty() && socket && socket->kind != Address::Kind::kUnix) {
         problems.add(config.position("socket"), "socket: must be a unix socket, unix:PATH");
     }
+    check_acme_settings(config, problems);
 }
 
 PlanLimits limits_of(const Config& config) {
@@ -55,6 +56,7 @@ const ConfigSchema& settings_schema() {
             .range("0s", "10m"),
         config_int("hold_requests", "1000", "How many requests of a service wait, at each gateway.")
             .range("0", "100000"),
+        acme_key(),
     });
     return schema;
 }
@@ -87,6 +89,7 @@ Settings::Settings(const Config& config, const NodeInfo& node)
     std::erase_if(names, [&](const std::string& name) { return !seen.insert(name).second; });
     holds.requests_max = static_cast<uint32_t>(config.integer("hold_requests"));
     holds.time_max = config.duration("hold_timeout");
+    acme = read_acme_settings(config);
 }
 
 Lighthouse::Lighthouse(NodeContext& context, const Config& config)
@@ -98,10 +101,16 @@ Lighthouse::Lighthouse(NodeContext& context, const Config& config)
       credentials_(state_, accounts_, log_),
       bundles_(context.loop, settings_.folder / "bundles", settings_.bundle_bytes_max),
       logs_(context.loop, settings_.folder / "logs", log_),
-      bus_(state_, accounts_, credentials_, bundles_, logs_,
+      vault_(context.loop, settings_.folder),
+      certificates_(state_, vault_, context.metrics, log_),
+      acme_(settings_.acme.is_on()
+                ? std::make_unique<AcmeKeeper>(state_, certificates_, vault_, settings_.acme, log_)
+                : nullptr),
+      bus_(state_, accounts_, credentials_, bundles_, logs_, certificates_,
            context.make_bus_client(context.loop, "lighthouse"),
            context.make_bus_client(context.loop, "lighthouse-sys"), log_),
-      api_(ApiParts{state_, accounts_, credentials_, bundles_, logs_, bus_, context.node.version},
+      api_(ApiParts{state_, accounts_, credentials_, bundles_, logs_, bus_, certificates_,
+                    acme_.get(), context.node.version},
            static_cast<uint32_t>(::getuid()), log_),
       movers_(context, accounts_),
       certificate_(context.loop, settings_.folder / "ca", settings_.names),
@@ -121,11 +130,15 @@ Task<Result<>> Lighthouse::start() {
     state_.hooks.instances_gone = [this](const std::vector<std::string>& instances) {
         credentials_.revoke_of(instances);
     };
+    CO_TRY(co_await vault_.open());
     CO_TRY(co_await state_.open(settings_.database));
+    CO_TRY(co_await certificates_.open());
+    if (acme_ != nullptr) CO_TRY(co_await acme_->open());
     CO_TRY(co_await credentials_.reconcile());
     CO_TRY(co_await certificate_.open());
     CO_TRY(bus_.start());
     CO_TRY(listen());
+    if (acme_ != nullptr) acme_->start();
     movers_.start();
     add_metrics();
     tasks_.spawn(maintain_forever());
@@ -160,9 +173,9 @@ const Address* Lighthouse::tls_address() const {
 Task<Result<>> Lighthouse::reload(const Config& config) {
     const Settings next(config, context_.node);
     if (!(next.listen == settings_.listen) || !(next.socket == settings_.socket) ||
-        next.database != settings_.database) {
+        next.database != settings_.database || !(next.acme == settings_.acme)) {
         co_return fail(Code::kUnsupported,
-                       "[lighthouse] listen, socket and database take a restart");
+                       "[lighthouse] listen, socket, database and acme take a restart");
     }
     co_return Result<>();
 }
@@ -228,6 +241,13 @@ void Lighthouse::add_metrics() {
           [this] { return static_cast<double>(state_.seen().nodes.size()); });
     gauge("candela_lighthouse_hosts_waited_for", "Hosts that vanished and are waited for.",
           [this] { return static_cast<double>(state_.holding().size()); });
+    if (acme_ != nullptr) {
+        gauge("candela_lighthouse_acme_hosts_failing", "Hosts whose last order failed.",
+              [this] { return static_cast<double>(acme_->failing_count()); });
+        gauge("candela_lighthouse_acme_paused",
+              "1 while the certificate authority can't be used, and is tried again later.",
+              [this] { return acme_->error().empty() ? 0.0 : 1.0; });
+    }
     gauge("candela_lighthouse_dead_letters", "Messages moved to where dead letters go.",
           [this] { return static_cast<double>(movers_.moved()); });
 }

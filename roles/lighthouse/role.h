@@ -6,7 +6,9 @@
 #include <memory>
 #include <vector>
 
+#include "acme_keeper.h"
 #include "api.h"
+#include "certificate_book.h"
 #include "node/metrics.h"
 #include "node/role.h"
 #include "server_certificate.h"
@@ -29,6 +31,7 @@ struct Settings {
     uint64_t bundle_bytes_max = 0;
     PlanLimits limits;
     HoldLimits holds;
+    AcmeSettings acme;
     std::filesystem::path folder;
 };
 
@@ -61,6 +64,9 @@ private:
     Credentials credentials_;
     BundleStore bundles_;
     LogStore logs_;
+    Vault vault_;
+    CertificateBook certificates_;
+    std::unique_ptr<AcmeKeeper> acme_;  // null: no certificates are ordered
     BusSide bus_;
     Api api_;
     SpaceMovers movers_;

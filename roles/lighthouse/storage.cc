@@ -48,6 +48,17 @@ CREATE TABLE events (
   id BIGINT PRIMARY KEY, time BIGINT NOT NULL, kind TEXT NOT NULL, space TEXT NOT NULL,
   service TEXT NOT NULL, subject TEXT NOT NULL, text TEXT NOT NULL)
 )sql"},
+    // What is sealed is base64; certificate_storage.h reads and writes these.
+    {2, R"sql(
+CREATE TABLE certificates (
+  name TEXT PRIMARY KEY, source TEXT NOT NULL, chain TEXT NOT NULL, sealed_key TEXT NOT NULL,
+  created_at BIGINT NOT NULL);
+CREATE TABLE acme_accounts (
+  directory TEXT PRIMARY KEY, url TEXT NOT NULL, sealed_key TEXT NOT NULL, created_at BIGINT NOT NULL);
+CREATE TABLE acme_hosts (
+  host TEXT PRIMARY KEY, order_url TEXT NOT NULL, sealed_key TEXT NOT NULL,
+  failures INTEGER NOT NULL, next_at BIGINT NOT NULL, error TEXT NOT NULL)
+)sql"},
 };
 
 int64_t i64(uint64_t number) { return static_cast<int64_t>(number); }

@@ -176,4 +176,27 @@ Json view_of(const StoredEvent& stored) {
     return json;
 }
 
+Json view_of(const HeldCertificate& certificate, WallTime now) {
+    const tls::CertificateInfo& info = certificate.info;
+    const auto left = std::chrono::duration_cast<std::chrono::seconds>(info.not_after - now);
+    return Json{{"name", certificate.name},
+                {"names", info.names},
+                {"source", to_string(certificate.source)},
+                {"issuer", info.issuer},
+                {"state", info.not_after <= now ? "expired" : "valid"},
+                {"not_before", time_text(info.not_before)},
+                {"expires_at", time_text(info.not_after)},
+                {"expires_in_seconds", left.count()},
+                {"fingerprint", info.fingerprint},
+                {"created_at", time_text(certificate.created_at)}};
+}
+
+Json view_of(const AcmeKeeper& acme) {
+    const bool is_paused = !acme.error().empty();
+    return Json{{"directory", acme.directory()},
+                {"account", acme.account_url()},
+                {"error", acme.error()},
+                {"next_attempt_at", is_paused ? time_text(acme.next_attempt_at()) : ""}};
+}
+
 }  // namespace candela::lighthouse

@@ -31,6 +31,18 @@ static Task<Result<int>> run(Session& session, Arguments) {
                                           session.terminal.paint_note(Style::kRed, "trouble:"),
                                           printable(trouble, 2000)));
     }
+    const std::string acme = json_string_or(*counts, "acme_error");
+    const int64_t failing = json_int_or(*counts, "certificates_failing", 0);
+    if (!acme.empty()) {
+        session.terminal.note(fmt::format(
+            "{} {}", session.terminal.paint_note(Style::kRed, "acme:"), printable(acme, 2000)));
+    }
+    if (failing > 0) {
+        session.terminal.note(
+            fmt::format("certificates that have ended or could not be had: {}\n"
+                        "try: candela ctl certificates list",
+                        failing));
+    }
     session.terminal.out(nodes_table(session, node_list) + "\n");
     if (service_list.empty()) {
         session.terminal.note(fmt::format("no services in the space {}", session.space));

@@ -42,11 +42,29 @@ Result<Duration> Arguments::duration(std::string_view name, Duration fallback) c
 
 std::span<const Verb> verb_table() {
     static const std::vector<Verb> table{
-        status_verb(),      deploy_verb(),        releases_verb(),      rollback_verb(),
-        logs_verb(),        scale_verb(),         stop_verb(),          delete_verb(),
-        services_verb(),    instances_verb(),     nodes_verb(),         events_verb(),
-        spaces_list_verb(), spaces_create_verb(), spaces_delete_verb(), keys_create_verb(),
-        keys_list_verb(),   keys_revoke_verb(),   version_verb(),       completion_verb(),
+        status_verb(),
+        deploy_verb(),
+        releases_verb(),
+        rollback_verb(),
+        logs_verb(),
+        scale_verb(),
+        stop_verb(),
+        delete_verb(),
+        services_verb(),
+        instances_verb(),
+        nodes_verb(),
+        events_verb(),
+        spaces_list_verb(),
+        spaces_create_verb(),
+        spaces_delete_verb(),
+        keys_create_verb(),
+        keys_list_verb(),
+        keys_revoke_verb(),
+        version_verb(),
+        completion_verb(),
+        certificates_list_verb(),
+        certificates_add_verb(),
+        certificates_delete_verb(),
     };
     return table;
 }

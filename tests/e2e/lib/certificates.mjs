@@ -22,10 +22,11 @@ export class Authority {
     return authority;
   }
 
-  // For 127.0.0.1 and localhost. Writes NAME.pem and NAME.key, over what was there.
-  async issue(name, { days = 1 } = {}) {
+  // For 127.0.0.1 and localhost, or the DNS names given. Writes NAME.pem and NAME.key, over what was there.
+  async issue(name, { days = 1, names } = {}) {
     const [certFile, keyFile, request, extensions] = ['pem', 'key', 'csr', 'ext'].map((end) => path.join(this.dir, `${name}.${end}`));
-    fs.writeFileSync(extensions, 'subjectAltName=IP:127.0.0.1,DNS:localhost\n');
+    const alternatives = names?.map((dns) => `DNS:${dns}`).join() ?? 'IP:127.0.0.1,DNS:localhost';
+    fs.writeFileSync(extensions, `subjectAltName=${alternatives}\n`);
     await openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', `/CN=${name}`,
       '-keyout', keyFile, '-out', request);
     await openssl('x509', '-req', '-in', request, '-CA', this.file, '-CAkey', this.keyFile, '-CAcreateserial',

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "../temp_folder.h"
+#include "temp_folder.h"
 #include "crypto/hash.h"
 #include "tls/signing_key.h"
 #include "tls_fixture.h"
