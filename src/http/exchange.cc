@@ -7,10 +7,6 @@
 namespace candela::http {
 namespace {
 
-// A request that can't be repeated takes a pooled connection only when it was in use a moment ago:
-// one that the endpoint is closing right now would lose it.
-constexpr Duration kFreshConnection = 1s;
-
 // Before the only endpoint is asked again. A process that was killed still takes connections for a
 // moment; asked at once, it would use up all attempts.
 constexpr Duration kRetryPause = 25ms;
@@ -114,84 +110,6 @@ void Exchange::take_options(const RouteOptionsPtr& options, ForwardedInfo& info)
     }
 }
 
-void Exchange::attempt() {
-    endpoint_ = upstream_->pick(std::span<Load* const>(tried_.data(), tried_count_));
-    if (endpoint_ == nullptr) {
-        hold();
-        return;
-    }
-    ++attempts_;
-    if (tried_count_ < tried_.size()) tried_[tried_count_++] = endpoint_;
-    connect();
-}
-
-void Exchange::connect() {
-    if (!use_fresh_) {
-        const Duration age_max = is_idempotent_ ? Duration::max() : kFreshConnection;
-        UpstreamConnectionPtr pooled = endpoint_->take_idle(proxy_.loop_.now(), age_max);
-        if (pooled != nullptr) {
-            open(UpstreamConnection::lend(std::move(pooled)));
-            return;
-        }
-    }
-    state_ = State::kConnecting;
-    bump(upstream_->counters_.connects);
-    timer_.start(proxy_.options_.connect_timeout);
-    connecting_ = endpoint_->connector().connect(
-        proxy_.loop_, [this](Result<StreamPtr> result) { on_connected(std::move(result)); });
-}
-
-void Exchange::hold() {
-    const MonoTime now = proxy_.loop_.now();
-    if (!was_held_) {
-        hold_until_ = now + upstream_->options_.hold_timeout;
-        bump(upstream_->counters_.holds);
-    }
-    was_held_ = true;
-    const bool is_full = upstream_->held_.size() >= upstream_->options_.hold_requests_max ||
-                         proxy_.counters_.requests_held.load(std::memory_order_relaxed) >=
-                             proxy_.options_.held_requests_max;
-    if (is_full || now >= hold_until_) {
-        bump(upstream_->counters_.hold_failures);
-        fail(503, is_full ? "has no instance ready, and too many requests wait for one"
-                          : "had no instance ready in time");
-        return;
-    }
-    state_ = State::kHeld;
-    tried_count_ = 0;  // what is ready when it wakes may be one of them
-    bump(proxy_.counters_.requests_held);
-    upstream_->hold(*this);
-    timer_.start(hold_until_ - now);
-}
-
-void Exchange::on_woken() {
-    bump(proxy_.counters_.requests_held, static_cast<uint64_t>(-1));
-    state_ = State::kConnecting;
-    attempt();
-}
-
-void Exchange::on_connected(Result<StreamPtr> result) {
-    connecting_.reset();
-    if (!result) {
-        bump(upstream_->counters_.connect_failures);
-        on_connect_failed(result.error());
-        return;
-    }
-    open(UpstreamConnection::lend(std::make_unique<UpstreamConnection>(
-        *endpoint_, std::move(*result), proxy_.options_.response_limits, proxy_.to_upstream_)));
-}
-
-void Exchange::on_connect_failed(const Error& error) {
-    proxy_.log_.debug(
-        "upstream_connect_failed",
-        {{"service", upstream_->name()}, {"endpoint", endpoint_->id()}, {"error", error}});
-    Balancer::on_failure(*endpoint_, EndpointFailure::kConnect, proxy_.loop_.now());
-    upstream_->release(*std::exchange(endpoint_, nullptr));
-    // Nothing was written: it may go anywhere, as often as there are endpoints that can be
-    // reached.
-    attempt();
-}
-
 void Exchange::open(ResponderPtr responder) {
     state_ = State::kOpen;
     responder_ = std::move(responder);
@@ -230,9 +148,9 @@ void Exchange::flush_upstream() {
 // A request that takes nothing from others may pause as long as its answer may.
 void Exchange::wait_for_answer() {
     if (upstream_paused_) return;  // it is the client who is waited for
-    const bool may_pause = response_begun_ || (!request_sent_ && responder_->is_multiplexed() &&
-                                               responder_->queued_bytes() == 0);
-    timer_.start(may_pause ? proxy_.options_.stream_timeout : response_timeout_);
+    may_pause_ = response_begun_ || (!request_sent_ && responder_->is_multiplexed() &&
+                                     responder_->queued_bytes() == 0);
+    timer_.start(may_pause_ ? proxy_.options_.stream_timeout : response_timeout_);
 }
 
 bool Exchange::has_upstream_taken_more() {
@@ -488,11 +406,11 @@ void Exchange::on_timer() {
 void Exchange::on_silence() {
     const bool is_stuck = responder_->queued_bytes() > 0 && !has_upstream_taken_more();
     if (!request_sent_ && !response_begun_ && !is_stuck) {
-        if (responder_->is_multiplexed() && responder_->queued_bytes() == 0) {
+        if (may_pause_) {
             fail(408, "was sent nothing for too long");
             return;
         }
-        // Still uploading, at the pace that the client is held to.
+        // Still uploading, at the pace that the client is held to or of its own.
         wait_for_answer();
         return;
     }

@@ -84,6 +84,8 @@ private:
     void hold();
     void connect();
     void on_connected(Result<StreamPtr> result);
+    void connect_http2();
+    void on_session(Result<> ready);
     void on_connect_failed(const Error& error);
     void open(ResponderPtr responder);
     Retry may_retry(ResponderFailure::Kind kind);
@@ -145,6 +147,7 @@ private:
     bool answer_heard_ = false;    // any byte of it
     bool response_begun_ = false;  // the final head went to the client
     bool upstream_paused_ = false;
+    bool may_pause_ = false;       // what timer_ stands for is a long silence
     bool upstream_ended_ = false;  // relay: its direction
     bool client_ended_ = false;    // relay: its direction
 };

@@ -327,9 +327,9 @@ bool H2Stream::check_progress(MonoTime now) {
     const auto seconds = std::chrono::duration<double>(window).count();
     const auto wanted =
         static_cast<uint64_t>(static_cast<double>(options.body_rate_bytes_min) * seconds);
-    const bool is_our_fault = std::exchange(is_throttled_, !pending_.empty()) ||
-                              !pending_.empty() ||
-                              (exchange_ != nullptr && !exchange_->takes_body());
+    const bool is_our_fault =
+        std::exchange(is_throttled_, !pending_.empty()) || !pending_.empty() ||
+        (exchange_ != nullptr && (!exchange_->takes_body() || exchange_->is_dialogue()));
     const uint64_t received = received_ - std::exchange(received_seen_, received_);
     if (is_complete_ || is_our_fault || received >= wanted) return true;
     if (exchange_ != nullptr && !exchange_->has_response()) {

@@ -416,8 +416,8 @@ void ProxyConnection::check_body_rate() {
         std::chrono::duration_cast<std::chrono::milliseconds>(proxy_.options_.body_rate_window);
     const uint64_t wanted =
         proxy_.options_.body_rate_bytes_min * static_cast<uint64_t>(window.count()) / 1000;
-    const bool is_our_fault =
-        std::exchange(was_throttled_, paused_) || paused_ || !exchange_->takes_body();
+    const bool is_our_fault = std::exchange(was_throttled_, paused_) || paused_ ||
+                              !exchange_->takes_body() || exchange_->is_dialogue();
     const uint64_t received = body_bytes_ - std::exchange(body_bytes_seen_, body_bytes_);
     if (is_our_fault || received >= wanted) {
         wait(Wait::kBody, proxy_.options_.body_rate_window);

@@ -10,6 +10,17 @@ namespace candela::http {
 Endpoint::Endpoint(Upstream& upstream, const EndpointSpec& spec)
     : upstream_(upstream), spec_(spec) {}
 
+H2Upstream& Endpoint::http2(const H2UpstreamOptions& options) {
+    if (http2_ == nullptr) http2_ = std::make_unique<H2Upstream>(*this, options);
+    return *http2_;
+}
+
+bool Endpoint::has_room() const {
+    const size_t max = upstream_.options_.connections_max;
+    if (is_http2()) return in_flight < max && (http2_ == nullptr || http2_->has_room());
+    return !idle_.empty() || connections_ < max;
+}
+
 Endpoint::~Endpoint() {
     idle_.clear();
     CANDELA_CHECK(connections_ == 0);
@@ -78,12 +89,14 @@ void Upstream::update(std::vector<EndpointSpec> specs) {
         endpoint->draining = spec.draining;
         endpoint->suspect = spec.suspect;
         if (spec.draining) endpoint->idle_.clear();
+        if (spec.draining && endpoint->http2_ != nullptr) endpoint->http2_->drain();
         kept.push_back(std::move(endpoint));
     }
     for (std::unique_ptr<Endpoint>& gone : endpoints_) {
         if (gone == nullptr) continue;
         gone->is_removed_ = true;
         gone->idle_.clear();
+        if (gone->http2_ != nullptr) gone->http2_->drain();
         balancer_.remove(*gone);
         if (gone->in_flight > 0) removed_.push_back(std::move(gone));
     }
@@ -125,8 +138,7 @@ Endpoint* Upstream::pick(std::span<Load* const> tried) {
     Load* load = balancer_.pick(loop_.now(), tried);
     if (load == nullptr) return nullptr;
     auto* endpoint = static_cast<Endpoint*>(load);
-    if (endpoint->idle_.empty() && endpoint->connections_ >= options_.connections_max)
-        return nullptr;
+    if (!endpoint->has_room()) return nullptr;
     ++endpoint->in_flight;
     return endpoint;
 }

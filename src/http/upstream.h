@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "http/balancer.h"
+#include "http/h2_upstream.h"
 #include "http/upstream_connection.h"
 #include "loop/loop.h"
 #include "loop/timers.h"
@@ -45,12 +46,18 @@ private:
     Address address_;
 };
 
+enum class UpstreamProtocol : uint8_t {
+    kHttp1,
+    kH2c,  // HTTP/2 in the clear, by prior knowledge (RFC 9113 §3.3)
+};
+
 struct EndpointSpec {
     std::string id;   // the instance
     std::string key;  // what is at the other end, such as its address: a new key is a new endpoint
     std::shared_ptr<Connector> connector;
     bool draining = false;
     bool suspect = false;
+    UpstreamProtocol protocol = UpstreamProtocol::kHttp1;
 };
 
 // Is a Load, so that the balancer's choice is the endpoint.
@@ -64,6 +71,11 @@ public:
     Connector& connector() { return *spec_.connector; }
     bool is_removed() const { return is_removed_; }
     size_t idle_connections() const { return idle_.size(); }
+    bool is_http2() const { return spec_.protocol == UpstreamProtocol::kH2c; }
+    // Its sessions; made with these options at the first call.
+    H2Upstream& http2(const H2UpstreamOptions& options);
+    // Another request may go there now.
+    bool has_room() const;
 
     // The pooled connection used last, if it has not been idle for longer than that.
     UpstreamConnectionPtr take_idle(MonoTime now, Duration age_max);
@@ -80,6 +92,7 @@ private:
     EndpointSpec spec_;
     std::vector<UpstreamConnectionPtr> idle_;  // the last is the freshest
     size_t connections_ = 0;                   // idle and lent
+    std::unique_ptr<H2Upstream> http2_;
     bool is_removed_ = false;
 };
 
@@ -102,9 +115,12 @@ private:
 };
 
 struct UpstreamOptions {
-    size_t connections_max = 2048;  // to one endpoint; further requests are held
+    size_t connections_max = 2048;  // to one endpoint, or streams; further requests are held
     size_t idle_max = 1024;         // pooled, of one endpoint
     Duration idle_timeout = 4s;     // below the five seconds after which many servers close
+    size_t h2_streams_max = 1024;   // of one session, where the endpoint allows more
+    size_t h2_sessions_max = 64;    // to one endpoint that allows fewer
+    Duration h2_idle_timeout = 1min;
     size_t hold_requests_max = 256;
     Duration hold_timeout = 30s;
     // Body bytes, timeouts and so on are the proxy's (proxy.h).
@@ -151,6 +167,7 @@ public:
 private:
     friend class Endpoint;
     friend class Exchange;
+    friend class H2Upstream;
 
     // For exchanges. The endpoint picked counts one more request in flight until release().
     Endpoint* pick(std::span<Load* const> tried);

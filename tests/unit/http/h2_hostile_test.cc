@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "h2_client.h"
+#include "h2_frames.h"
 #include "http/h2_connection.h"
 #include "proxy_world.h"
 
@@ -27,18 +28,6 @@ struct H2World : World {
         return other.answers[id].status == 404;
     }
 };
-
-// RFC 9113 §4.1.
-std::string frame(uint8_t type, uint8_t flags, uint32_t stream, std::string_view payload) {
-    std::string out;
-    for (int shift = 16; shift >= 0; shift -= 8) {
-        out += static_cast<char>(payload.size() >> shift & 0xff);
-    }
-    out += static_cast<char>(type);
-    out += static_cast<char>(flags);
-    for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(stream >> shift & 0xff);
-    return out.append(payload);
-}
 
 // A head of indexed and literal fields that needs no state: GET / for hello.example.
 std::string hpack_get() {
