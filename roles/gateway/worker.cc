@@ -220,6 +220,10 @@ http::EndpointSpec Worker::endpoint_of(const proto::Endpoint& endpoint) {
         std::make_shared<InstanceConnector>(straight, endpoint.node, endpoint.instance,
                                             [this]() -> bus::Client& { return tunnel_client(); });
     spec.suspect = endpoint.state != proto::EndpointState::kReady;
+    if (endpoint.protocol == proto::EndpointProtocol::kH2c) {
+        spec.protocol = http::UpstreamProtocol::kH2c;
+        spec.key += " h2c";
+    }
     return spec;
 }
 

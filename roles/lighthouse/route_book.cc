@@ -20,6 +20,9 @@ std::optional<proto::Endpoint> endpoint_of(const Instance& instance, const Servi
     endpoint.node = instance.node;
     endpoint.port = sighting->status.port;
     endpoint.release = instance.release;
+    if (release != nullptr && release->manifest.protocol == service::Protocol::kH2c) {
+        endpoint.protocol = proto::EndpointProtocol::kH2c;
+    }
     endpoint.state = proto::EndpointState::kSuspect;
     const auto node = seen.nodes.find(instance.node);
     if (node != seen.nodes.end()) {

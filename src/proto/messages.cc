@@ -168,6 +168,7 @@ void visit(V& v, As<Endpoint> auto& m, candela_wire_Endpoint& w) {
     v.number(w.port, m.port);
     v.choice(w.state, m.state, EndpointState::kSuspect);
     v.number(w.release, m.release);
+    v.choice(w.protocol, m.protocol, EndpointProtocol::kH2c);
 }
 
 template <class V>

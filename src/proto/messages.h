@@ -186,6 +186,8 @@ struct RoutesPull {
 
 enum class EndpointState : uint8_t { kUnknown, kReady, kSuspect };
 
+enum class EndpointProtocol : uint8_t { kHttp1, kH2c };
+
 struct Endpoint {
     std::string instance;
     std::string node;
@@ -194,6 +196,7 @@ struct Endpoint {
     uint32_t port = 0;
     EndpointState state = EndpointState::kUnknown;
     uint64_t release = 0;
+    EndpointProtocol protocol = EndpointProtocol::kHttp1;
     bool operator==(const Endpoint&) const = default;
 };
 

@@ -49,6 +49,7 @@ Manifest read_manifest(const Table& table, const std::function<void(ManifestMist
     m.kind = parse_kind(table.string("kind")).value_or(Kind::kHttp);
     m.command = table.strings("command");
     m.root = table.string("root");
+    m.protocol = parse_protocol(table.string("protocol")).value_or(Protocol::kHttp1);
     m.instances = static_cast<uint32_t>(table.integer("instances"));
     for (const ConfigItem& item : table.items("env")) m.env[item.name] = item.value;
     m.probe = read_probe(table.table("probe"), m.kind, report);
@@ -108,6 +109,17 @@ Result<Kind> parse_kind(std::string_view text) {
     return fail(Code::kInvalid, "\"{}\" is not a kind: http, bus, job or static", printable(text));
 }
 
+std::string_view to_string(Protocol protocol) {
+    return protocol == Protocol::kH2c ? "h2c" : "http1";
+}
+
+Result<Protocol> parse_protocol(std::string_view text) {
+    for (const Protocol protocol : {Protocol::kHttp1, Protocol::kH2c}) {
+        if (to_string(protocol) == text) return protocol;
+    }
+    return fail(Code::kInvalid, "\"{}\" is not a protocol: http1 or h2c", printable(text));
+}
+
 Result<Manifest> parse_manifest(std::string_view toml, std::string_view file_name) {
     if (toml.size() > kManifestSizeMax) {
         return fail(Code::kExhausted, "{}: {} bytes; a manifest has at most {}", file_name,
@@ -145,6 +157,7 @@ Result<Manifest> manifest_from_json(const Json& json) {
 Json to_json(const Manifest& m) {
     Json json = {{"name", m.name}, {"kind", to_string(m.kind)}, {"instances", m.instances}};
     if (m.kind == Kind::kStatic) json["root"] = m.root;
+    if (m.protocol != Protocol::kHttp1) json["protocol"] = to_string(m.protocol);
     if (!m.command.empty()) json["command"] = m.command;
     if (!m.env.empty()) json["env"] = m.env;
 

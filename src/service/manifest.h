@@ -28,6 +28,15 @@ enum class Kind : uint8_t {
 std::string_view to_string(Kind kind);
 Result<Kind> parse_kind(std::string_view text);
 
+// What an http service speaks on $PORT.
+enum class Protocol : uint8_t {
+    kHttp1,
+    kH2c,  // HTTP/2 without TLS, by prior knowledge, as gRPC servers do
+};
+
+std::string_view to_string(Protocol protocol);
+Result<Protocol> parse_protocol(std::string_view text);
+
 // How the host finds out that an instance is ready and well. Of path, tcp and exec at most one is
 // set. Absent: http and static services are probed by tcp on $PORT; bus services and jobs are ready
 // once they run.
@@ -65,6 +74,7 @@ struct Manifest {
     Kind kind = Kind::kHttp;
     std::vector<std::string> command;        // argv; required but for kStatic, where it is refused
     std::string root = ".";                  // kStatic: the folder in the bundle that is served
+    Protocol protocol = Protocol::kHttp1;    // other ones only of kHttp
     uint32_t instances = 1;                  // 0 to kInstancesMax
     std::map<std::string, std::string> env;  // PORT, HOST and CANDELA_* belong to the host
     Probe probe;

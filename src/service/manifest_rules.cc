@@ -81,6 +81,19 @@ void check_command(const Manifest& m, const Report& report) {
     check_arguments(m.command, "", "command", report);
 }
 
+void check_protocol(const Manifest& m, const Report& report) {
+    if (m.protocol == Protocol::kHttp1) return;
+    if (m.kind != Kind::kHttp) {
+        report({{"", "protocol"},
+                fmt::format("only an http service has a protocol; this one is of kind \"{}\"",
+                            to_string(m.kind))});
+    } else if (m.probe.type == Probe::Type::kHttp) {
+        report({{"probe", "path"},
+                "a path is probed over HTTP/1.1, and this service speaks h2c; write tcp = true, or "
+                "exec with a check of its own"});
+    }
+}
+
 bool is_env_name(std::string_view name) {
     return !name.empty() && !is_digit(name.front()) &&
            std::ranges::all_of(name, [](char c) { return is_alpha(c) || is_digit(c) || c == '_'; });
@@ -196,6 +209,7 @@ void check_manifest(const Manifest& m, const Report& report) {
     check_command(m, report);
     check_env(m, report);
     check_probe(m, report);
+    check_protocol(m, report);
     check_duration(m.stop.grace, 0s, kDurationMax, "stop", "grace", report);
     check_update(m, report);
     check_routes(m, report);

@@ -45,6 +45,9 @@ const ConfigSchema& manifest_schema() {
         config_string("kind", "http", "What it is.").one_of({"http", "bus", "job", "static"}),
         config_strings("command", {}, "Program and arguments, run in the bundle's folder."),
         config_string("root", ".", "Of a static service: the folder that is served."),
+        config_string("protocol", "http1",
+                      "Of an http service: what it speaks on $PORT; h2c is HTTP/2 without TLS.")
+            .one_of({"http1", "h2c"}),
         config_int("instances", "1", "How many copies run.").range("0", kCount),
         config_string_map("env", "Environment of the program."),
         config_table("probe", probe_schema(), "How candela knows that an instance is well."),

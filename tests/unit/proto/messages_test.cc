@@ -95,7 +95,8 @@ TEST_CASE("every_message_comes_back_as_it_was") {
     service.service = "hello";
     service.kind = "http";
     service.routes = {Route("hello.localhost", "/"), Route("", "/api")};
-    service.endpoints = {Endpoint("i", "n", "m", "10.0.0.1", 80, EndpointState::kSuspect, 4)};
+    service.endpoints = {Endpoint("i", "n", "m", "10.0.0.1", 80, EndpointState::kSuspect, 4,
+                                  EndpointProtocol::kH2c)};
     service.hold_requests_max = 10;
     service.hold_ms_max = 30000;
     table.services = {service, RouteService()};

@@ -81,6 +81,8 @@ TEST_CASE("defaults stand in for what is not written") {
     CHECK(m.stop.grace == 10s);
     CHECK(m.update.max_surge == 1);
     CHECK(m.update.max_unavailable == 0);
+    CHECK(m.protocol == Protocol::kHttp1);
+    CHECK(parse("name='a'\nprotocol='h2c'\ncommand=['x']").protocol == Protocol::kH2c);
     CHECK(parse("name='a'\nkind='bus'\ncommand=['x']").probe.type == Probe::Type::kNone);
     CHECK(parse("name='a'\nkind='job'\ncommand=['x']").probe.type == Probe::Type::kNone);
     CHECK(parse("name='a'\nkind='static'\nroot='public'").probe.type == Probe::Type::kTcp);
@@ -120,6 +122,9 @@ TEST_CASE("each rule has its own message") {
     CHECK(contains(mistakes("name='a'\nkind='static'\nroot='../x'"), "not a folder within"));
     CHECK(contains(mistakes(head + "root = \"public\""), "only a static service has a root"));
     CHECK(contains(mistakes(head + "kind = \"htp\""), "http"));
+    CHECK(contains(mistakes(head + "protocol = \"h2\""), "h2c"));
+    CHECK(contains(mistakes(head + "kind='bus'\nprotocol='h2c'"), "only an http service has a"));
+    CHECK(contains(mistakes(head + "protocol='h2c'\n[probe]\npath='/'"), "probed over HTTP/1.1"));
     CHECK(contains(mistakes(head + "instances = 1001"), "1000"));
     CHECK(contains(mistakes(head + "[env]\nPORT = \"1\""), "PORT is set by candela"));
     CHECK(contains(mistakes(head + "[env]\nCANDELA_X = \"1\""), "is set by candela"));
@@ -324,6 +329,7 @@ TEST_CASE("JSON gives back what was written") {
     for (const std::string_view text :
          {kFull, std::string_view("name='a'\ncommand=['x']"),
           std::string_view("name='a'\nkind='static'\nroot='public'"),
+          std::string_view("name='a'\nprotocol='h2c'\ncommand=['x']"),
           std::string_view("name='a'\nkind='bus'\ncommand=['x']\n[probe]\nexec=['sh','-c','x']"),
           std::string_view("name='a'\nkind='job'\ncommand=['x']\ninstances=0")}) {
         const Manifest manifest = parse(text);
