@@ -10,6 +10,7 @@ import test from 'node:test';
 import { WebSocket } from 'ws';
 import { copyModules, manifest } from './lib/apps.mjs';
 import { Cloud, makeService } from './lib/cloud.mjs';
+import { checkAllKinds, echoClient, echoService } from './lib/grpc.mjs';
 import { freePort } from './lib/ports.mjs';
 import { CANDELA, Program, run } from './lib/program.mjs';
 import { watchMemory } from './lib/proxy.mjs';
@@ -151,6 +152,10 @@ listen = "${THEIRS}:${ports.gateway}"
     client.send('over the bus');
     assert.equal(await within(5000, 'the echo', answer), 'over the bus');
     client.close();
+  });
+  await t.test('gRPC', async () => {
+    await cloud.ctl(['deploy', echoService(t)]).catch((error) => { throw cloud.explain(error); });
+    await checkAllKinds(echoClient(t, ports.gateway, { address: THEIRS }));
   });
   await t.test('the instance is killed: requests wait for its successor', async () => {
     const [instance] = await cloud.readyInstances('app', 1);

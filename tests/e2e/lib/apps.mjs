@@ -8,7 +8,7 @@ import { makeService } from './cloud.mjs';
 const MODULES = path.join(ROOT, 'tests/e2e/node_modules');
 
 // Copies npm packages and all that they need, as `npm install` in the folder would have done.
-export function copyModules(dir, names) {
+export function copyModules(dir, names, { filter } = {}) {
   const wanted = [...names];
   const done = new Set();
   while (wanted.length > 0) {
@@ -16,7 +16,7 @@ export function copyModules(dir, names) {
     const from = path.join(MODULES, name);
     if (done.has(name) || !fs.existsSync(from)) continue;
     done.add(name);
-    fs.cpSync(from, path.join(dir, 'node_modules', name), { recursive: true });
+    fs.cpSync(from, path.join(dir, 'node_modules', name), { recursive: true, filter });
     const { dependencies = {} } = JSON.parse(fs.readFileSync(path.join(from, 'package.json')));
     wanted.push(...Object.keys(dependencies));
   }

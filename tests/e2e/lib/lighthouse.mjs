@@ -90,7 +90,7 @@ export class FakeLighthouse {
     if (!this.bus.isClosed()) await this.bus.close();
   }
 
-  // services: [{service, kind, routes: [{host, path}], endpoints: [{instance, port, node, machine}], hold}]
+  // services: [{service, kind, routes: [{host, path}], endpoints: [{instance, port, node, machine, protocol}], hold}]
   async publish(services) {
     this.version += 1;
     const parts = [number(1, this.version), number(2, 1)];
@@ -103,6 +103,7 @@ export class FakeLighthouse {
         inner.push(bytes(5, Buffer.concat([
           bytes(1, endpoint.instance), bytes(2, endpoint.node ?? 'here'),
           bytes(3, endpoint.machine ?? this.machineId), number(5, endpoint.port), number(6, 1),
+          ...(endpoint.protocol === 'h2c' ? [number(8, 1)] : []),
         ])));
       }
       inner.push(number(6, 100), number(7, service.hold ?? 10_000));
