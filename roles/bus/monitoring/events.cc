@@ -52,12 +52,16 @@ std::string_view closed_reason(std::string_view reason) {
     return found == kNames.end() ? reason : found->theirs;
 }
 
+// What a server can do, as nats-server 2.10 tells it, bit by bit.
+constexpr uint64_t kJetStreamEnabled = 1;
+
 Json server_info(Server& server) {
     Json out = {{"name", server.options().name},
                 {"id", server.id()},
                 {"ver", CANDELA_VERSION},
                 {"seq", server.next_event_number()},
                 {"jetstream", server.has_streams()},
+                {"flags", server.has_streams() ? kJetStreamEnabled : 0},
                 {"time", format_rfc3339(server.loop().wall())}};
     for (const Address& address : server.addresses()) {
         if (address.kind != Address::Kind::kTcp) continue;

@@ -71,11 +71,13 @@ void Monitor::ask(std::string_view what, const Parameters& parameters, Done done
     }
     Json out = head();
     if (what == "routez") {
-        out.update({{"num_routes", 0}, {"routes", Json::array()}});
+        out.update({{"server_name", server_.options().name},
+                    {"num_routes", 0},
+                    {"routes", Json::array()}});
     } else if (what == "gatewayz") {
         out.update({{"outbound_gateways", Json::object()}, {"inbound_gateways", Json::object()}});
     } else if (what == "leafz") {
-        out.update({{"leafnodes", 0}, {"leafs", nullptr}});
+        out.update({{"leafnodes", 0}, {"leafs", Json::array()}});
     } else if (what == "idz") {
         out = {{"name", server_.options().name},
                {"host", facts_.listen.host},
@@ -237,6 +239,7 @@ Json Monitor::account_statistics(std::string_view key, const AccountReport& repo
         {"conns", report.connections},
         {"leafnodes", 0},
         {"total_conns", report.connections},
+        {"num_subscriptions", report.sublist.subscriptions},
         {"sent", {{"msgs", report.traffic.out_messages}, {"bytes", report.traffic.out_bytes}}},
         {"received", {{"msgs", report.traffic.in_messages}, {"bytes", report.traffic.in_bytes}}},
         {"slow_consumers", report.traffic.slow_consumers}};
@@ -332,8 +335,8 @@ Json Monitor::mappings_json(const auth::SubjectMappings& mappings) {
 void Monitor::healthz(const Parameters&, Done done) {
     std::optional<Error> problem;
     if (streams_ != nullptr) problem = streams_->store().refusal();
-    if (!problem) return done(Json({{"status", "ok"}}));
-    done(Json({{"status", "unavailable"}, {"error", problem->message()}}));
+    if (!problem) return done(Json({{"status", "ok"}, {"status_code", 200}}));
+    done(Json({{"status", "unavailable"}, {"status_code", 503}, {"error", problem->message()}}));
 }
 
 }  // namespace candela::bus_role

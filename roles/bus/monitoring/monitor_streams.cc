@@ -123,7 +123,12 @@ Result<Json> Monitor::jsz_json(const Parameters& parameters) {
     if (!is_found) return fail(Code::kInvalid, "account not found");
     out.update({{"config",
                  // No limits but those of the accounts.
-                 {{"max_memory", -1}, {"max_storage", -1}, {"store_dir", facts_.streams_folder}}},
+                 {{"max_memory", -1},
+                  {"max_storage", -1},
+                  {"store_dir", facts_.streams_folder},
+                  // Of the streams that ask for it; all others are synced before an ack.
+                  {"sync_interval", StoreOptions().sync_interval.count()},
+                  {"sync_always", true}}},
                 {"memory", memory},
                 {"storage", storage},
                 {"reserved_memory", 0},

@@ -86,6 +86,17 @@ uint64_t JsAccount::stored_bytes(bool is_file) const {
     return out;
 }
 
+uint64_t JsAccount::reserved_bytes(bool is_file) const {
+    uint64_t out = 0;
+    for (const auto& [name, stream] : streams) {
+        const StreamConfig& config = stream->config();
+        if (config.is_file == is_file && config.bytes_max > 0) {
+            out += static_cast<uint64_t>(config.bytes_max);
+        }
+    }
+    return out;
+}
+
 JetStream::JetStream(Server& server, Store& store) : server_(server), store_(store) {
     recover();
     store_.start(*this);

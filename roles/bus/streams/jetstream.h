@@ -50,6 +50,8 @@ public:
     // Whether some subject of the pattern belongs to a stream other than `except`.
     bool overlaps(std::string_view pattern, const DurableStream* except) const;
     uint64_t stored_bytes(bool is_file) const;
+    // What its streams may grow to, where they say so.
+    uint64_t reserved_bytes(bool is_file) const;
     // The stream copies from those of these names, and is woken when one of them has something new.
     void set_followed(uint64_t stream, const std::vector<std::string>& names);
     void wake_followers(const std::string& name);

@@ -156,6 +156,8 @@ void JsApi::account_info() {
         account == nullptr ? auth::AccountLimits() : account->claims.limits;
     respond({{"memory", account_.stored_bytes(false)},
              {"storage", account_.stored_bytes(true)},
+             {"reserved_memory", account_.reserved_bytes(false)},
+             {"reserved_storage", account_.reserved_bytes(true)},
              {"streams", account_.streams.size()},
              {"consumers", consumers},
              {"limits",

@@ -38,7 +38,7 @@ TEST_CASE("a_consumer_that_makes_no_sense_is_told_what_is_wrong", "[js]") {
         {"S", R"({"max_waiting": -1})", 10087},
         {"S", R"({"idle_heartbeat": 1000000000})", 10088},
         {"S", R"({"flow_control": true})", 10089},
-        {"S", R"({"filter_subject": "other"})", 10093},
+        {"S", R"({"filter_subject": "s..a"})", 10093},
         {"S", R"({"filter_subject": "s.a", "filter_subjects": ["s.b"]})", 10136},
         {"S", R"({"filter_subjects": ["s.a", "s.*"]})", 10138},
         {"S", R"({"filter_subjects": [""]})", 10139},
