@@ -65,7 +65,7 @@ Architecture: $arch
 Maintainer: The candela authors <candela@localhost>
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f 1)
 Depends: $libraries, systemd | systemd-standalone-sysusers, systemd | systemd-standalone-tmpfiles
-Recommends: tzdata
+Recommends: ca-certificates, tzdata
 Section: net
 Priority: optional
 Description: whole cloud in one executable

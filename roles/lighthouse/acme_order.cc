@@ -218,8 +218,11 @@ Task<Result<>> AcmeOrder::prove(Json challenge, std::string authorization_url, s
     answer.key_authorization = token + "." + thumbprint_of(client_.key());
     const Shown shown(board_, token);
     CO_TRY(co_await board_.show(std::move(answer)));
-    auto triggered = co_await client_.post(std::move(challenge_url), "{}");
-    if (!triggered) co_return fail(triggered.error().in("a challenge"));
+    // Before a restart it may have been told already (RFC 8555 §7.1.6).
+    if (json_string_or(challenge, "status") != "processing") {
+        auto triggered = co_await client_.post(std::move(challenge_url), "{}");
+        if (!triggered) co_return fail(triggered.error().in("a challenge"));
+    }
     Pace pace(loop_);
     for (;;) {
         auto reply = co_await client_.post(authorization_url, "");

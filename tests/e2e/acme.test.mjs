@@ -15,8 +15,11 @@ test('certificates by ACME', { timeout: 400_000, skip: !hasPebble && 'pebble is 
   const edge = await startEdge(t, { start: false });
   // A name leads to one gateway, then to the other: whichever is asked has to know the answer.
   let asked = 0;
-  const dns = await startDns(t, (name) => {
+  let release;
+  const held = new Promise((done) => { release = done; });
+  const dns = await startDns(t, async (name) => {
     asked += 1;
+    if (name.startsWith('slow.')) await held;
     return name.startsWith('lost.') ? '127.0.0.3' : GATEWAYS[asked % GATEWAYS.length];
   });
   const pebble = await Pebble.start(t, { dns, httpPort: edge.ports.http, tlsPort: edge.ports.tls, lifetime: 3600 });
@@ -106,6 +109,19 @@ host = "*.example.org"
     assert.equal((await edge.certificates()).acme.account, account);
     // An authority that asks again afterwards finds nothing.
     await assert.rejects(edge.shown(0, 'blog.example.org', { ALPNProtocols: ['acme-tls/1'] }));
+  });
+
+  await t.test('a lighthouse that is killed in the middle of an order goes on with it', async () => {
+    const orders = () => pebble.log().split('Added order').length;
+    const before = orders();
+    await deploy('slow', '[[route]]\nhost = "slow.example.org"\n');
+    await explained(until('the validation', () => /Value:"slow\.example\.org"/.test(pebble.log()), LONG));
+    await edge.node('core').kill();
+    await edge.startCore();
+    release();
+    await served('slow.example.org');
+    assert.equal(orders(), before + 1, pebble.log());
+    assert.equal((await edge.certificates()).acme.account, account);
   });
 
   await t.test('a host that the authority can not reach shows why, and waits', async () => {

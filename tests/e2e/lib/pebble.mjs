@@ -11,10 +11,11 @@ import { until } from './wait.mjs';
 
 export const hasPebble = (await run('sh', ['-c', 'command -v pebble'])).code === 0;
 
-// Answers A questions with what `addressOf(name)` gives, and all others with nothing.
+// Answers A questions with what `addressOf(name)` gives, now or later, and all others with nothing.
 export async function startDns(t, addressOf) {
   const socket = dgram.createSocket('udp4');
-  socket.on('message', (message, from) => {
+  let isOpen = true;
+  socket.on('message', async (message, from) => {
     const labels = [];
     let at = 12;
     while (message[at] > 0) {
@@ -22,7 +23,8 @@ export async function startDns(t, addressOf) {
       at += message[at] + 1;
     }
     const question = message.subarray(12, at + 5);
-    const address = message.readUInt16BE(at + 1) === 1 ? addressOf(labels.join('.').toLowerCase()) : undefined;
+    const address = message.readUInt16BE(at + 1) === 1 ? await addressOf(labels.join('.').toLowerCase()) : undefined;
+    if (!isOpen) return;
     const head = Buffer.from(message.subarray(0, 12));
     head.writeUInt16BE(0x8580, 2);
     head.writeUInt16BE(1, 4);
@@ -34,7 +36,7 @@ export async function startDns(t, addressOf) {
     socket.send(Buffer.concat([head, question, answer]), from.port, from.address);
   });
   await new Promise((done) => { socket.bind(0, '127.0.0.1', done); });
-  t.after(() => socket.close());
+  t.after(() => { isOpen = false; socket.close(); });
   return `127.0.0.1:${socket.address().port}`;
 }
 
