@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 
 #include "base/check.h"
@@ -217,14 +218,33 @@ void UvStream::shut_down() {
 void UvStream::fail_soon(int uv_status) {
     if (broken_) return;
     broken_ = true;
+    const bool was_reading = reading_;
     pause();
     pending_.clear();
-    loop_.defer([pin = UvStreamPin(block_), uv_status] {
+    loop_.defer([pin = UvStreamPin(block_), uv_status, was_reading] {
+        if (was_reading && pin.owner() != nullptr) pin.owner()->hand_on_received(pin);
         UvStream* self = pin.owner();
         if (self != nullptr && self->handler_ != nullptr) {
             self->handler_->on_error(uv_failure("write", uv_status));
         }
     });
+}
+
+// A peer that answers and closes while we still write, as servers do that refuse a body, resets the
+// connection; its answer has come before and is read before the failure is told. The handler may
+// destroy the stream.
+void UvStream::hand_on_received(const UvStreamPin& pin) {
+    uv_os_fd_t fd = -1;
+    if (uv_fileno(&block_->handle.any, &fd) != 0) return;
+    reading_ = true;
+    while (pin.owner() != nullptr && reading_) {
+        char* const buffer = loop_.read_buffer();
+        const ssize_t count = ::recv(fd, buffer, UvLoop::kReadBufferSize, MSG_DONTWAIT);
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) break;
+        handler_->on_data(std::string_view(buffer, static_cast<size_t>(count)));
+    }
+    if (pin.owner() != nullptr) reading_ = false;
 }
 
 int UvStream::duplicate_fd() const {

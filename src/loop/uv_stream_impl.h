@@ -79,6 +79,8 @@ private:
     void submit();
     void on_written(int status);
     void fail_soon(int uv_status);
+    // What the kernel has taken from the peer and nobody has read.
+    void hand_on_received(const UvStreamPin& pin);
     void shut_down();
 
     UvLoop& loop_;

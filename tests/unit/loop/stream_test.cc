@@ -2,6 +2,8 @@
 
 #include "loop/stream.h"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -233,6 +235,52 @@ TEST_CASE("a_simulated_cut_holds_bytes_until_the_machines_are_joined") {
     CHECK_FALSE(world.run_until([&] { return !server.received.empty(); }, 10s));
     world.join(a, b);
     CHECK(world.run_until([&] { return server.received == "one"; }, 1s));
+}
+
+// As a server does that refuses a body: it answers, and closes with bytes unread, which resets the
+// connection. The answer has come before.
+TEST_CASE(
+    "what a peer said before it reset the connection is read before the failed write is told") {
+    InProcessHub hub;
+    UvLoop loop(hub);
+    const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    REQUIRE(::bind(listening, reinterpret_cast<sockaddr*>(&address), size) == 0);
+    REQUIRE(::listen(listening, 1) == 0);
+    REQUIRE(::getsockname(listening, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    Peer client;
+    const auto attempt = loop.connect(Address::tcp("127.0.0.1", ntohs(address.sin_port)),
+                                      [&client](Result<StreamPtr> stream) {
+                                          client.stream = std::move(*stream);
+                                          client.stream->start(client);
+                                      });
+    REQUIRE(loop.run_until([&] { return client.stream != nullptr; }, 10s));
+    const int accepted = ::accept(listening, nullptr, nullptr);
+    ::close(listening);
+    client.stream->write("a body that nobody reads");
+    REQUIRE(::send(accepted, "refused", 7, MSG_NOSIGNAL) == 7);
+    ::close(accepted);
+    SECTION("and all of it") {
+        client.stream->write("more");
+        REQUIRE(loop.run_until([&] { return !client.failure.empty(); }, 10s));
+        CHECK(client.received == "refused");
+    }
+    SECTION("also where the reader goes away then") {
+        client.on_bytes = [&client] { client.stream.reset(); };
+        client.stream->write("more");
+        REQUIRE(loop.run_until([&] { return client.stream == nullptr; }, 10s));
+        CHECK(client.received == "refused");
+        CHECK(client.failure.empty());
+    }
+    SECTION("but not to one who has paused") {
+        client.stream->pause();
+        client.stream->write("more");
+        REQUIRE(loop.run_until([&] { return !client.failure.empty(); }, 10s));
+        CHECK(client.received.empty());
+    }
 }
 
 }  // namespace
