@@ -11,12 +11,7 @@
 namespace candela::http {
 
 std::optional<BasicCredentials> parse_basic(std::string_view authorization) {
-    constexpr std::string_view kScheme = "basic ";
-    if (authorization.size() <= kScheme.size() ||
-        !ascii_iequals(authorization.substr(0, kScheme.size()), kScheme)) {
-        return std::nullopt;
-    }
-    const auto decoded = base64_decode(trim(authorization.substr(kScheme.size())));
+    const auto decoded = base64_decode(credentials_of(authorization, "basic"));
     if (!decoded) return std::nullopt;
     const auto parts = split_once(*decoded, ':');
     if (!parts || parts->second.size() > crypto::kPasswordBytesMax) return std::nullopt;

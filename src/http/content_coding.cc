@@ -42,17 +42,6 @@ size_t place_of(ContentCoding coding) {
                                kContentCodings.begin());
 }
 
-bool has_token(const Headers& headers, std::string_view name, std::string_view token) {
-    bool found = false;
-    for (const Headers::Field field : headers) {
-        if (!ascii_iequals(field.name, name)) continue;
-        for_each_list_element(field.value, [&](std::string_view element) {
-            found = found || ascii_iequals(element, token);
-        });
-    }
-    return found;
-}
-
 }  // namespace
 
 std::string_view to_string(ContentCoding coding) {
@@ -137,13 +126,13 @@ CodedAnswer code_answer(const RequestHead& request, const ResponseHead& answer,
                         answer.status != 206 && !framing.upgrade &&
                         request.version != Version::kHttp10 &&
                         !fields.contains("content-encoding") &&
-                        !has_token(fields, "cache-control", "no-transform") &&
+                        !fields.has_token("cache-control", "no-transform") &&
                         is_compressible(fields.get(FieldId::kContentType).value_or(""));
     const bool is_small =
         framing.body == BodyKind::kNone ||
         (framing.body == BodyKind::kLength && framing.content_length < kCompressedBytesMin);
     if (!may_be || is_small) return out;
-    if (!has_token(fields, "vary", "accept-encoding") && !has_token(fields, "vary", "*")) {
+    if (!fields.has_token("vary", "accept-encoding") && !fields.has_token("vary", "*")) {
         added.add("Vary", "Accept-Encoding");
     }
     // What HEAD would say of the coded body's length is not known.

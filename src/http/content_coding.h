@@ -44,13 +44,13 @@ public:
 // Null where there is no memory for it.
 std::unique_ptr<ContentEncoder> make_encoder(ContentCoding coding);
 
-// What compressing makes of an answer, where it is to be compressed at all. `added` and the fields
-// that answer_is_coded() names say so to the client.
+// How an answer goes to the client.
 struct CodedAnswer {
     ContentCoding coding = ContentCoding::kIdentity;
     Framing framing;
 };
-// Appends Vary, where the answer depends on Accept-Encoding, whether or not this one is coded.
+// Whether the answer is to be compressed, if the caller may do so. Appends what has to be said of
+// it: Vary, where Accept-Encoding matters, also where this one is not coded.
 CodedAnswer code_answer(const RequestHead& request, const ResponseHead& answer,
                         const Framing& framing, bool may_encode, Headers& added);
 // Fields of the service's answer that are not true of the coded one.

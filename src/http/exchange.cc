@@ -40,10 +40,9 @@ void Exchange::begin(Requester& client, const RoutedRequest& routed) {
     info.is_encrypted = client_info.is_encrypted;
     info.prefix = route.prefix;
     info.added = routed.request_fields;
-    body_bytes_max_ = proxy_.options_.body_bytes_max;
+    body_bytes_max_ = routed.body_bytes_max;
     response_timeout_ = proxy_.options_.response_timeout;
     if (route.options != nullptr) take_options(route.options, info);
-    if (body_bytes_max_ == 0) body_bytes_max_ = UINT64_MAX;
     upstream_->budget_.on_request();
     bump(proxy_.counters_.requests_in_flight);
     began_at_ = proxy_.loop_.now();
@@ -103,7 +102,6 @@ void Exchange::on_password_checked(bool is_right) {
 void Exchange::take_options(const RouteOptionsPtr& options, ForwardedInfo& info) {
     options_ = options;
     info.edits = &options->request_fields;
-    if (options->body_bytes_max != 0) body_bytes_max_ = options->body_bytes_max;
     if (options->response_timeout != Duration(0)) response_timeout_ = options->response_timeout;
     if (options->cors) {
         options->cors->append_answer_fields(client_->request_head().headers, answer_fields_);

@@ -60,7 +60,6 @@ public:
     void on_failed(const ResponderFailure& failure);
     // Sends on what was gathered, and pauses the responder while the client is behind.
     void flush_client();
-    void send_coded();
     void on_upstream_drained();
     void start_relay(std::string_view rest);
     void on_relay_data(std::string_view bytes);
@@ -91,6 +90,7 @@ private:
     Retry may_retry(ResponderFailure::Kind kind);
     // Elsewhere where there is another endpoint; on the same one after a moment.
     void retry_elsewhere();
+    void send_coded();
     void fail(int status, std::string_view cause, uint32_t h2_error = kH2InternalError);
     void wait_for_answer();
     void on_timer();

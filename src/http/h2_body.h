@@ -13,7 +13,14 @@
 
 #include "http/headers.h"
 
+struct nghttp2_session;
+
 namespace candela::http {
+
+struct H2SessionFreer {
+    void operator()(nghttp2_session* session) const;
+};
+using H2SessionPtr = std::unique_ptr<nghttp2_session, H2SessionFreer>;
 
 class H2Body {
 public:

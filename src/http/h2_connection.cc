@@ -106,15 +106,8 @@ struct H2Callbacks {
     // The same for all sessions.
     static const nghttp2_session_callbacks* callbacks() {
         static nghttp2_session_callbacks* const made = [] {
-            nghttp2_session_callbacks* out = nullptr;
-            CANDELA_CHECK(nghttp2_session_callbacks_new(&out) == 0);
+            nghttp2_session_callbacks* const out = h2_make_callbacks<H2Callbacks>();
             nghttp2_session_callbacks_set_on_begin_headers_callback(out, on_begin_headers);
-            nghttp2_session_callbacks_set_on_header_callback(out, on_header);
-            nghttp2_session_callbacks_set_on_frame_recv_callback(out, on_frame_recv);
-            nghttp2_session_callbacks_set_on_data_chunk_recv_callback(out, on_data_chunk);
-            nghttp2_session_callbacks_set_on_stream_close_callback(out, on_stream_close);
-            nghttp2_session_callbacks_set_on_frame_send_callback(out, on_frame_send);
-            h2_set_common(out);
             return out;
         }();
         return made;
@@ -122,19 +115,13 @@ struct H2Callbacks {
 
     static const nghttp2_option* options() {
         static nghttp2_option* const made = [] {
-            nghttp2_option* out = nullptr;
-            CANDELA_CHECK(nghttp2_option_new(&out) == 0);
-            h2_set_common(out);
+            nghttp2_option* const out = h2_make_options();
             nghttp2_option_set_stream_reset_rate_limit(out, kResetsBurst, kResetsPerSecond);
             return out;
         }();
         return made;
     }
 };
-
-void H2Connection::SessionFreer::operator()(nghttp2_session* session) const {
-    nghttp2_session_del(session);
-}
 
 H2Connection::H2Connection(Proxy& proxy, StreamPtr stream, std::string early)
     : proxy_(proxy),

@@ -17,8 +17,6 @@
 #include "loop/stream.h"
 #include "loop/timers.h"
 
-struct nghttp2_session;
-
 namespace candela::http {
 
 class H2Connection final : public ProxyClient, public StreamHandler {
@@ -37,9 +35,6 @@ public:
 private:
     friend class H2Stream;
     friend struct H2Callbacks;
-    struct SessionFreer {
-        void operator()(nghttp2_session* session) const;
-    };
 
     void on_data(std::string_view bytes) override;
     void on_end() override;
@@ -66,7 +61,7 @@ private:
     Proxy& proxy_;
     StreamPtr stream_;
     std::string early_;
-    std::unique_ptr<nghttp2_session, SessionFreer> session_;
+    H2SessionPtr session_;
     std::vector<std::unique_ptr<H2Stream>> streams_;  // that are open
     std::vector<std::unique_ptr<H2Stream>> free_;
     std::vector<H2Stream*> drained_;  // to be told, once no frame is being made

@@ -83,14 +83,19 @@ void h2_set_common(nghttp2_session_callbacks* callbacks) {
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_body);
 }
 
-void h2_set_common(nghttp2_option* option) {
-    nghttp2_option_set_no_auto_window_update(option, 1);
-    nghttp2_option_set_no_closed_streams(option, 1);
-    nghttp2_option_set_max_settings(option, kSettingsMax);
-    nghttp2_option_set_max_outbound_ack(option, kOutboundAcksMax);
-    nghttp2_option_set_max_continuations(option, kContinuationsMax);
-    nghttp2_option_set_max_send_header_block_length(option, kHeadBytesMax);
+nghttp2_option* h2_make_options() {
+    nghttp2_option* out = nullptr;
+    CANDELA_CHECK(nghttp2_option_new(&out) == 0);
+    nghttp2_option_set_no_auto_window_update(out, 1);
+    nghttp2_option_set_no_closed_streams(out, 1);
+    nghttp2_option_set_max_settings(out, kSettingsMax);
+    nghttp2_option_set_max_outbound_ack(out, kOutboundAcksMax);
+    nghttp2_option_set_max_continuations(out, kContinuationsMax);
+    nghttp2_option_set_max_send_header_block_length(out, kHeadBytesMax);
+    return out;
 }
+
+void H2SessionFreer::operator()(nghttp2_session* session) const { nghttp2_session_del(session); }
 
 bool h2_write(nghttp2_session* session, Stream& stream, uint64_t& written_bytes) {
     CANDELA_CHECK(outgoing.empty());

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/check.h"
 #include "http/h2_body.h"
 #include "loop/stream.h"
 
@@ -55,9 +56,23 @@ inline constexpr size_t kH2QueuedBytesMax = 256 * 1024;  // of frames that the p
 // The data source that reads `body`; its trailers follow it.
 nghttp2_data_provider h2_source_of(H2Body& body);
 // What every session does the same way: bodies are sent without a copy inside nghttp2, and no
-// session takes more than we allow of any peer.
+// session takes more than we allow of any peer. Both are for the caller to complete, and to keep.
 void h2_set_common(nghttp2_session_callbacks* callbacks);
-void h2_set_common(nghttp2_option* option);
+nghttp2_option* h2_make_options();
+
+// With the functions of that class which all sessions have.
+template <class Callbacks>
+nghttp2_session_callbacks* h2_make_callbacks() {
+    nghttp2_session_callbacks* out = nullptr;
+    CANDELA_CHECK(nghttp2_session_callbacks_new(&out) == 0);
+    nghttp2_session_callbacks_set_on_header_callback(out, Callbacks::on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(out, Callbacks::on_frame_recv);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(out, Callbacks::on_data_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(out, Callbacks::on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(out, Callbacks::on_frame_send);
+    h2_set_common(out);
+    return out;
+}
 
 // Hands down what the session has to say, until the stream has queued enough. False: the session
 // can't go on.

@@ -95,34 +95,18 @@ struct H2UpstreamCallbacks {
     // The same for all sessions.
     static const nghttp2_session_callbacks* callbacks() {
         static nghttp2_session_callbacks* const made = [] {
-            nghttp2_session_callbacks* out = nullptr;
-            CANDELA_CHECK(nghttp2_session_callbacks_new(&out) == 0);
+            nghttp2_session_callbacks* const out = h2_make_callbacks<H2UpstreamCallbacks>();
             nghttp2_session_callbacks_set_on_begin_frame_callback(out, on_begin_frame);
-            nghttp2_session_callbacks_set_on_header_callback(out, on_header);
-            nghttp2_session_callbacks_set_on_frame_recv_callback(out, on_frame_recv);
-            nghttp2_session_callbacks_set_on_data_chunk_recv_callback(out, on_data_chunk);
-            nghttp2_session_callbacks_set_on_stream_close_callback(out, on_stream_close);
-            nghttp2_session_callbacks_set_on_frame_send_callback(out, on_frame_send);
-            h2_set_common(out);
             return out;
         }();
         return made;
     }
 
     static const nghttp2_option* options() {
-        static nghttp2_option* const made = [] {
-            nghttp2_option* out = nullptr;
-            CANDELA_CHECK(nghttp2_option_new(&out) == 0);
-            h2_set_common(out);
-            return out;
-        }();
+        static nghttp2_option* const made = h2_make_options();
         return made;
     }
 };
-
-void H2UpstreamSession::SessionFreer::operator()(nghttp2_session* session) const {
-    nghttp2_session_del(session);
-}
 
 H2UpstreamSession::H2UpstreamSession(H2Upstream& owner, StreamPtr stream)
     : loop_(stream->loop()), owner_(&owner), stream_(std::move(stream)) {

@@ -16,8 +16,6 @@
 #include "loop/stream.h"
 #include "loop/timers.h"
 
-struct nghttp2_session;
-
 namespace candela::http {
 
 class H2UpstreamSession final : public StreamHandler {
@@ -43,9 +41,6 @@ public:
 private:
     friend class H2Call;
     friend struct H2UpstreamCallbacks;
-    struct SessionFreer {
-        void operator()(nghttp2_session* session) const;
-    };
 
     void on_data(std::string_view bytes) override;
     void on_end() override;
@@ -79,7 +74,7 @@ private:
     Loop& loop_;
     H2Upstream* owner_;
     StreamPtr stream_;
-    std::unique_ptr<nghttp2_session, SessionFreer> session_;
+    H2SessionPtr session_;
     std::vector<std::unique_ptr<H2Call>> calls_;
     std::vector<std::unique_ptr<H2Call>> free_;
     std::vector<H2Call*> drained_;  // to be told, once no frame is being made

@@ -137,15 +137,36 @@ size_t Headers::count(FieldId id) const {
                                              [id](const Slot& slot) { return slot.id == id; }));
 }
 
-bool Headers::has_token(FieldId id, std::string_view token) const {
+std::string_view credentials_of(std::string_view authorization, std::string_view scheme) {
+    const bool is_of_it = authorization.size() > scheme.size() &&
+                          authorization[scheme.size()] == ' ' &&
+                          ascii_iequals(authorization.substr(0, scheme.size()), scheme);
+    return is_of_it ? trim(authorization.substr(scheme.size())) : std::string_view();
+}
+
+namespace {
+
+bool lists_token(std::string_view list, std::string_view token) {
     bool found = false;
-    for (size_t index = 0; index < slots_.size() && !found; ++index) {
-        if (slots_[index].id != id) continue;
-        for_each_list_element((*this)[index].value, [&](std::string_view element) {
-            found = found || ascii_iequals(element, token);
-        });
-    }
+    for_each_list_element(
+        list, [&](std::string_view element) { found = found || ascii_iequals(element, token); });
     return found;
+}
+
+}  // namespace
+
+bool Headers::has_token(FieldId id, std::string_view token) const {
+    return std::ranges::any_of(slots_, [&](const Slot& slot) {
+        return slot.id == id &&
+               lists_token({buffer_.data() + slot.value_at, slot.value_size}, token);
+    });
+}
+
+bool Headers::has_token(std::string_view name, std::string_view token) const {
+    for (const Field field : *this) {
+        if (ascii_iequals(field.name, name) && lists_token(field.value, token)) return true;
+    }
+    return false;
 }
 
 void Headers::add(std::string_view name, std::string_view value) {

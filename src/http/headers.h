@@ -53,6 +53,8 @@ FieldId field_id(std::string_view name);
 bool is_token(std::string_view text);
 // RFC 9110 §5.5: no control bytes but tab, so neither CR, LF nor NUL.
 bool is_field_value(std::string_view text);
+// What an Authorization field says in that scheme (RFC 9110 §11.4); empty where it is of another.
+std::string_view credentials_of(std::string_view authorization, std::string_view scheme);
 // Calls `visit(token)` for each element of a comma-separated list, blanks trimmed, empty ones left
 // out.
 template <class Visit>
@@ -103,6 +105,7 @@ public:
     size_t count(FieldId id) const;
     // True where a field of that name holds the token in its comma-separated list ("close").
     bool has_token(FieldId id, std::string_view token) const;
+    bool has_token(std::string_view name, std::string_view token) const;
 
     // Appends. A field that can't be sent (a name that is no token, CR, LF or NUL in the value) is
     // left out and remembered: first_invalid() names it and serialising fails.

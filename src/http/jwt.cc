@@ -94,17 +94,6 @@ std::string text_of(const Json& claims, const std::string& name) {
     return is_field_value(text) && text.size() <= 1024 ? text : std::string();
 }
 
-// The token behind "Bearer "; empty where there is none.
-std::string_view bearer_of(const Headers& request) {
-    const std::string_view value = request.get(FieldId::kAuthorization).value_or("");
-    constexpr std::string_view kScheme = "bearer ";
-    if (value.size() <= kScheme.size() ||
-        !ascii_iequals(value.substr(0, kScheme.size()), kScheme)) {
-        return {};
-    }
-    return trim(value.substr(kScheme.size()));
-}
-
 }  // namespace
 
 Result<std::vector<JwtKey>> parse_jwks(std::string_view json) {
@@ -135,7 +124,8 @@ Result<std::vector<JwtKey>> parse_jwks(std::string_view json) {
 
 Result<> JwtCheck::check(const Headers& request, WallTime now, Headers& added) const {
     if (request.count(FieldId::kAuthorization) > 1) return denied("more than one Authorization");
-    const std::string_view token = bearer_of(request);
+    const std::string_view token =
+        credentials_of(request.get(FieldId::kAuthorization).value_or(""), "bearer");
     if (token.empty()) return denied("a bearer token is needed");
     if (token.size() > kJwtBytesMax) return denied("the token is too long");
     const auto digest = crypto::sha256(as_bytes(token));

@@ -83,6 +83,7 @@ struct RouteResult {
 struct RoutedRequest {
     RouteResult route;
     std::string_view target;
+    uint64_t body_bytes_max = 0;      // of the request; UINT64_MAX: no limit
     bool ends_connection = false;     // on HTTP/1.1: what was asked leaves its framing in doubt
     const Headers* fields = nullptr;  // of an answer of our own
     const Headers* request_fields = nullptr;  // added for the upstream

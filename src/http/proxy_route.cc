@@ -62,11 +62,13 @@ RoutedRequest Proxy::find_route(const Requester& client) {
     out.route = router_.route(request);
     if (out.route.upstream == nullptr) return out;
     const RouteOptions* options = out.route.options.get();
-    const uint64_t own_max = options == nullptr ? 0 : options->body_bytes_max;
-    const uint64_t body_bytes_max = own_max != 0 ? own_max : options_.body_bytes_max;
+    out.body_bytes_max = options != nullptr && options->body_bytes_max != 0
+                             ? options->body_bytes_max
+                             : options_.body_bytes_max;
+    if (out.body_bytes_max == 0) out.body_bytes_max = UINT64_MAX;
     if (options != nullptr) apply_options(client, request, out);
     if (out.route.upstream == nullptr) return out;
-    if (body_bytes_max != 0 && framing.content_length > body_bytes_max) {
+    if (framing.content_length > out.body_bytes_max) {
         refuse(out, 413, "the request's body is larger than is allowed here", true);
     } else if (options != nullptr && !options->enter()) {
         refuse(out, 503, "too many requests are in progress here");

@@ -34,14 +34,6 @@ int hex_value(char c) {
     return -1;
 }
 
-// The byte that the encoding at text[0] == '%' stands for, or -1.
-int decode_at(std::string_view text) {
-    if (text.size() < 3) return -1;
-    const int high = hex_value(text[1]);
-    const int low = hex_value(text[2]);
-    return high < 0 || low < 0 ? -1 : high * 16 + low;
-}
-
 void append_encoded(uint8_t byte, std::string& out) {
     static constexpr char kDigits[] = "0123456789ABCDEF";
     out.push_back('%');
@@ -62,7 +54,7 @@ Result<> append_segment(std::string_view segment, std::string& out) {
             out.push_back(c);
             continue;
         }
-        const int byte = decode_at(segment.substr(at));
+        const int byte = decode_octet(segment.substr(at));
         if (byte < 0) return fail(Code::kInvalid, "the path has a bad percent-encoding");
         if (byte == 0) return fail(Code::kInvalid, "the path has an encoded NUL");
         if (is_unreserved(static_cast<char>(byte))) {
@@ -76,6 +68,13 @@ Result<> append_segment(std::string_view segment, std::string& out) {
 }
 
 }  // namespace
+
+int decode_octet(std::string_view text) {
+    if (text.size() < 3) return -1;
+    const int high = hex_value(text[1]);
+    const int low = hex_value(text[2]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
 
 TargetParts split_target(std::string_view target) {
     const size_t mark = target.find('?');
@@ -91,7 +90,7 @@ bool is_normal_path(std::string_view path) {
             continue;
         if (kind == kForbidden) return false;
         if (path[at] == '%') {
-            const int byte = decode_at(path.substr(at));
+            const int byte = decode_octet(path.substr(at));
             if (byte <= 0 || is_unreserved(static_cast<char>(byte))) return false;
             if (path[at + 1] >= 'a' || path[at + 2] >= 'a') return false;
         } else if (path[at - 1] == '/') {
@@ -147,7 +146,7 @@ Result<std::string> percent_decode(std::string_view text, bool plus_is_space) {
         } else if (text[at] != '%') {
             out.push_back(text[at]);
         } else {
-            const int byte = decode_at(text.substr(at));
+            const int byte = decode_octet(text.substr(at));
             if (byte < 0) {
                 return fail(Code::kInvalid, "\"{}\" has a bad percent-encoding", printable(text));
             }

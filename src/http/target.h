@@ -31,6 +31,8 @@ Result<std::string> normalize_path(std::string_view path);
 
 // Decodes %XX; kInvalid for a bad encoding. With plus_is_space, '+' becomes a blank (queries).
 Result<std::string> percent_decode(std::string_view text, bool plus_is_space = false);
+// The byte that the encoding at text[0] == '%' stands for, or -1.
+int decode_octet(std::string_view text);
 // Encodes all but unreserved characters: fit for a path segment or a query value.
 std::string percent_encode(std::string_view text);
 
