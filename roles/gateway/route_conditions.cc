@@ -2,28 +2,19 @@
 
 #include <algorithm>
 
+#include "http/target.h"
+
 namespace candela::gateway {
 namespace {
-
-int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
 
 // Compares without decoding first: "%2F" and, in a query, "+" for a blank.
 bool equals_encoded(std::string_view encoded, std::string_view plain) {
     size_t at = 0;
     for (size_t i = 0; i < encoded.size(); ++i, ++at) {
         char c = encoded[i] == '+' ? ' ' : encoded[i];
-        if (c == '%' && i + 2 < encoded.size()) {
-            const int high = hex_digit(encoded[i + 1]);
-            const int low = hex_digit(encoded[i + 2]);
-            if (high >= 0 && low >= 0) {
-                c = static_cast<char>(high * 16 + low);
-                i += 2;
-            }
+        if (const int octet = c == '%' ? http::decode_octet(encoded.substr(i)) : -1; octet >= 0) {
+            c = static_cast<char>(octet);
+            i += 2;
         }
         if (at >= plain.size() || plain[at] != c) return false;
     }

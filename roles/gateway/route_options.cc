@@ -56,13 +56,11 @@ http::RouteOptionsPtr make_route_options(const service::Route& route) {
         // "/": what follows brings its own slash.
         options->rewrite = route.rewrite == "/" ? "" : route.rewrite;
     }
-    options->request_fields = edits_of(route.request_headers);
+    std::map<std::string, std::string> request_edits = route.request_headers;
     if (route.jwt) {
         options->jwt = std::make_shared<http::JwtCheck>(jwt_rules_of(*route.jwt));
         // Only a token may say what its claims are.
-        std::map<std::string, std::string> edits = route.request_headers;
-        for (const auto& [claim, header] : route.jwt->claim_headers) edits[header].clear();
-        options->request_fields = edits_of(edits);
+        for (const auto& [claim, header] : route.jwt->claim_headers) request_edits[header].clear();
     }
     if (route.basic_auth) {
         const service::RouteBasicAuth& auth = *route.basic_auth;
@@ -70,11 +68,10 @@ http::RouteOptionsPtr make_route_options(const service::Route& route) {
             std::map<std::string, std::string, std::less<>>(auth.users.begin(), auth.users.end()),
             auth.realm);
         // The password is the gateway's affair; the service is told who it is.
-        std::map<std::string, std::string> edits = route.request_headers;
-        edits["Authorization"].clear();
-        edits["X-Forwarded-User"].clear();
-        options->request_fields = edits_of(edits);
+        request_edits["Authorization"].clear();
+        request_edits["X-Forwarded-User"].clear();
     }
+    options->request_fields = edits_of(request_edits);
     options->answer_fields = edits_of(route.response_headers);
     options->compress = route.compress;
     if (route.cors) options->cors = cors_of(*route.cors);
