@@ -6,9 +6,6 @@
 namespace candela::gateway {
 namespace {
 
-constexpr Duration kPullInterval = 10s;
-constexpr Duration kRetryInterval = 500ms;  // until the first answer
-constexpr Duration kPullTimeout = 5s;
 constexpr size_t kPageBytes = 512 * 1024;
 constexpr size_t kLengthBytes = 4;
 constexpr size_t kFileBytesMax = 512 << 20;
@@ -65,7 +62,12 @@ CertificateSource::CertificateSource(NodeContext& context, OnSet on_set)
       on_set_(std::move(on_set)),
       file_(context.node.data_dir / "gateway" / "certificates"),
       box_(crypto::BoxKey::generate()),
-      timer_(context.loop.timers(), [this] { wake_.set(); }) {}
+      puller_(context,
+              {.nudge_subject = proto::kCertificatesNudgeSubject,
+               .failure = "certificates_pull_failed",
+               .has_version =
+                   [this](uint64_t version) { return set_ != nullptr && version == set_->version; },
+               .pull = [this] { return pull(); }}) {}
 
 void CertificateSource::load() {
     std::error_code ignored;
@@ -86,43 +88,10 @@ void CertificateSource::load() {
     on_set_(set_);
 }
 
-void CertificateSource::start() {
-    client_ = context_.make_bus_client(context_.loop, "gateway");
-    client_->on_state([this](bus::ClientState) { wake_.set(); });
-    auto nudges = client_->subscribe(
-        proto::kCertificatesNudgeSubject, [this](const bus::MessageView& message) {
-            const auto nudge = proto::decode_nudge(message.payload);
-            if (!nudge) {
-                context_.log.warn("nudge_malformed", {{"error", nudge.error()}});
-                return;
-            }
-            if (set_ == nullptr || nudge->version != set_->version) wake_.set();
-        });
-    if (nudges) nudges_ = std::move(*nudges);
-    flows_.spawn(run());
-}
-
-Task<void> CertificateSource::run() {
-    for (;;) {
-        wake_.reset();
-        if (client_->is_connected()) {
-            const auto pulled = co_await pull();
-            if (pulled) {
-                was_refused_ = false;
-            } else if (!was_refused_) {
-                was_refused_ = true;
-                context_.log.warn("certificates_pull_failed", {{"error", pulled.error()}});
-            }
-        }
-        timer_.start(is_live_ && !was_refused_ ? kPullInterval : kRetryInterval);
-        co_await wake_.wait();
-    }
-}
-
 Task<Result<proto::CertificateTable>> CertificateSource::ask(proto::CertificatesPull pull) {
     std::string payload = proto::encode(pull);
-    auto reply = co_await client_->request(std::string(proto::kCertificatesSubject),
-                                           std::move(payload), kPullTimeout);
+    auto reply = co_await puller_.client().request(std::string(proto::kCertificatesSubject),
+                                                   std::move(payload), LighthousePuller::kTimeout);
     if (!reply) co_return fail(reply.error().in("the lighthouse"));
     auto table = proto::decode_certificate_table(reply->payload);
     if (!table) co_return fail(table.error().in("the lighthouse's certificates"));
@@ -134,8 +103,8 @@ Task<Result<>> CertificateSource::pull() {
     proto::CertificatesPull wanted;
     wanted.node = context_.node.name;
     wanted.boot_id = context_.node.boot_id;
-    wanted.version = is_live_ ? set_->version : 0;
-    wanted.certificates_version = is_live_ ? certificates_version_ : 0;
+    wanted.version = set_ != nullptr ? set_->version : 0;
+    wanted.certificates_version = certificates_version_;
     wanted.box_key = sealed_for(box_);
     CertificateSet set;
     std::vector<proto::Certificate> gathered;
@@ -143,14 +112,11 @@ Task<Result<>> CertificateSource::pull() {
         proto::CertificatesPull copy = wanted;
         auto page = co_await ask(std::move(copy));
         if (!page) co_return fail(page.error());
-        if (page->epoch < epoch_seen_) {
-            co_return fail(Code::kConflict, "a lighthouse of epoch {} answers, after one of {}",
-                           page->epoch, epoch_seen_);
-        }
-        epoch_seen_ = page->epoch;
+        const Result<> noted = puller_.note_answer(page->epoch);
+        if (!noted) co_return fail(noted.error());
         if (page->version == wanted.version) co_return Result<>();
         if (set.version != 0 && set.version != page->version) {
-            wake_.set();
+            puller_.pull_soon();
             co_return fail(Code::kConflict, "the certificates changed while they were read");
         }
         set.version = page->version;
@@ -167,7 +133,7 @@ Task<Result<>> CertificateSource::pull() {
                            kCertificatesMax);
         }
         if (page->has_more) continue;
-        if (!is_live_ || page->certificates_version != certificates_version_) {
+        if (page->certificates_version != certificates_version_) {
             set.certificates =
                 std::make_shared<const std::vector<proto::Certificate>>(std::move(gathered));
         }
@@ -177,7 +143,6 @@ Task<Result<>> CertificateSource::pull() {
 }
 
 void CertificateSource::adopt(CertificateSet set, uint64_t certificates_version) {
-    is_live_ = true;
     certificates_version_ = certificates_version;
     const bool is_new = set.certificates != nullptr;
     if (!is_new) set.certificates = set_->certificates;

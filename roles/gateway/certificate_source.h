@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "bus/client.h"
 #include "crypto/sealed_box.h"
+#include "lighthouse_puller.h"
 #include "loop/flow.h"
 #include "node/context.h"
 #include "proto/messages.h"
@@ -40,10 +40,9 @@ public:
 
     // Hands out what is kept on disk, if there is something. Blocks: for the role's start.
     void load();
-    void start();
+    void start() { puller_.start(); }
 
 private:
-    Task<void> run();
     Task<Result<>> pull();
     Task<Result<proto::CertificateTable>> ask(proto::CertificatesPull pull);
     void adopt(CertificateSet set, uint64_t certificates_version);
@@ -54,16 +53,10 @@ private:
     std::filesystem::path file_;
     const crypto::BoxKey box_;
     CertificateSetPtr set_;
-    uint64_t certificates_version_ = 0;
-    uint64_t epoch_seen_ = 0;
-    bool is_live_ = false;  // the lighthouse has answered since the start
-    bool was_refused_ = false;
-    std::unique_ptr<bus::Client> client_;
-    bus::Subscription nudges_;
-    Event wake_;
-    Timer timer_;
+    uint64_t certificates_version_ = 0;  // 0: none has been pulled
     AsyncMutex disk_;
-    TaskGroup flows_;  // last: ends first
+    TaskGroup flows_;
+    LighthousePuller puller_;  // last: ends first
 };
 
 // The file's form: pages, each an encoded CertificateTable behind its length (four bytes, the

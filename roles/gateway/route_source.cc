@@ -4,19 +4,17 @@
 #include "proto/messages.h"
 
 namespace candela::gateway {
-namespace {
-
-constexpr Duration kPullInterval = 10s;
-constexpr Duration kRetryInterval = 500ms;  // until the first answer
-constexpr Duration kPullTimeout = 5s;
-
-}  // namespace
-
 RouteSource::RouteSource(NodeContext& context, OnTable on_table)
     : context_(context),
       on_table_(std::move(on_table)),
       folder_(context.node.data_dir / "gateway"),
-      timer_(context.loop.timers(), [this] { wake_.set(); }) {}
+      puller_(context, {.nudge_subject = proto::kRoutesNudgeSubject,
+                        .failure = "routes_pull_failed",
+                        .has_version =
+                            [this](uint64_t version) {
+                                return table_ != nullptr && version == table_->version();
+                            },
+                        .pull = [this] { return pull(); }}) {}
 
 void RouteSource::load() {
     const std::filesystem::path file = folder_ / "routes";
@@ -38,58 +36,22 @@ void RouteSource::load() {
     on_table_(table_);
 }
 
-void RouteSource::start() {
-    client_ = context_.make_bus_client(context_.loop, "gateway");
-    client_->on_state([this](bus::ClientState) { wake_.set(); });
-    auto nudges =
-        client_->subscribe(proto::kRoutesNudgeSubject, [this](const bus::MessageView& message) {
-            const auto nudge = proto::decode_nudge(message.payload);
-            if (!nudge) {
-                context_.log.warn("nudge_malformed", {{"error", nudge.error()}});
-                return;
-            }
-            if (table_ == nullptr || nudge->version != table_->version()) wake_.set();
-        });
-    if (nudges) nudges_ = std::move(*nudges);
-    flows_.spawn(run());
-}
-
-Task<void> RouteSource::run() {
-    for (;;) {
-        wake_.reset();
-        if (client_->is_connected()) {
-            const auto pulled = co_await pull();
-            if (pulled) {
-                was_refused_ = false;
-            } else if (!was_refused_) {
-                was_refused_ = true;
-                context_.log.warn("routes_pull_failed", {{"error", pulled.error()}});
-            }
-        }
-        timer_.start(is_live_ && !was_refused_ ? kPullInterval : kRetryInterval);
-        co_await wake_.wait();
-    }
-}
-
 Task<Result<>> RouteSource::pull() {
     proto::RoutesPull ask;
     ask.node = context_.node.name;
-    ask.version = is_live_ && table_ != nullptr ? table_->version() : 0;
+    // What is on disk may be of a cloud that is no more: its number says nothing.
+    ask.version = is_live() ? table_->version() : 0;
     ask.boot_id = context_.node.boot_id;
     std::string payload = proto::encode(ask);
-    auto reply = co_await client_->request(std::string(proto::kRoutesSubject), std::move(payload),
-                                           kPullTimeout);
+    auto reply = co_await puller_.client().request(std::string(proto::kRoutesSubject),
+                                                   std::move(payload), LighthousePuller::kTimeout);
     if (!reply) co_return fail(reply.error().in("the lighthouse"));
     auto table = proto::decode_route_table(reply->payload);
     if (!table) co_return fail(table.error().in("the lighthouse's route table"));
     if (table->failure) co_return fail(table->failure.to_error().in("the lighthouse"));
-    if (table->epoch < epoch_seen_) {
-        co_return fail(Code::kConflict, "a lighthouse of epoch {} answers, after one of {}",
-                       table->epoch, epoch_seen_);
-    }
-    epoch_seen_ = table->epoch;
-    const bool is_same = is_live_ && table_ != nullptr && table->version == table_->version();
-    is_live_ = true;
+    const Result<> noted = puller_.note_answer(table->epoch);
+    if (!noted) co_return fail(noted.error());
+    const bool is_same = is_live() && table->version == table_->version();
     if (!is_same) adopt(std::move(*table));
     co_return Result<>();
 }

@@ -8,7 +8,7 @@
 #include <functional>
 #include <memory>
 
-#include "bus/client.h"
+#include "lighthouse_puller.h"
 #include "loop/flow.h"
 #include "node/context.h"
 #include "route_table.h"
@@ -23,13 +23,12 @@ public:
 
     // Hands out the table kept on disk, if there is one. Blocks: for the role's start.
     void load();
-    void start();
+    void start() { puller_.start(); }
     // The lighthouse has answered since the start.
-    bool is_live() const { return is_live_; }
+    bool is_live() const { return puller_.is_live(); }
     bool has_table() const { return table_ != nullptr; }
 
 private:
-    Task<void> run();
     Task<Result<>> pull();
     void adopt(proto::RouteTable table);
     Task<void> keep(std::string bytes);
@@ -38,15 +37,9 @@ private:
     OnTable on_table_;
     std::filesystem::path folder_;
     RouteTablePtr table_;
-    uint64_t epoch_seen_ = 0;  // by pulls; what is on disk may be of a cloud that is no more
-    bool is_live_ = false;
-    bool was_refused_ = false;
-    std::unique_ptr<bus::Client> client_;
-    bus::Subscription nudges_;
-    Event wake_;
-    Timer timer_;
     AsyncMutex disk_;
-    TaskGroup flows_;  // last: ends first
+    TaskGroup flows_;
+    LighthousePuller puller_;  // last: ends first
 };
 
 }  // namespace candela::gateway
