@@ -1,26 +1,13 @@
 // Reading messages allocates nothing once a reader is warm: counted by this executable's own
 // operator new.
 
-#include <atomic>
 #include <catch2/catch_test_macros.hpp>
-#include <cstdlib>
-#include <new>
 
 #include "bus/protocol.h"
+#include "count_allocations.h"
 
+using candela::test::allocations;
 using namespace candela::bus;
-
-namespace {
-std::atomic<size_t> allocations{0};
-}
-
-[[gnu::noinline]] void* operator new(size_t size) {
-    ++allocations;
-    if (void* block = std::malloc(size)) return block;
-    throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* block) noexcept { std::free(block); }
-[[gnu::noinline]] void operator delete(void* block, size_t) noexcept { std::free(block); }
 
 namespace {
 

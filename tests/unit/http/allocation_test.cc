@@ -1,24 +1,11 @@
 // After warm-up a message costs no allocation. Every allocation of the test program is counted.
 
-#include <cstdlib>
-#include <new>
-
 #include <catch2/catch_test_macros.hpp>
 
+#include "count_allocations.h"
 #include "http/h1_parser.h"
 
-namespace {
-thread_local size_t allocations = 0;
-}
-
-[[gnu::noinline]] void* operator new(size_t size) {
-    ++allocations;
-    if (void* memory = std::malloc(size)) return memory;
-    std::abort();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-
+using candela::test::allocations;
 using namespace candela::http;
 
 namespace {

@@ -1,26 +1,8 @@
 #include "h2_server.h"
 
-#include <algorithm>
-
-#include <nghttp2/nghttp2.h>
+#include "h2_peer_impl.h"
 
 namespace candela::http::test {
-namespace {
-
-std::vector<nghttp2_nv> name_values(const H2FieldList& fields) {
-    std::vector<nghttp2_nv> list;
-    for (const auto& [name, value] : fields) {
-        nghttp2_nv field{};
-        field.name = reinterpret_cast<uint8_t*>(const_cast<char*>(name.data()));
-        field.namelen = name.size();
-        field.value = reinterpret_cast<uint8_t*>(const_cast<char*>(value.data()));
-        field.valuelen = value.size();
-        list.push_back(field);
-    }
-    return list;
-}
-
-}  // namespace
 
 struct H2ServerCallbacks {
     static H2Server& of(void* user) { return *static_cast<H2Server*>(user); }
@@ -56,25 +38,9 @@ struct H2ServerCallbacks {
         of(user).asked[id].error_code = code;
         return 0;
     }
-    static ssize_t read_body(nghttp2_session* session, int32_t id, uint8_t* out, size_t size,
-                             uint32_t* flags, nghttp2_data_source*, void* user) {
-        H2Server::Upload& upload = of(user).uploads_[id];
-        const size_t count = std::min(size, upload.bytes.size());
-        if (count == 0 && !upload.is_last) return NGHTTP2_ERR_DEFERRED;
-        std::copy_n(upload.bytes.begin(), count, out);
-        upload.bytes.erase(0, count);
-        if (!upload.is_last || !upload.bytes.empty()) return static_cast<ssize_t>(count);
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (!upload.trailers.empty()) {
-            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-            const auto list = name_values(upload.trailers);
-            nghttp2_submit_trailer(session, id, list.data(), list.size());
-        }
-        return static_cast<ssize_t>(count);
-    }
 };
 
-H2Server::H2Server(StreamPtr stream, const H2ServerOptions& options) : stream_(std::move(stream)) {
+H2Server::H2Server(StreamPtr stream, const H2ServerOptions& options) : H2Peer(std::move(stream)) {
     nghttp2_session_callbacks* callbacks = nullptr;
     nghttp2_session_callbacks_new(&callbacks);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, H2ServerCallbacks::on_header);
@@ -96,8 +62,6 @@ H2Server::H2Server(StreamPtr stream, const H2ServerOptions& options) : stream_(s
     stream_->start(*this);
 }
 
-H2Server::~H2Server() { nghttp2_session_del(session_); }
-
 void H2Server::send_head(int32_t id, const H2FieldList& fields, bool is_last) {
     const auto list = name_values(fields);
     const bool is_interim = !fields.empty() && fields[0].second.starts_with('1');
@@ -105,34 +69,15 @@ void H2Server::send_head(int32_t id, const H2FieldList& fields, bool is_last) {
         nghttp2_submit_headers(session_, is_last ? NGHTTP2_FLAG_END_STREAM : NGHTTP2_FLAG_NONE, id,
                                nullptr, list.data(), list.size(), nullptr);
     } else {
-        nghttp2_data_provider body{};
-        body.read_callback = H2ServerCallbacks::read_body;
+        const nghttp2_data_provider body = H2Uploads::source();
         nghttp2_submit_response(session_, id, list.data(), list.size(), is_last ? nullptr : &body);
     }
     flush();
 }
 
-void H2Server::send_body(int32_t id, std::string_view bytes, bool is_last) {
-    Upload& upload = uploads_[id];
-    upload.bytes += bytes;
-    upload.is_last = is_last;
-    nghttp2_session_resume_data(session_, id);
-    flush();
-}
-
-void H2Server::send_trailers(int32_t id, const H2FieldList& fields) {
-    uploads_[id].trailers = fields;
-    send_body(id, "", true);
-}
-
 void H2Server::answer(int32_t id, std::string_view body) {
     uploads_[id] = Upload{std::string(body), true, {}};
     send_head(id, {{":status", "200"}});
-}
-
-void H2Server::reset(int32_t id, uint32_t error_code) {
-    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, error_code);
-    flush();
 }
 
 void H2Server::goaway(int32_t last_id, uint32_t error_code) {
@@ -143,28 +88,6 @@ void H2Server::goaway(int32_t last_id, uint32_t error_code) {
 void H2Server::set_streams_max(uint32_t streams_max) {
     const nghttp2_settings_entry entry{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams_max};
     nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, &entry, 1);
-    flush();
-}
-
-void H2Server::take(int32_t id, size_t bytes) {
-    nghttp2_session_consume(session_, id, bytes);
-    flush();
-}
-
-void H2Server::flush() {
-    const uint8_t* bytes = nullptr;
-    for (;;) {
-        const ssize_t size = nghttp2_session_mem_send(session_, &bytes);
-        if (size <= 0 || stream_ == nullptr) return;
-        stream_->write(
-            std::string_view(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size)));
-    }
-}
-
-void H2Server::on_data(std::string_view bytes) {
-    const ssize_t used = nghttp2_session_mem_recv(
-        session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-    if (used < 0) broken = true;
     flush();
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// An HTTP/2 endpoint for tests: nghttp2's server half on a simulated stream. It notes what it is
-// asked and does what it is told to, be it wrong. And a world of such endpoints.
+// An HTTP/2 endpoint for tests: nghttp2's server half. It notes what it is asked. And a world of
+// such endpoints.
 
 #include <cstdint>
 #include <map>
@@ -10,15 +10,10 @@
 #include <string_view>
 #include <vector>
 
-#include "h2_client.h"
+#include "h2_peer.h"
 #include "proxy_world.h"
 
 namespace candela::http::test {
-
-// Further error codes of RFC 9113 §7.
-inline constexpr uint32_t kH2RefusedStream = 7;
-inline constexpr uint32_t kH2Cancel = 8;
-inline constexpr uint32_t kH2EnhanceYourCalm = 11;
 
 struct H2ServerOptions {
     uint32_t streams_max = 100;
@@ -36,51 +31,28 @@ struct H2Asked {
     uint32_t error_code = 0;
 };
 
-class H2Server final : public StreamHandler {
+class H2Server final : public H2Peer {
 public:
     H2Server(StreamPtr stream, const H2ServerOptions& options);
-    ~H2Server();
 
     // An answer in pieces; `is_last` ends it with the piece.
     void send_head(int32_t id, const H2FieldList& fields, bool is_last = false);
-    void send_body(int32_t id, std::string_view bytes, bool is_last = false);
-    void send_trailers(int32_t id, const H2FieldList& fields);
     // ":status: 200" and that body.
     void answer(int32_t id, std::string_view body = "ok");
-    void reset(int32_t id, uint32_t error_code);
     void goaway(int32_t last_id, uint32_t error_code = kH2NoError);
     void set_streams_max(uint32_t streams_max);
-    void take(int32_t id, size_t bytes);
     void send_raw(std::string_view bytes) { stream_->write(bytes); }
     void pause() { stream_->pause(); }
     void resume() { stream_->resume(); }
-    void close() { stream_.reset(); }
     bool is_over() const { return ended || broken; }
-    size_t unsent_body(int32_t id) { return uploads_[id].bytes.size(); }
 
     std::map<int32_t, H2Asked> asked;
     std::vector<uint32_t> goaways;  // error codes
     size_t pings = 0;
     size_t settings = 0;
-    bool ended = false;
-    bool broken = false;
 
 private:
     friend struct H2ServerCallbacks;
-    struct Upload {
-        std::string bytes;
-        bool is_last = false;
-        H2FieldList trailers;
-    };
-
-    void flush();
-    void on_data(std::string_view bytes) override;
-    void on_end() override { ended = true; }
-    void on_error(const Error&) override { broken = true; }
-
-    StreamPtr stream_;
-    nghttp2_session* session_ = nullptr;
-    std::map<int32_t, Upload> uploads_;
 };
 
 struct H2EndpointWorld : World {

@@ -16,22 +16,10 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
 
-namespace {
-
-H2FieldList post(std::string path = "/pkg.Service/Method") {
-    H2FieldList fields = H2Client::get(std::move(path));
-    fields[0].second = "POST";
-    fields.emplace_back("content-type", "application/grpc");
-    fields.emplace_back("te", "trailers");
-    return fields;
-}
-
-}  // namespace
-
 TEST_CASE("a client that resets its request resets it at the endpoint") {
     OneH2 world;
     H2Client client(world.connect_stream());
-    const int32_t id = client.request_with_body(post());
+    const int32_t id = client.request_with_body(H2Client::grpc());
     client.send_body(id, "x", false);
     H2Server& endpoint = world.asked();
     if (GENERATE(false, true)) endpoint.send_head(1, {{":status", "200"}});
@@ -53,7 +41,7 @@ TEST_CASE("a client that resets its request resets it at the endpoint") {
 TEST_CASE("an endpoint that resets a stream is told on as it was meant") {
     OneH2 world;
     H2Client client(world.connect_stream());
-    const int32_t before = client.request_with_body(post());
+    const int32_t before = client.request_with_body(H2Client::grpc());
     world.asked().reset(1, kH2InternalError);
     world.settle();
     CHECK(client.answers[before].status == 502);
@@ -86,7 +74,7 @@ TEST_CASE("an endpoint that resets a stream is told on as it was meant") {
 TEST_CASE("an endpoint may answer before it has all of the request") {
     OneH2 world;
     H2Client client(world.connect_stream());
-    const int32_t id = client.request_with_body(post());
+    const int32_t id = client.request_with_body(H2Client::grpc());
     client.send_body(id, "first", false);
     H2Server& endpoint = world.asked();
     endpoint.send_head(1, {{":status", "200"}, {"grpc-status", "3"}}, true);
@@ -106,7 +94,7 @@ TEST_CASE("a stream that is refused is asked for again, whatever the method") {
     world.open_h2(2);
     world.route_to_h2({1, 2});
     H2Client client(world.connect_stream());
-    const int32_t id = client.request_with_body(post());
+    const int32_t id = client.request_with_body(H2Client::grpc());
     client.send_body(id, "all of it", false);
     client.send_trailers(id, {{"x-sum", "9"}});
     world.settle();
@@ -128,7 +116,7 @@ TEST_CASE("a stream that is refused is asked for again, whatever the method") {
 TEST_CASE("the only endpoint that refuses is asked thrice, and no more") {
     OneH2 world;
     H2Client client(world.connect_stream());
-    const int32_t id = client.request_with_body(post());
+    const int32_t id = client.request_with_body(H2Client::grpc());
     client.send_body(id, "body", true);
     for (const int32_t stream : {1, 3, 5}) {
         H2Server& endpoint = world.asked(1, 0, stream);
@@ -145,7 +133,7 @@ TEST_CASE("the only endpoint that refuses is asked thrice, and no more") {
 TEST_CASE("a refused request of which part is gone is not made up") {
     OneH2 world;
     H2Client client(world.connect_stream());
-    const int32_t id = client.request_with_body(post());
+    const int32_t id = client.request_with_body(H2Client::grpc());
     client.send_body(id, std::string(100 * 1024, 'x'), false);
     H2Server& endpoint = world.asked();
     world.settle();
@@ -159,9 +147,9 @@ TEST_CASE("a refused request of which part is gone is not made up") {
 TEST_CASE("what an endpoint that goes has not processed is asked for on a new session") {
     OneH2 world;
     H2Client client(world.connect_stream());
-    const int32_t done = client.request_with_body(post("/done"));
+    const int32_t done = client.request_with_body(H2Client::grpc("/done"));
     world.asked(1, 0, 1);
-    const int32_t again = client.request_with_body(post("/again"));
+    const int32_t again = client.request_with_body(H2Client::grpc("/again"));
     client.send_body(again, "part", false);
     H2Server& endpoint = world.asked(1, 0, 3);
     world.settle();
@@ -195,7 +183,7 @@ TEST_CASE("a session that breaks is a connection that breaks") {
     world.settle();
     CHECK(client.answers[warm].body == "ok");
     const int32_t safe = client.request(H2Client::get("/safe"));
-    const int32_t unsafe = client.request_with_body(post("/unsafe"));
+    const int32_t unsafe = client.request_with_body(H2Client::grpc("/unsafe"));
     client.send_body(unsafe, "x", false);
     const int32_t begun = client.request(H2Client::get("/begun"));
     H2Server& endpoint = world.asked(1, 0, 7);
@@ -216,7 +204,7 @@ TEST_CASE("a session that breaks is a connection that breaks") {
 TEST_CASE("a session that is not used ends, and one that is silent is asked for its life") {
     OneH2 world(ProxyOptions(), H2ServerOptions{.answers_pings = GENERATE(true, false)});
     H2Client client(world.connect_stream());
-    const int32_t id = client.request_with_body(post());
+    const int32_t id = client.request_with_body(H2Client::grpc());
     H2Server& endpoint = world.asked();
     endpoint.send_head(1, {{":status", "200"}});
     world.settle(5min);
@@ -243,7 +231,7 @@ TEST_CASE("an endpoint that leaves finishes what it has, and gets nothing new") 
     world.open_h2(2);
     world.route_to_h2({1});
     H2Client client(world.connect_stream());
-    const int32_t id = client.request_with_body(post());
+    const int32_t id = client.request_with_body(H2Client::grpc());
     client.send_body(id, "a", false);
     H2Server& first = world.asked();
     world.route_to_h2({2});
@@ -269,7 +257,7 @@ TEST_CASE("an endpoint that leaves finishes what it has, and gets nothing new") 
 TEST_CASE("a proxy that drains lets streams to HTTP/2 endpoints end") {
     OneH2 world;
     H2Client client(world.connect_stream());
-    const int32_t id = client.request_with_body(post());
+    const int32_t id = client.request_with_body(H2Client::grpc());
     world.asked();
     bool is_empty = false;
     world.proxy->drain([&] { is_empty = true; });
@@ -291,13 +279,13 @@ TEST_CASE("endpoints of one service may speak different protocols") {
     world.open_endpoint(2);
     world.upstream->update({H2EndpointWorld::h2_spec(1), World::spec(2)});
     H2Client client(world.connect_stream());
-    const int32_t id = client.request_with_body(post());
+    const int32_t id = client.request_with_body(H2Client::grpc());
     client.send_body(id, "body", true);
     world.settle();
     if (world.h2[1].empty()) {
         client.reset(id);
         world.upstream->update({H2EndpointWorld::h2_spec(1)});
-        const int32_t other = client.request_with_body(post());
+        const int32_t other = client.request_with_body(H2Client::grpc());
         client.send_body(other, "body", true);
         world.asked();
         world.upstream->update({H2EndpointWorld::h2_spec(1), World::spec(2)});

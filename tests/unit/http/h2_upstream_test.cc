@@ -17,14 +17,6 @@ using Catch::Matchers::StartsWith;
 
 namespace {
 
-H2FieldList post(std::string path = "/pkg.Service/Method") {
-    H2FieldList fields = H2Client::get(std::move(path));
-    fields[0].second = "POST";
-    fields.emplace_back("content-type", "application/grpc");
-    fields.emplace_back("te", "trailers");
-    return fields;
-}
-
 using Fields = std::map<std::string, std::string>;
 
 }  // namespace
@@ -100,7 +92,7 @@ TEST_CASE("answers of an HTTP/2 endpoint in all forms reach an HTTP/1.1 client")
 TEST_CASE("trailers go through to and from an HTTP/2 endpoint") {
     OneH2 world;
     H2Client client(world.connect_stream());
-    const int32_t id = client.request_with_body(post());
+    const int32_t id = client.request_with_body(H2Client::grpc());
     client.send_body(id, "question", false);
     client.send_trailers(id, {{"x-sum", "8"}, {"content-type", "evil/evil"}});
     H2Server& endpoint = world.asked();
@@ -117,7 +109,7 @@ TEST_CASE("trailers go through to and from an HTTP/2 endpoint") {
     CHECK(client.answers[id].trailers == Fields{{"grpc-status", "0"}});
     CHECK(client.answers[id].is_complete);
     // An answer that is only a head says it there.
-    const int32_t next = client.request_with_body(post());
+    const int32_t next = client.request_with_body(H2Client::grpc());
     client.send_body(next, "", true);
     world.asked(1, 0, 3).send_head(3, {{":status", "200"}, {"grpc-status", "12"}}, true);
     world.settle();
@@ -171,7 +163,7 @@ TEST_CASE("requests beyond all sessions are held until there is room") {
 TEST_CASE("an HTTP/2 endpoint that does not read holds its client back, and nobody else") {
     OneH2 world(ProxyOptions(), H2ServerOptions{.reads_by_itself = false});
     H2Client client(world.connect_stream());
-    const int32_t slow = client.request_with_body(post());
+    const int32_t slow = client.request_with_body(H2Client::grpc());
     const std::string much(4 * 1024 * 1024, 'y');
     client.send_body(slow, much, true);
     H2Server& endpoint = world.asked();
@@ -233,7 +225,7 @@ TEST_CASE("a client that does not read holds its HTTP/2 stream back, and nobody 
 TEST_CASE("both sides of a stream may talk at once and for long") {
     OneH2 world;
     H2Client client(world.connect_stream());
-    const int32_t id = client.request_with_body(post());
+    const int32_t id = client.request_with_body(H2Client::grpc());
     client.send_body(id, "1", false);
     H2Server& endpoint = world.asked();
     // No word for longer than an upload may pause, or an answer be waited for.
@@ -267,7 +259,7 @@ TEST_CASE("both sides of a stream may talk at once and for long") {
 TEST_CASE("a request whose client says nothing at all ends one day") {
     OneH2 world;
     H2Client client(world.connect_stream());
-    const int32_t id = client.request_with_body(post());
+    const int32_t id = client.request_with_body(H2Client::grpc());
     H2Server& endpoint = world.asked();
     world.settle(59min);
     CHECK_FALSE(endpoint.asked[1].is_closed);

@@ -4,23 +4,10 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include <cstdlib>
-#include <new>
-
+#include "count_allocations.h"
 #include "http/proxy.h"
 
-namespace {
-size_t allocations = 0;
-}
-
-[[gnu::noinline]] void* operator new(size_t size) {
-    ++allocations;
-    if (void* const block = std::malloc(size)) return block;
-    std::abort();
-}
-[[gnu::noinline]] void operator delete(void* block) noexcept { std::free(block); }
-[[gnu::noinline]] void operator delete(void* block, size_t) noexcept { std::free(block); }
-
+using candela::test::allocations;
 using namespace candela;
 using namespace candela::http;
 

@@ -1,32 +1,14 @@
 // Mapping subjects allocates nothing once it is warm: counted by this executable's own operator
 // new.
 
-#include <atomic>
 #include <catch2/catch_test_macros.hpp>
-#include <cstdlib>
-#include <new>
 
 #include "account_mappings.h"
+#include "count_allocations.h"
 
+using candela::test::allocations;
 using namespace candela;
 using namespace candela::bus_role;
-
-namespace {
-std::atomic<size_t> allocations{0};
-}
-
-[[gnu::noinline]] void* operator new(size_t size) {
-    ++allocations;
-    if (void* block = std::malloc(size)) return block;
-    throw std::bad_alloc();
-}
-// What std::stable_sort asks for.
-[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
-    ++allocations;
-    return std::malloc(size);
-}
-[[gnu::noinline]] void operator delete(void* block) noexcept { std::free(block); }
-[[gnu::noinline]] void operator delete(void* block, size_t) noexcept { std::free(block); }
 
 TEST_CASE("mapping_allocates_nothing_once_warm") {
     auth::SubjectMappings claims;
