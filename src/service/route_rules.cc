@@ -76,8 +76,8 @@ public:
         check_match();
         check_answers();
         check_path_for_service();
-        check_fields("request_headers", route_.request_headers);
-        check_fields("response_headers", route_.response_headers);
+        check_fields("request_headers", fields_of(route_.request_headers));
+        check_fields("response_headers", fields_of(route_.response_headers));
         if (route_.cors) check_cors(*route_.cors);
         if (route_.jwt) check_jwt(*route_.jwt);
         if (route_.basic_auth) check_basic_auth(*route_.basic_auth);
@@ -88,6 +88,8 @@ public:
     }
 
 private:
+    using Fields = std::vector<std::pair<std::string, std::string>>;  // header and value
+
     static std::string not_a(std::string_view what, std::string_view text) {
         return fmt::format("\"{}\" is not {}", printable(text), what);
     }
@@ -96,7 +98,10 @@ private:
         if (const auto keys = http::parse_jwks(jwt.jwks); !keys) {
             report_("jwt.jwks", std::string(keys.error().message()));
         }
-        check_fields("jwt.claim_headers", swapped(jwt.claim_headers));
+        // By header: two claims can't have one.
+        Fields by_header;
+        for (const auto& [claim, header] : jwt.claim_headers) by_header.emplace_back(header, claim);
+        check_fields("jwt.claim_headers", by_header);
     }
 
     void check_basic_auth(const RouteBasicAuth& auth) {
@@ -118,14 +123,6 @@ private:
         const bool is_plain = http::is_field_value(auth.realm) &&
                               auth.realm.find_first_of("\"\\") == std::string::npos;
         if (!is_plain) report_("basic_auth.realm", not_a("a realm", auth.realm));
-    }
-
-    // By header, so that two claims for one header are seen.
-    static std::map<std::string, std::string> swapped(
-        const std::map<std::string, std::string>& claim_headers) {
-        std::map<std::string, std::string> out;
-        for (const auto& [claim, header] : claim_headers) out[header] = claim;
-        return out;
     }
 
     void check_rate_limit(const RouteRateLimit& limit) {
@@ -211,7 +208,10 @@ private:
         }
     }
 
-    void check_fields(std::string_view key, const std::map<std::string, std::string>& fields) {
+    static Fields fields_of(const std::map<std::string, std::string>& fields) {
+        return {fields.begin(), fields.end()};
+    }
+    void check_fields(std::string_view key, const Fields& fields) {
         std::vector<std::string> seen;
         for (const auto& [name, value] : fields) {
             if (!http::is_token(name)) {

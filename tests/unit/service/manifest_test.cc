@@ -270,6 +270,7 @@ TEST_CASE("each rule of a route has its own message, at its place") {
     CHECK(contains(in_route("[route.jwt]\njwks='{}'\nclaim_headers={sub='Host'}"),
                    "where a request goes"));
     CHECK(contains(in_route("[route.jwt]\njwks='{}'\nclaim_headers={a='X-A',b='x-a'}"), "twice"));
+    CHECK(contains(in_route("[route.jwt]\njwks='{}'\nclaim_headers={a='X-A',b='X-A'}"), "twice"));
     CHECK(contains(in_route("[route.basic_auth]\nusers={}"), "nobody could come in"));
     CHECK(contains(in_route("[route.basic_auth]\nusers={ada='secret'}"), "hash-password"));
     CHECK(
