@@ -5,10 +5,10 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "temp_folder.h"
 #include "base/encoding.h"
 #include "loop/file.h"
 #include "loop/uv_loop.h"
+#include "temp_folder.h"
 
 namespace candela::lighthouse {
 namespace {

@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "temp_folder.h"
 #include "crypto/hash.h"
+#include "temp_folder.h"
 #include "tls/signing_key.h"
 #include "tls_fixture.h"
 
