@@ -18,7 +18,7 @@
 
 namespace candela::bus_role {
 
-inline constexpr size_t kLargestHeapBlock = 256 * 1024;
+inline constexpr size_t kLargestHeapBlock = 1024 * 1024;
 
 struct FreeBlock {
     size_t size = 0;

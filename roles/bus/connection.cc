@@ -14,9 +14,9 @@ namespace {
 
 constexpr size_t kNonceBytes = 11;  // 15 characters, as nats-server's
 constexpr size_t kWriteBytesMax =
-    256 * 1024;  // at once; smaller steps show that a reader progresses
+    128 * 1024;  // at once; smaller steps show that a reader progresses
 constexpr size_t kWriteEarlyBytes = 64 * 1024;  // more is not kept until the round ends
-constexpr size_t kHoldBytes = 2 * 1024 * 1024;  // a backlog for which publishers wait a little
+constexpr size_t kHoldBytes = 512 * 1024;       // a backlog for which publishers wait a little
 constexpr Duration kHoldTime = 2ms;
 constexpr Duration kPauseMin = 1ms;  // what a publisher is ahead by less is left to add up
 constexpr Duration kProgressTime =
