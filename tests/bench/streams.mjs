@@ -1,7 +1,7 @@
 // ./dev bench streams [ROUNDS]: durable publishing and consuming, candela beside nats-server, by turns, with one client
-// for both (tests/bench/bus/streams_load.cc). candela answers after fsync. NATS_SERVER names another nats-server; from 2.10
-// on it is told to do so, too (sync_interval: always), an older one can't, and answers from the page cache. BENCH_DIR is
-// where the servers keep their files: what is measured is that disk.
+// for both (tests/bench/bus/streams_load.cc). Both answer after fsync: nats-server does so from 2.10 on (sync_interval:
+// always), an older one, if there is no other, answers from the page cache. NATS_SERVER names another nats-server. BENCH_DIR
+// is where the servers keep their files: what is measured is that disk.
 
 import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -17,7 +17,8 @@ const jwt = require('@nats-io/jwt');
 const BUILD = process.env.CANDELA_BUILD ?? path.join(ROOT, 'build');
 const CANDELA = path.join(BUILD, 'candela');
 const LOAD = path.join(BUILD, 'tests/bench/bench-bus-streams');
-const NATS = process.env.NATS_SERVER ?? 'nats-server';
+const NEWER_NATS = path.join(ROOT, 'build/nats-server-2.10/usr/sbin/nats-server');
+const NATS = process.env.NATS_SERVER ?? (fs.existsSync(NEWER_NATS) ? NEWER_NATS : 'nats-server');
 const ROUNDS = Number(process.argv[2] ?? 3);
 const LOADS = [
   { inFlight: 1, count: 1000 }, { inFlight: 32, count: 10_000 }, { inFlight: 256, count: 20_000 },
