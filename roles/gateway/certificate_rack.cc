@@ -1,8 +1,11 @@
 #include "certificate_rack.h"
 
+#include <algorithm>
+
 #include "crypto/hash.h"
 #include "node/heartbeat.h"
 #include "tls/acme_certificates.h"
+#include "tls/ticket_keys.h"
 #include "tls_settings.h"
 
 namespace candela::gateway {
@@ -62,6 +65,7 @@ Result<> show_challenges(tls::ServerContext& context,
 CertificateRack::CertificateRack(NodeContext& context, SetAnswers set_answers)
     : context_(context),
       set_answers_(std::move(set_answers)),
+      ticket_timer_(context.loop.timers(), [this] { advance_tickets(); }),
       own_(std::make_shared<const KeyPairs>()),
       shown_(std::make_shared<const std::vector<proto::Certificate>>()) {}
 
@@ -70,11 +74,27 @@ void CertificateRack::start() { flows_.spawn(run()); }
 void CertificateRack::take(CertificateSetPtr set) {
     wanted_ = std::move(set);
     wake_.set();
+    if (options_.ticket_keys != nullptr) advance_tickets();
+}
+
+// Looks again at least once a minute: the clock may have jumped.
+void CertificateRack::advance_tickets() {
+    const WallTime now = context_.loop.wall();
+    if (wanted_ != nullptr && wanted_->ticket_keys != nullptr) {
+        std::vector<tls::TicketKey> keys;
+        for (const tls::TicketKey& key : *wanted_->ticket_keys) {
+            if (key.until > now) keys.push_back(key.clone());
+        }
+        const Result<> added = options_.ticket_keys->add(std::move(keys), now);
+        if (!added) context_.log.error("ticket_keys_refused", {{"error", added.error()}});
+    }
+    ticket_timer_.start(std::min<Duration>(options_.ticket_keys->advance(now), 1min));
 }
 
 Task<Result<>> CertificateRack::open(std::string folder, tls::ServerOptions options) {
     const AsyncMutex::Guard guard = co_await changing_.lock();
     options_ = std::move(options);
+    if (options_.ticket_keys != nullptr) advance_tickets();
     auto read = [folder] { return read_certificates(folder); };
     auto own = co_await offload(context_.loop, std::move(read));
     if (!own) co_return fail(own.error());

@@ -2,7 +2,8 @@
 
 // What the gateway shows its clients: the certificates of its folder, those of the lighthouse, and
 // the answers to challenges of a certificate authority, brought to every worker before the
-// lighthouse is told that they are served. Of equal names the folder's certificate is shown; exact
+// lighthouse is told that they are served; and the keys of the sessions that they may resume, which
+// outlast every change of certificates. Of equal names the folder's certificate is shown; exact
 // names go before wildcards. Contexts are made on pool threads. Lives on the control loop.
 
 #include <functional>
@@ -53,11 +54,13 @@ private:
     using KeyPairs = std::vector<tls::KeyPair>;
     Task<void> run();
     Task<void> apply(CertificateSetPtr set);
+    void advance_tickets();
     Task<Result<>> show(std::shared_ptr<const KeyPairs> own, CertificatesPtr pulled);
 
     NodeContext& context_;
     SetAnswers set_answers_;
     tls::ServerOptions options_;
+    Timer ticket_timer_;
     std::shared_ptr<tls::ServerContext> tls_;
     std::shared_ptr<const KeyPairs> own_;  // of the folder
     CertificateSetPtr wanted_;

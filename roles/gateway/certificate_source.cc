@@ -121,6 +121,8 @@ Task<Result<>> CertificateSource::pull() {
         }
         set.version = page->version;
         set.challenges = std::move(page->challenges);
+        const Result<> opened = take_ticket_keys(std::move(page->ticket_keys), set);
+        if (!opened) co_return fail(opened.error());
         for (proto::Certificate& certificate : page->certificates) {
             auto key = box_.open(as_bytes(certificate.key));
             if (!key) co_return fail(key.error().in("the key of " + certificate.name));
@@ -140,6 +142,24 @@ Task<Result<>> CertificateSource::pull() {
         adopt(std::move(set), page->certificates_version);
         co_return Result<>();
     }
+}
+
+Result<> CertificateSource::take_ticket_keys(std::vector<proto::TicketKey> sealed,
+                                             CertificateSet& set) const {
+    if (sealed.empty()) return {};
+    auto keys = std::make_shared<std::vector<tls::TicketKey>>();
+    for (proto::TicketKey& taken : sealed) {
+        CANDELA_TRY_ASSIGN(Secret secret, box_.open(as_bytes(taken.secret)));
+        tls::TicketKey key;
+        key.name = std::move(taken.name);
+        key.secret = std::move(secret);
+        key.from = from_unix_millis(static_cast<int64_t>(taken.from_ms));
+        key.until = from_unix_millis(static_cast<int64_t>(taken.until_ms));
+        CANDELA_TRY(tls::check_ticket_key(key));
+        keys->push_back(std::move(key));
+    }
+    set.ticket_keys = std::move(keys);
+    return {};
 }
 
 void CertificateSource::adopt(CertificateSet set, uint64_t certificates_version) {

@@ -16,6 +16,7 @@
 #include "loop/flow.h"
 #include "node/context.h"
 #include "proto/messages.h"
+#include "tls/ticket_keys.h"
 
 namespace candela::gateway {
 
@@ -27,6 +28,7 @@ struct CertificateSet {
     uint64_t version = 0;  // 0: as kept on disk
     CertificatesPtr certificates;
     std::vector<proto::Challenge> challenges;
+    std::shared_ptr<const std::vector<tls::TicketKey>> ticket_keys;  // null: none known
 };
 using CertificateSetPtr = std::shared_ptr<const CertificateSet>;
 
@@ -45,6 +47,7 @@ public:
 private:
     Task<Result<>> pull();
     Task<Result<proto::CertificateTable>> ask(proto::CertificatesPull pull);
+    Result<> take_ticket_keys(std::vector<proto::TicketKey> sealed, CertificateSet& set) const;
     void adopt(CertificateSet set, uint64_t certificates_version);
     Task<void> keep(CertificatesPtr certificates);
 

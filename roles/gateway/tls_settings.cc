@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "loop/file.h"
+#include "tls/ticket_keys.h"
 
 namespace candela::gateway {
 
@@ -36,6 +37,11 @@ ConfigKey tls_key() {
             config_bool("http2", "true", "Whether clients are offered HTTP/2."),
             config_duration("handshake_timeout", "10s", "How long a handshake may take.")
                 .range("100ms", "1m"),
+            config_duration("ticket_rotation", "12h",
+                            "How often the key of session tickets changes while the lighthouse, "
+                            "which gives all gateways the same, is away; one that is replaced "
+                            "goes on being taken for as long again.")
+                .range("1s", "84h"),
         }),
         "HTTPS.");
 }
@@ -51,6 +57,7 @@ TlsSettings read_tls_settings(const Config& gateway) {
     settings.certificates = tls.string("certificates");
     settings.handshake_timeout = tls.duration("handshake_timeout");
     settings.http2 = tls.boolean("http2");
+    settings.ticket_rotation = tls.duration("ticket_rotation");
     return settings;
 }
 
@@ -89,6 +96,7 @@ Result<std::vector<tls::KeyPair>> read_certificates(const std::string& folder) {
 tls::ServerOptions server_options(const TlsSettings& settings) {
     tls::ServerOptions options;
     if (settings.http2) options.alpn = {"h2", "http/1.1"};
+    options.ticket_keys = std::make_shared<tls::TicketKeys>(settings.ticket_rotation);
     return options;
 }
 

@@ -17,6 +17,7 @@ struct TlsSettings {
     std::string certificates;       // a folder; empty: none
     Duration handshake_timeout{};
     bool http2 = true;
+    Duration ticket_rotation{};
 
     bool operator==(const TlsSettings&) const = default;
 };

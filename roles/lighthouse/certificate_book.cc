@@ -39,8 +39,14 @@ struct CertificateBook::Added {
     HeldCertificate held;
 };
 
-CertificateBook::CertificateBook(State& state, const Vault& vault, Metrics& metrics, Logger log)
-    : state_(state), vault_(vault), metrics_(metrics), log_(std::move(log)) {}
+CertificateBook::CertificateBook(State& state, const Vault& vault, Metrics& metrics,
+                                 Duration ticket_rotation, Logger log)
+    : state_(state),
+      vault_(vault),
+      metrics_(metrics),
+      log_(std::move(log)),
+      ticket_rotation_(ticket_rotation),
+      ticket_timer_(state.loop().timers(), [this] { rotate_tickets(); }) {}
 
 Task<Result<>> CertificateBook::open() {
     auto work = [](store::Connection& db) { return load_certificates(db); };
@@ -66,6 +72,7 @@ Task<Result<>> CertificateBook::open() {
     }
     version_ = (state_.epoch() << 32) + 1;
     certificates_version_ = version_;
+    rotate_tickets();
     co_return Result<>();
 }
 
@@ -150,6 +157,13 @@ void CertificateBook::set_challenges(std::vector<proto::Challenge> challenges) {
     changed(false);
 }
 
+// Looks again at least once a minute: the clock may have jumped.
+void CertificateBook::rotate_tickets() {
+    const WallTime now = state_.loop().wall();
+    if (tls::advance_ticket_schedule(ticket_keys_, now, ticket_rotation_)) changed(false);
+    ticket_timer_.start(std::min<Duration>(tls::ticket_schedule_wait(ticket_keys_, now), 1min));
+}
+
 // ---- gateways
 
 Result<proto::CertificateTable> CertificateBook::page_for(
@@ -160,12 +174,13 @@ Result<proto::CertificateTable> CertificateBook::page_for(
     page.certificates_version = certificates_version_;
     if (pull.version == version_) return page;
     page.challenges = challenges_;
-    if (pull.certificates_version == certificates_version_) return page;
     crypto::BoxPublicKey box{};
     if (pull.box_key.size() != box.size()) {
         return fail(Code::kInvalid, "a pull of certificates needs a key to seal theirs for");
     }
     std::copy(pull.box_key.begin(), pull.box_key.end(), box.begin());
+    if (pull.after.empty()) CANDELA_TRY(add_ticket_keys(page, box));
+    if (pull.certificates_version == certificates_version_) return page;
     size_t bytes = 0;
     for (auto at = held_.upper_bound(pull.after); at != held_.end(); ++at) {
         const tls::KeyPair& pair = at->second.key_pair;
@@ -179,6 +194,17 @@ Result<proto::CertificateTable> CertificateBook::page_for(
             proto::Certificate(at->first, pair.certificate_pem, std::move(key)));
     }
     return page;
+}
+
+Result<> CertificateBook::add_ticket_keys(proto::CertificateTable& page,
+                                          const crypto::BoxPublicKey& box) const {
+    for (const tls::TicketKey& key : ticket_keys_) {
+        CANDELA_TRY_ASSIGN(std::string secret, crypto::seal(box, as_bytes(key.secret.reveal())));
+        page.ticket_keys.push_back(proto::TicketKey(key.name, std::move(secret),
+                                                    static_cast<uint64_t>(unix_millis(key.from)),
+                                                    static_cast<uint64_t>(unix_millis(key.until))));
+    }
+    return {};
 }
 
 std::vector<const Node*> CertificateBook::gateways() const {

@@ -1,7 +1,8 @@
 #pragma once
 
-// The certificates that gateways serve besides their own, and the challenges that they answer for a
-// certificate authority: in SQL first, then here, with versions that grow whenever something
+// The certificates that gateways serve besides their own, the challenges that they answer for a
+// certificate authority, and the keys of the session tickets that all of them take: certificates
+// in SQL first, then here, the others here only; with versions that grow whenever something
 // changes. Gateways pull them, and say in heartbeats what they serve. Lives on the control loop;
 // changes run in the state's flow.
 
@@ -16,6 +17,7 @@
 #include "node/metrics.h"
 #include "state.h"
 #include "tls/acme_certificates.h"
+#include "tls/ticket_keys.h"
 #include "vault.h"
 
 namespace candela::lighthouse {
@@ -40,7 +42,8 @@ public:
     static constexpr size_t kPageBytesMax = 256 * 1024;  // of one answer to a pull, about
     static constexpr size_t kNameBytesMax = 253;
 
-    CertificateBook(State& state, const Vault& vault, Metrics& metrics, Logger log);
+    CertificateBook(State& state, const Vault& vault, Metrics& metrics, Duration ticket_rotation,
+                    Logger log);
 
     // Told of each new version, from within the state's flow or set_challenges(): must not block.
     std::function<void(uint64_t version)> on_changed = [](uint64_t) {};
@@ -71,6 +74,8 @@ private:
     Task<Result<>> store(std::shared_ptr<Added> added);
     Task<Result<>> drop(std::string name);
     void changed(bool certificates);
+    void rotate_tickets();
+    Result<> add_ticket_keys(proto::CertificateTable& page, const crypto::BoxPublicKey& box) const;
     void measure(const std::string& name);
     std::vector<const Node*> gateways() const;
 
@@ -81,6 +86,9 @@ private:
     std::map<std::string, HeldCertificate> held_;
     std::map<std::string, Metrics::Sampled> measured_;  // seconds to expiry
     std::vector<proto::Challenge> challenges_;
+    const Duration ticket_rotation_;
+    std::vector<tls::TicketKey> ticket_keys_;
+    Timer ticket_timer_;
     uint64_t version_ = 0;
     uint64_t certificates_version_ = 0;
 };

@@ -56,6 +56,10 @@ const ConfigSchema& settings_schema() {
             .range("0s", "10m"),
         config_int("hold_requests", "1000", "How many requests of a service wait, at each gateway.")
             .range("0", "100000"),
+        config_duration("ticket_rotation", "12h",
+                        "How often gateways get a new key of TLS session tickets; one that "
+                        "is replaced goes on being taken for as long again.")
+            .range("1s", "84h"),
         acme_key(),
     });
     return schema;
@@ -90,6 +94,7 @@ Settings::Settings(const Config& config, const NodeInfo& node)
     holds.requests_max = static_cast<uint32_t>(config.integer("hold_requests"));
     holds.time_max = config.duration("hold_timeout");
     acme = read_acme_settings(config);
+    ticket_rotation = config.duration("ticket_rotation");
 }
 
 Lighthouse::Lighthouse(NodeContext& context, const Config& config)
@@ -102,7 +107,7 @@ Lighthouse::Lighthouse(NodeContext& context, const Config& config)
       bundles_(context.loop, settings_.folder / "bundles", settings_.bundle_bytes_max),
       logs_(context.loop, settings_.folder / "logs", log_),
       vault_(context.loop, settings_.folder),
-      certificates_(state_, vault_, context.metrics, log_),
+      certificates_(state_, vault_, context.metrics, settings_.ticket_rotation, log_),
       acme_(settings_.acme.is_on()
                 ? std::make_unique<AcmeKeeper>(state_, certificates_, vault_, settings_.acme, log_)
                 : nullptr),
@@ -173,9 +178,11 @@ const Address* Lighthouse::tls_address() const {
 Task<Result<>> Lighthouse::reload(const Config& config) {
     const Settings next(config, context_.node);
     if (!(next.listen == settings_.listen) || !(next.socket == settings_.socket) ||
-        next.database != settings_.database || !(next.acme == settings_.acme)) {
+        next.database != settings_.database || !(next.acme == settings_.acme) ||
+        next.ticket_rotation != settings_.ticket_rotation) {
         co_return fail(Code::kUnsupported,
-                       "[lighthouse] listen, socket, database and acme take a restart");
+                       "[lighthouse] listen, socket, database, acme and ticket_rotation take a "
+                       "restart");
     }
     co_return Result<>();
 }

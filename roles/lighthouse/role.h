@@ -32,6 +32,7 @@ struct Settings {
     PlanLimits limits;
     HoldLimits holds;
     AcmeSettings acme;
+    Duration ticket_rotation{};
     std::filesystem::path folder;
 };
 

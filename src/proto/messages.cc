@@ -34,6 +34,7 @@ CANDELA_SHAPE(RouteTable);
 CANDELA_SHAPE(CertificatesPull);
 CANDELA_SHAPE(Certificate);
 CANDELA_SHAPE(Challenge);
+CANDELA_SHAPE(TicketKey);
 CANDELA_SHAPE(CertificateTable);
 CANDELA_SHAPE(BundleRead);
 CANDELA_SHAPE(BundleChunk);
@@ -222,6 +223,14 @@ void visit(V& v, As<Challenge> auto& m, candela_wire_Challenge& w) {
 }
 
 template <class V>
+void visit(V& v, As<TicketKey> auto& m, candela_wire_TicketKey& w) {
+    v.text(w.name, m.name, kNameBytesMax);
+    v.text(w.secret, m.secret, kNameBytesMax);
+    v.number(w.from_ms, m.from_ms);
+    v.number(w.until_ms, m.until_ms);
+}
+
+template <class V>
 void visit(V& v, As<CertificateTable> auto& m, candela_wire_CertificateTable& w) {
     v.number(w.version, m.version);
     v.number(w.epoch, m.epoch);
@@ -230,6 +239,7 @@ void visit(V& v, As<CertificateTable> auto& m, candela_wire_CertificateTable& w)
     v.number(w.has_more, m.has_more);
     v.list(w.challenges, m.challenges, kChallengesMax);
     v.message(w.has_failure, w.failure, m.failure);
+    v.list(w.ticket_keys, m.ticket_keys, kTicketKeysMax);
 }
 
 template <class V>

@@ -35,6 +35,7 @@ inline constexpr size_t kChainBytesMax = 128 << 10;
 inline constexpr size_t kKeyBytesMax = 32 << 10;
 inline constexpr size_t kCertificatesMax = 4096;  // in one page
 inline constexpr size_t kChallengesMax = 64;
+inline constexpr size_t kTicketKeysMax = 8;
 
 // Subjects of docs/architecture.md, "Between nodes".
 inline constexpr std::string_view kAssignmentsSubject = "candela.lighthouse.assignments";
@@ -250,6 +251,14 @@ struct Challenge {
     bool operator==(const Challenge&) const = default;
 };
 
+struct TicketKey {
+    std::string name;
+    std::string secret;
+    uint64_t from_ms = 0;
+    uint64_t until_ms = 0;
+    bool operator==(const TicketKey&) const = default;
+};
+
 struct CertificateTable {
     uint64_t version = 0;
     uint64_t epoch = 0;
@@ -258,6 +267,7 @@ struct CertificateTable {
     bool has_more = false;
     std::vector<Challenge> challenges;
     Failure failure;
+    std::vector<TicketKey> ticket_keys;
     bool operator==(const CertificateTable&) const = default;
 };
 

@@ -17,6 +17,8 @@ struct ssl_ctx_st;
 
 namespace candela::tls {
 
+class TicketKeys;
+
 using SslCtxPtr = std::shared_ptr<ssl_ctx_st>;
 
 struct KeyPair {
@@ -32,6 +34,9 @@ struct ServerOptions {
     // Whether the first certificate is shown to who asks for a name that none has, or for no name.
     // Otherwise they get the alert unrecognized_name, and there may be no certificate at all.
     bool has_default = true;
+    // What session tickets are made with (ticket_keys.h); null: keys that end with this set of
+    // certificates. A session is resumed only under the server name that it began with.
+    std::shared_ptr<TicketKeys> ticket_keys;
 };
 
 // The protocol by which an authority looks at a name's challenge (RFC 8737 §3). A connection that

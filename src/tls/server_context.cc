@@ -1,8 +1,10 @@
 #include <map>
 
 #include "base/text.h"
+#include "crypto/hash.h"
 #include "tls/context.h"
 #include "tls/context_impl.h"
+#include "tls/tickets_impl.h"
 #include "tls/verify_impl.h"
 
 namespace candela::tls {
@@ -48,6 +50,18 @@ struct ServerCtx {
     std::map<std::string, SslCtxPtr, std::less<>> by_suffix;
     bool has_default = true;
     ChallengesPtr challenges;
+    std::shared_ptr<TicketKeys> ticket_keys;
+    std::string client_ca_pem;
+
+    // RFC 6125 §6.4.3: a wildcard stands for one label. Null: none has that name.
+    SSL_CTX* find(std::string_view name) const {
+        auto found = by_name.find(name);
+        if (found != by_name.end()) return found->second.get();
+        const size_t dot = name.find('.');
+        if (dot == std::string_view::npos || dot == 0) return nullptr;
+        found = by_suffix.find(name.substr(dot));
+        return found == by_suffix.end() ? nullptr : found->second.get();
+    }
 };
 
 // "example.com." and "EXAMPLE.com" are "example.com".
@@ -55,27 +69,6 @@ std::string plain_name(std::string_view asked) {
     std::string name = ascii_lower(asked);
     if (name.ends_with('.')) name.pop_back();
     return name;
-}
-
-// RFC 6066 §3, RFC 6125 §6.4.3: a wildcard stands for one label.
-int select_certificate(SSL* ssl, int* alert, void* argument) {
-    const auto& server = *static_cast<const ServerCtx*>(argument);
-    const char* const asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    const std::string name = plain_name(asked == nullptr ? "" : asked);
-    auto found = server.by_name.find(name);
-    bool is_known = found != server.by_name.end();
-    const size_t dot = name.find('.');
-    if (!is_known && dot != std::string::npos && dot != 0) {
-        found = server.by_suffix.find(std::string_view(name).substr(dot));
-        is_known = found != server.by_suffix.end();
-    }
-    if (is_known) {
-        SSL_set_SSL_CTX(ssl, found->second.get());
-        return SSL_TLSEXT_ERR_OK;
-    }
-    if (server.has_default) return SSL_TLSEXT_ERR_OK;
-    *alert = SSL_AD_UNRECOGNIZED_NAME;
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 // RFC 6066 §3: a list of one name of type 0, each behind its length. Empty for anything else.
@@ -103,15 +96,42 @@ bool offers_challenge_alone(SSL* ssl) {
     return std::string_view(reinterpret_cast<const char*>(data), size) == wanted;
 }
 
-int look_at_client_hello(SSL* ssl, int*, void* argument) {
+// A session is resumed only where all of this is the same as when it began: OpenSSL compares it
+// before it takes a ticket, and with it what was verified then.
+bool bind_session(SSL* ssl, const ServerCtx& server, std::string_view name) {
+    std::string text = "candela ";
+    text.append(name).append("\n").append(server.client_ca_pem);
+    const crypto::Digest digest = crypto::sha256(as_bytes(text));
+    static_assert(sizeof digest <= SSL_MAX_SID_CTX_LENGTH);
+    return SSL_set_session_id_context(ssl, digest.data(), sizeof digest) == 1;
+}
+
+// All that depends on the name is decided here, not in the callback for server names: of TLS 1.3
+// that one runs after a session was resumed.
+int look_at_client_hello(SSL* ssl, int* alert, void* argument) {
     const auto& server = *static_cast<const ServerCtx*>(argument);
-    if (!offers_challenge_alone(ssl)) return SSL_CLIENT_HELLO_SUCCESS;
-    const SslCtxPtr found = server.challenges->find(plain_name(server_name_in(ssl)));
-    // Without one the handshake goes on, and ends for want of a protocol that both speak.
-    if (found != nullptr) SSL_set_SSL_CTX(ssl, found.get());
+    const std::string name = plain_name(server_name_in(ssl));
+    *alert = SSL_AD_INTERNAL_ERROR;
+    if (!bind_session(ssl, server, name)) return SSL_CLIENT_HELLO_ERROR;
+    if (offers_challenge_alone(ssl)) {
+        // Without one the handshake goes on, and ends for want of a protocol that both speak.
+        const SslCtxPtr challenge = server.challenges->find(name);
+        if (challenge != nullptr) {
+            SSL_set_SSL_CTX(ssl, challenge.get());
+            return SSL_CLIENT_HELLO_SUCCESS;
+        }
+    }
+    SSL_CTX* const found = server.find(name);
+    if (found != nullptr) {
+        SSL_set_SSL_CTX(ssl, found);
+    } else if (!server.has_default) {
+        *alert = SSL_AD_UNRECOGNIZED_NAME;
+        return SSL_CLIENT_HELLO_ERROR;
+    }
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+// Says that the name is known, nothing else.
 int keep_certificate(SSL*, int*, void*) { return SSL_TLSEXT_ERR_OK; }
 
 Result<SslCtxPtr> make_challenge_context(const KeyPair& key_pair) {
@@ -119,7 +139,6 @@ Result<SslCtxPtr> make_challenge_context(const KeyPair& key_pair) {
     CANDELA_TRY_ASSIGN(SslCtxPtr made, make_context(TLS_server_method()));
     CANDELA_TRY(use_key_pair(made.get(), key_pair));
     SSL_CTX_set_alpn_select_cb(made.get(), select_alpn, &wire);
-    // Otherwise OpenSSL would ask that of the context that the handshake began with.
     SSL_CTX_set_tlsext_servername_callback(made.get(), keep_certificate);
     SSL_CTX_set_options(made.get(), SSL_OP_NO_TICKET);
     return made;
@@ -134,9 +153,13 @@ Result<std::shared_ptr<ServerCtx>> make_server_context(const KeyPair* key_pair,
     if (key_pair != nullptr) CANDELA_TRY(use_key_pair(context, *key_pair));
     CANDELA_TRY_ASSIGN(owner->alpn, alpn_wire(options.alpn));
     if (!owner->alpn.empty()) SSL_CTX_set_alpn_select_cb(context, select_alpn, &owner->alpn);
-    static constexpr unsigned char kSessionContext[] = "candela";
-    SSL_CTX_set_session_id_context(context, kSessionContext, sizeof kSessionContext - 1);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);  // tickets hold the state instead
+    owner->ticket_keys = options.ticket_keys;
+    if (owner->ticket_keys != nullptr) {
+        CANDELA_TRY(use_ticket_keys(context, *owner->ticket_keys));
+    }
+    SSL_CTX_set_tlsext_servername_callback(context, keep_certificate);
+    owner->client_ca_pem = options.client_ca_pem;
     if (!options.client_ca_pem.empty()) {
         CANDELA_TRY(trust(context, options.client_ca_pem));
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
@@ -178,8 +201,6 @@ Result<SslCtxPtr> make_server_contexts(std::span<const KeyPair> key_pairs,
         }
     }
     SSL_CTX* const context = base->context.get();
-    SSL_CTX_set_tlsext_servername_callback(context, select_certificate);
-    SSL_CTX_set_tlsext_servername_arg(context, base.get());
     SSL_CTX_set_client_hello_cb(context, look_at_client_hello, base.get());
     return context_of(base);
 }

@@ -110,6 +110,7 @@ TEST_CASE("every_message_comes_back_as_it_was") {
     certificates.certificates = {Certificate("a", "chain", std::string("\0key", 4))};
     certificates.has_more = true;
     certificates.challenges = {Challenge("a", "token", "token.print")};
+    certificates.ticket_keys = {TicketKey("name", std::string("\0secret", 7), 1, 1ULL << 42)};
     CHECK(decode_certificate_table(encode(certificates)) == certificates);
 
     const BundleRead read(std::string(64, '0'), 1ULL << 33, 4096);

@@ -1,5 +1,7 @@
 #include "certificate_book.h"
 
+#include <algorithm>
+
 #include <filesystem>
 #include <fstream>
 
@@ -27,7 +29,8 @@ public:
         CANDELA_TRY(finish(vault->open()));
         state = std::make_unique<State>(loop, Logger(), PlanLimits(), HoldLimits());
         CANDELA_TRY(finish(state->open("sqlite:" + (folder / "state.db").string())));
-        book = std::make_unique<CertificateBook>(*state, *vault, metrics, Logger());
+        book =
+            std::make_unique<CertificateBook>(*state, *vault, metrics, ticket_rotation, Logger());
         return finish(book->open());
     }
 
@@ -56,6 +59,7 @@ public:
         return pull;
     }
 
+    Duration ticket_rotation = 12h;
     TempFolder folder;
     InProcessHub hub;
     UvLoop loop{hub};
@@ -120,6 +124,38 @@ TEST_CASE("certificates_are_checked_before_they_are_kept") {
     huge.certificate_pem += std::string(proto::kChainBytesMax, '\n');
     CHECK_FALSE(put("", std::move(huge)));
     CHECK(world.book->all().empty());
+}
+
+TEST_CASE("gateways_get_the_same_keys_of_session_tickets_sealed_for_each_and_newer_ones_in_time") {
+    World world;
+    world.ticket_rotation = 1s;
+    REQUIRE(world.open());
+    const auto names_of = [](const proto::CertificateTable& page) {
+        std::vector<std::string> names;
+        for (const proto::TicketKey& key : page.ticket_keys) names.push_back(key.name);
+        return names;
+    };
+    const proto::CertificateTable one = world.book->page_for(world.pull()).value();
+    REQUIRE(one.ticket_keys.size() >= 2);
+    const Secret secret = world.box.open(as_bytes(one.ticket_keys.front().secret)).value();
+    CHECK(secret.reveal().size() == tls::kTicketSecretBytes);
+    const crypto::BoxKey box = crypto::BoxKey::generate();
+    proto::CertificatesPull other = world.pull();
+    other.box_key = std::string(as_text(box.public_key()));
+    const proto::CertificateTable two = world.book->page_for(other).value();
+    CHECK(names_of(two) == names_of(one));
+    CHECK(box.open(as_bytes(two.ticket_keys.front().secret))->reveal() == secret.reveal());
+    CHECK_FALSE(box.open(as_bytes(one.ticket_keys.front().secret)));
+    uint64_t told = 0;
+    world.book->on_changed = [&](uint64_t version) { told = version; };
+    REQUIRE(world.loop.run_until([&] { return told != 0; }, 20s));
+    const proto::CertificateTable later = world.book->page_for(world.pull()).value();
+    CHECK(later.version == told);
+    CHECK(names_of(later).back() != names_of(one).back());
+    CHECK(std::ranges::find(later.ticket_keys, names_of(one).back(), &proto::TicketKey::name) !=
+          later.ticket_keys.end());
+    // No certificate has changed, and none is sent for it.
+    CHECK(later.certificates_version == one.certificates_version);
 }
 
 TEST_CASE("gateways_get_what_they_lack_in_pages_sealed_for_them_alone") {

@@ -1,42 +1,12 @@
 // The server side against another implementation's client program.
 
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
-#include <thread>
 
-#include "loop/uv_loop.h"
-#include "tls_fixture.h"
+#include "s_client.h"
 
 using namespace candela;
 using namespace candela::tls;
 using namespace candela::tls::test;
-
-namespace {
-
-// Answers "pong" to the first bytes and ends.
-struct Ponger final : candela::StreamHandler {
-    explicit Ponger(StreamPtr s) : stream(std::move(s)) { stream->start(*this); }
-    void on_data(std::string_view) override {
-        stream->write("pong\n");
-        stream->end();
-    }
-    void on_end() override {}
-    void on_error(const Error&) override {}
-    StreamPtr stream;
-};
-
-std::string output_of(const std::string& command) {
-    std::string out;
-    FILE* const pipe = ::popen(command.c_str(), "r");
-    char buffer[4096];
-    while (const size_t size = std::fread(buffer, 1, sizeof buffer, pipe)) out.append(buffer, size);
-    ::pclose(pipe);
-    return out;
-}
-
-}  // namespace
 
 TEST_CASE("openssl_s_client_verifies_and_talks") {
     if (std::system("openssl version >/dev/null 2>&1") != 0) SKIP("openssl is not installed");
