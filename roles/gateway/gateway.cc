@@ -10,6 +10,7 @@ namespace candela::gateway {
 Gateway::Gateway(NodeContext& context, const Config& config)
     : context_(context),
       settings_(read_settings(config)),
+      cache_(std::make_shared<http::ResponseCache>(settings_.cache_bytes_max)),
       workers_(context.loop, context.loops),
       reports_(workers_.size()),
       alive_(std::make_shared<Gateway*>(this)),
@@ -33,6 +34,7 @@ Task<Result<>> Gateway::start() {
               &http::ProxyCounters::requests_held);
     add_gauge("candela_gateway_malformed", "Requests refused for their form since the start.",
               &http::ProxyCounters::requests_malformed);
+    add_cache_metrics();
     source_.start();
     certificates_.start();
     rack_.start();
@@ -115,9 +117,10 @@ Task<Result<Address>> Gateway::open(size_t index, Address address) {
     };
     const bool reuse_port = workers_.size() > 1;
     auto work = [&context = context_, &loop = workers_.loop(index), index, address,
-                 settings = settings_, table = table_, reuse_port,
+                 settings = settings_, table = table_, cache = cache_, reuse_port,
                  on_report = std::move(on_report)](std::unique_ptr<Worker>& worker) {
         worker = std::make_unique<Worker>(context, loop, index, settings, on_report);
+        worker->set_cache(cache);
         if (table != nullptr) worker->apply(table);
         return worker->listen(address, reuse_port);
     };
@@ -179,6 +182,7 @@ Task<Result<>> Gateway::reload(const Config& config) {
     Result<> logging = co_await open_access_log(std::move(wanted));
     if (!logging) co_return fail(logging.error());
     settings_ = std::move(settings);
+    cache_->set_bytes_max(settings_.cache_bytes_max);
     workers_.post_to_all(
         [options = settings_.proxy](Worker& worker) { worker.set_options(options); });
     co_return Result<>();
@@ -215,6 +219,23 @@ RoleStatus Gateway::status() const {
                                     source_.is_live() ? "from the lighthouse" : "as kept on disk");
     }
     return status;
+}
+
+void Gateway::add_cache_metrics() {
+    const auto add = [this](const char* name, const char* help,
+                            const std::atomic<uint64_t> http::CacheCounters::* counter) {
+        gauges_.push_back(context_.metrics.sampled_gauge(name, help, {}, [this, counter] {
+            return static_cast<double>((cache_->counters().*counter).load());
+        }));
+    };
+    add("candela_gateway_cache_bytes", "Of answers that are kept.", &http::CacheCounters::bytes);
+    add("candela_gateway_cache_answers", "Answers that are kept.", &http::CacheCounters::answers);
+    add("candela_gateway_cache_stored", "Answers kept since the start.",
+        &http::CacheCounters::stored);
+    add("candela_gateway_cache_evicted", "Answers that left for want of room since the start.",
+        &http::CacheCounters::evicted);
+    add("candela_gateway_cache_purged", "Answers that were purged since the start.",
+        &http::CacheCounters::purged);
 }
 
 void Gateway::add_gauge(const char* name, const char* help,

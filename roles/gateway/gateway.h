@@ -11,6 +11,7 @@
 
 #include "certificate_rack.h"
 #include "certificate_source.h"
+#include "http/response_cache.h"
 #include "loop/flow.h"
 #include "loop/per_loop.h"
 #include "node/heartbeat.h"
@@ -42,11 +43,13 @@ private:
     void on_table(RouteTablePtr table);
     Task<void> set_challenges(ChallengeAnswersPtr answers);
     void on_report(size_t index, const WorkerReport& report);
+    void add_cache_metrics();
     void add_gauge(const char* name, const char* help,
                    std::atomic<uint64_t> http::ProxyCounters::* counter);
 
     NodeContext& context_;
     Settings settings_;
+    const std::shared_ptr<http::ResponseCache> cache_;  // shared by all workers
     PerLoop<Worker> workers_;
     std::vector<WorkerReport> reports_;  // one for each worker
     size_t drained_count_ = 0;

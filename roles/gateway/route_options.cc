@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "crypto/hash.h"
 
 namespace candela::gateway {
 namespace {
@@ -74,6 +75,16 @@ http::RouteOptionsPtr make_route_options(const service::Route& route) {
     options->request_fields = edits_of(request_edits);
     options->answer_fields = edits_of(route.response_headers);
     options->compress = route.compress;
+    if (route.cache) {
+        http::CacheRules rules;
+        rules.object_bytes_max = route.cache->object_bytes_max;
+        rules.fresh = route.cache->fresh;
+        rules.stale_while_revalidate = route.cache->stale_while_revalidate;
+        rules.stale_if_error = route.cache->stale_if_error;
+        // Whatever the route says may change what the service is asked for.
+        rules.identity = crypto::sha256_hex(as_bytes(service::to_settings(route)));
+        options->cache = std::make_shared<const http::CacheRules>(std::move(rules));
+    }
     if (route.cors) options->cors = cors_of(*route.cors);
     if (route.rate_limit) {
         const service::RouteRateLimit& limit = *route.rate_limit;

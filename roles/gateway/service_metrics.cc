@@ -2,7 +2,8 @@
 
 namespace candela::gateway {
 
-ServiceMetrics::ServiceMetrics(Metrics& metrics, const std::string& service) {
+ServiceMetrics::ServiceMetrics(Metrics& metrics, const std::string& service)
+    : metrics_(metrics), service_(service) {
     static constexpr std::array<const char*, 6> kCodes{"aborted", "1xx", "2xx",
                                                        "3xx",     "4xx", "5xx"};
     for (size_t i = 0; i < kCodes.size(); ++i) {
@@ -30,8 +31,21 @@ void ServiceMetrics::on_done(const http::ProxyRecord& record) {
     const auto status_class = static_cast<size_t>(record.status / 100);
     requests_[status_class < requests_.size() ? status_class : 5]->add();
     seconds_->observe(record.duration);
+    if (record.cache != http::CacheResult::kNone) cache_counter(record.cache)->add();
     if (record.received_bytes > 0) received_bytes_->add(record.received_bytes);
     if (record.sent_bytes > 0) sent_bytes_->add(record.sent_bytes);
+}
+
+Counter* ServiceMetrics::cache_counter(http::CacheResult result) {
+    static constexpr std::array<const char*, 6> kNames{"none",        "hit",  "stale",
+                                                       "revalidated", "miss", "bypass"};
+    const auto index = static_cast<size_t>(result);
+    if (cached_[index] == nullptr) {
+        cached_[index] = &metrics_.counter("candela_gateway_cache_requests",
+                                           "Requests on routes with a cache, by what came of it.",
+                                           {{"service", service_}, {"result", kNames[index]}});
+    }
+    return cached_[index];
 }
 
 void ServiceMetrics::take_over(const http::UpstreamCounters& counters) {

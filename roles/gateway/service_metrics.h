@@ -29,7 +29,13 @@ private:
         }
     };
     std::array<Counter*, 6> requests_;  // by status / 100; 0: the client went away
+    Counter* cache_counter(http::CacheResult result);
+
+    Metrics& metrics_;
+    const std::string service_;
     Histogram* seconds_;
+    // By CacheResult; made when the first is counted.
+    std::array<Counter*, 6> cached_{};
     Counter* received_bytes_;
     Counter* sent_bytes_;
     Followed connects_, connect_failures_, retries_, holds_, hold_failures_;

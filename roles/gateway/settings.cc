@@ -13,6 +13,9 @@ const ConfigSchema& settings_schema() {
                  "https_port", "0",
                  "Where https_only routes lead; 0: the port of [gateway.tls] listen, or 443.")
                  .range("0", "65535"),
+             config_size("cache_size", "64MiB",
+                         "Of answers kept for routes that say `cache`, in memory; 0: none.")
+                 .range("0", "1TiB"),
              tls_key(), access_log_key()});
         http::add_proxy_keys(made);
         return made;
@@ -31,6 +34,7 @@ Settings read_settings(const Config& config) {
     settings.listen = std::move(*listen);
     settings.tls = read_tls_settings(config);
     settings.access_log = read_access_log_settings(config);
+    settings.cache_bytes_max = config.size_bytes("cache_size");
     settings.proxy = http::read_proxy_options(config);
     const auto https_port = static_cast<uint16_t>(config.integer("https_port"));
     if (https_port != 0) {

@@ -15,6 +15,7 @@ struct Settings {
     TlsSettings tls;
     AccessLogSettings access_log;
     http::ProxyOptions proxy;
+    uint64_t cache_bytes_max = 0;  // 0: nothing is kept
 };
 
 const ConfigSchema& settings_schema();

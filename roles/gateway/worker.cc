@@ -12,6 +12,10 @@ constexpr Duration kTick = 200ms;
 http::UpstreamOptions upstream_options(const proto::RouteService& source) {
     http::UpstreamOptions options;
     options.hold_requests_max = source.hold_requests_max;
+    options.has_cache = std::ranges::any_of(source.routes, [](const proto::Route& route) {
+        // At worst, it says so somewhere else.
+        return route.settings.find("\"cache\"") != std::string::npos;
+    });
     options.hold_timeout =
         std::chrono::milliseconds(std::min<uint64_t>(source.hold_ms_max, 600'000));
     return options;

@@ -48,6 +48,9 @@ public:
     // Null: requests are not logged.
     void set_access_log(std::shared_ptr<AccessLogFile> file, AccessLogSettings::Format format);
     void set_options(const http::ProxyOptions& options) { proxy_.set_options(options); }
+    void set_cache(std::shared_ptr<http::ResponseCache> cache) {
+        proxy_.set_cache(std::move(cache));
+    }
     void set_challenges(ChallengeAnswersPtr answers) { challenges_ = std::move(answers); }
     // Stops accepting; `on_empty` is called when the last connection is gone.
     void drain(std::move_only_function<void()> on_empty);

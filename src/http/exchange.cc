@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "http/cache_call.h"
 
 namespace candela::http {
 namespace {
@@ -58,10 +59,19 @@ void Exchange::begin(Requester& client, const RoutedRequest& routed) {
         trace_ = make_traceparent(proxy_.loop_.random());
         info.traceparent = std::string_view(trace_.data(), trace_.size());
     }
+    plan_cache(routed, info);
     head_.clear();
     append_upstream_request(head, framing, routed.target, info, head_);
     if (routed.unchecked) {
         check_password(*routed.unchecked);
+    } else {
+        go_on();
+    }
+}
+
+void Exchange::go_on() {
+    if (cached_ != nullptr) {
+        look_up();
     } else {
         attempt();
     }
@@ -92,7 +102,7 @@ void Exchange::check_password(const BasicCredentials& credentials) {
 void Exchange::on_password_checked(bool is_right) {
     checking_.reset();
     if (is_right) {
-        attempt();
+        go_on();
         return;
     }
     answer_fields_.add("WWW-Authenticate", options_->basic_auth->challenge());
@@ -130,7 +140,10 @@ void Exchange::send_body(std::string_view bytes) {
 void Exchange::end_body() {
     request_sent_ = true;
     // A request that was answered while it was held back has none.
-    if (!has_body_) return;
+    if (!has_body_) {
+        if (cached_ != nullptr && cached_->is_served) send_stored();
+        return;
+    }
     if (is_chunked_) body_sent_ = true;
     responder_->send_end(client_->request_trailers());
 }
@@ -145,7 +158,7 @@ void Exchange::flush_upstream() {
 
 // A request that takes nothing from others may pause as long as its answer may.
 void Exchange::wait_for_answer() {
-    if (upstream_paused_) return;  // it is the client who is waited for
+    if (upstream_paused_ || is_swallowing()) return;  // it is not the upstream that is waited for
     may_pause_ = response_begun_ || (!request_sent_ && responder_->is_multiplexed() &&
                                      responder_->queued_bytes() == 0);
     timer_.start(may_pause_ ? proxy_.options_.stream_timeout : response_timeout_);
@@ -185,6 +198,16 @@ bool Exchange::on_interim(const ResponseHead& head) {
 }
 
 void Exchange::on_answer_head(const ResponseHead& head, const Framing& framing) {
+    if (changes_stored_) invalidate_stored(head);
+    if (cached_ != nullptr && !take_for_cache(head, framing)) return;
+    if (cached_ != nullptr && cached_->is_body_kept_back) {
+        pass_answer_head(selected_head(head, Selection{304, 0, 0}, 0), Framing());
+    } else {
+        pass_answer_head(head, framing);
+    }
+}
+
+void Exchange::pass_answer_head(const ResponseHead& head, const Framing& framing) {
     response_begun_ = true;
     status_ = head.status;
     timer_.start(proxy_.options_.stream_timeout);
@@ -202,6 +225,11 @@ void Exchange::on_answer_head(const ResponseHead& head, const Framing& framing) 
 }
 
 void Exchange::on_answer_body(std::string_view bytes) {
+    if (cached_ != nullptr) {
+        if (is_swallowing()) return;
+        gather_for_cache(bytes);
+        if (cached_->is_body_kept_back) return;
+    }
     if (encoder_ != nullptr) {
         encoder_->push(bytes, coded_);
         return;
@@ -218,13 +246,18 @@ void Exchange::send_coded() {
 }
 
 void Exchange::on_answer_end(const Headers& trailers, bool reusable) {
+    if (cached_ != nullptr && end_for_cache(trailers)) {
+        Balancer::on_success(*endpoint_);
+        serve_instead(reusable ? Responder::Outcome::kReusable : Responder::Outcome::kBroken);
+        return;
+    }
     if (encoder_ != nullptr) {
         encoder_->finish(coded_);
         send_coded();
     }
     client_->send_end(trailers);
     client_->flush();
-    Balancer::on_success(*endpoint_);
+    if (endpoint_ != nullptr) Balancer::on_success(*endpoint_);
     Requester& client = *client_;
     let_go(reusable && request_sent_ ? Responder::Outcome::kReusable : Responder::Outcome::kBroken);
     client.exchange_done();
@@ -267,9 +300,11 @@ void Exchange::let_go(Responder::Outcome outcome) {
     const RequestHead& head = client_->request_head();
     const std::string_view endpoint = endpoint_ != nullptr ? std::string_view(endpoint_->id()) : "";
     const std::string_view trace(trace_.data(), trace_.size());
-    proxy_.router_.on_done(ProxyRecord{head, upstream_, endpoint, status_,
-                                       proxy_.loop_.now() - began_at_, received_bytes_, sent_bytes_,
-                                       client_->client_info(), trace_id_of(trace)});
+    if (!client_->is_detached()) {
+        proxy_.router_.on_done(ProxyRecord{
+            head, upstream_, endpoint, status_, proxy_.loop_.now() - began_at_, received_bytes_,
+            sent_bytes_, client_->client_info(), trace_id_of(trace), cache_result_});
+    }
     if (responder_ != nullptr) responder_.release()->give_back(outcome);
     if (endpoint_ != nullptr) upstream_->release(*endpoint_);
     if (options_ != nullptr) std::exchange(options_, nullptr)->leave();
@@ -282,6 +317,9 @@ void Exchange::let_go(Responder::Outcome outcome) {
 void Exchange::reset() {
     state_ = State::kFree;
     if (checking_ != nullptr) *std::exchange(checking_, nullptr) = nullptr;
+    cached_.reset();
+    cache_result_ = CacheResult::kNone;
+    changes_stored_ = was_collapsed_ = false;
     client_ = nullptr;
     upstream_ = nullptr;
     endpoint_ = nullptr;
@@ -361,10 +399,14 @@ void Exchange::fail(int status, std::string_view cause, uint32_t h2_error) {
         client.cut(h2_error);
         return;
     }
+    const auto outcome =
+        status == 504 ? Responder::Outcome::kTimedOut : Responder::Outcome::kBroken;
+    if (may_serve_after_failure(status)) return serve_instead(outcome);
+    if (cached_ != nullptr) cached_->end_fetch(FetchEnd::kFailed);
     status_ = status;
     const std::string text = fmt::format("{} {}", upstream_->name(), cause);
     const Headers fields = std::exchange(answer_fields_, Headers());
-    let_go(status == 504 ? Responder::Outcome::kTimedOut : Responder::Outcome::kBroken);
+    let_go(outcome);
     client.answer_for_exchange(status, text, fields);
 }
 
@@ -376,6 +418,7 @@ void Exchange::on_timer() {
             on_woken();
             return;
         case State::kPaused: attempt(); return;
+        case State::kFetching: on_fetch_wait_over(); return;
         case State::kChecking: fail(503, "could not check the password in time"); return;
         case State::kConnecting:
             connecting_.reset();
@@ -398,6 +441,7 @@ void Exchange::on_timer() {
         client_->close();
         return;
     }
+    if (is_swallowing()) return serve_instead(Responder::Outcome::kBroken);
     on_silence();
 }
 

@@ -15,11 +15,15 @@
 #include "http/proxy.h"
 #include "http/requester.h"
 #include "http/responder.h"
+#include "http/response_cache.h"
 #include "http/route_options.h"
 #include "http/trace.h"
 #include "loop/timers.h"
 
 namespace candela::http {
+
+struct AnswerFacts;
+struct CacheCall;
 
 class Exchange final {
 public:
@@ -69,7 +73,16 @@ public:
 
 private:
     friend class Upstream;
-    enum class State : uint8_t { kFree, kChecking, kHeld, kPaused, kConnecting, kOpen, kRelay };
+    enum class State : uint8_t {
+        kFree,
+        kChecking,
+        kFetching,  // another does, for the cache
+        kHeld,
+        kPaused,
+        kConnecting,
+        kOpen,
+        kRelay
+    };
     enum class Retry : uint8_t { kNo, kAtOnce, kElsewhere };
     static constexpr size_t kAttemptsMax = 3;
     static constexpr int kInterimMax = 32;
@@ -79,6 +92,8 @@ private:
     // Finds out on a pool thread whether a password is right, and goes on then.
     void check_password(const BasicCredentials& credentials);
     void on_password_checked(bool is_right);
+    // Upstream, or to the cache.
+    void go_on();
     void attempt();
     void hold();
     void connect();
@@ -99,6 +114,29 @@ private:
     // True where the upstream has taken something of the request since the last call.
     bool has_upstream_taken_more();
     void end_relay_if_drained();
+    // The head goes to the client.
+    void pass_answer_head(const ResponseHead& head, const Framing& framing);
+
+    // On routes with a cache (exchange_cache.cc).
+    void plan_cache(const RoutedRequest& routed, ForwardedInfo& info);
+    void look_up();
+    void fetch_or_wait();
+    void on_fetched(FetchEnd end);
+    void on_fetch_wait_over();
+    void ask_alone();
+    void say_cache_status(std::string_view what);
+    void serve_stored(CacheResult result);
+    void send_stored();
+    void invalidate_stored(const ResponseHead& head);
+    AnswerFacts answer_facts(const ResponseHead& head, const Framing& framing) const;
+    bool take_for_cache(const ResponseHead& head, const Framing& framing);
+    void gather_for_cache(std::string_view bytes);
+    bool end_for_cache(const Headers& trailers);
+    void serve_instead(Responder::Outcome outcome);
+    bool may_serve_after_failure(int status) const;
+    bool is_swallowing() const;
+    int64_t now_seconds() const;
+
     // Lets go of the responder, the endpoint and the upstream.
     void let_go(Responder::Outcome outcome);
     void reset();
@@ -113,7 +151,9 @@ private:
     std::list<Exchange*>::iterator held_at_;
     Timer timer_;
 
-    RouteOptionsPtr options_;  // of the route; null: none
+    RouteOptionsPtr options_;            // of the route; null: none
+    std::unique_ptr<CacheCall> cached_;  // null: nothing of it is stored
+    std::string stored_key_;             // of what the request changes
     // While a password is checked: what finds this exchange, until it is over.
     std::shared_ptr<Exchange*> checking_;
     uint64_t body_bytes_max_ = 0;
@@ -135,6 +175,9 @@ private:
     uint64_t sent_bytes_ = 0;
     uint64_t written_upstream_ = 0;  // on this attempt
     uint64_t taken_upstream_ = 0;    // of it, at the last look
+    CacheResult cache_result_ = CacheResult::kNone;
+    bool changes_stored_ = false;  // it is not safe: what is stored goes
+    bool was_collapsed_ = false;   // it waited for the fetch of another
     bool is_idempotent_ = false;
     bool is_head_ = false;
     bool has_body_ = false;    // the request

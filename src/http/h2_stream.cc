@@ -196,7 +196,8 @@ void H2Stream::feed() {
         is_end_told_ = true;
         exchange_->end_body();
     }
-    exchange_->flush_upstream();
+    // What is stored has answered by now.
+    if (exchange_ != nullptr) exchange_->flush_upstream();
 }
 
 void H2Stream::consume(size_t bytes) {

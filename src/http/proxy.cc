@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "http/announced_stream.h"
+#include "http/detached_request.h"
 #include "http/exchange.h"
 #include "http/h2_connection.h"
 #include "http/proxy_connection.h"
@@ -20,6 +21,7 @@ Proxy::~Proxy() {
     on_empty_ = nullptr;
     while (!connections_.empty()) connections_.back()->close();
     buried_.clear();
+    detached_.clear();
 }
 
 Loop::AcceptHandler Proxy::acceptor(Loop::AcceptHandler then) {
@@ -93,8 +95,17 @@ void Proxy::bury(ProxyClient& client) {
     clean_up_timer_.start(Duration(0));
 }
 
+void Proxy::add_detached(std::unique_ptr<DetachedRequest> request) {
+    detached_.push_back(std::move(request));
+    clean_up_soon();
+}
+
 void Proxy::clean_up() {
     buried_.clear();
+    std::erase_if(detached_, [](const auto& request) { return request->is_done(); });
+    for (size_t i = 0; i < detached_.size(); ++i) {
+        if (!detached_[i]->is_begun()) detached_[i]->start();
+    }
     std::erase_if(retired_, [](const auto& upstream) { return upstream->is_unused(); });
     if (draining_ && connections_.empty() && on_empty_) std::exchange(on_empty_, nullptr)();
 }

@@ -32,10 +32,12 @@
 
 namespace candela::http {
 
+class DetachedRequest;
 class Exchange;
 class H2Connection;
 class ProxyClient;
 class ProxyConnection;
+class ResponseCache;
 
 struct ProxyOptions {
     ParserLimits request_limits;
@@ -84,11 +86,24 @@ struct RoutedRequest {
     RouteResult route;
     std::string_view target;
     uint64_t body_bytes_max = 0;      // of the request; UINT64_MAX: no limit
+    std::string_view host;            // in lower case, without port
+    std::string_view public_target;   // as the client asked for it, its path in normal form
+    bool is_fetch_forced = false;     // for the cache, whatever is stored
     bool ends_connection = false;     // on HTTP/1.1: what was asked leaves its framing in doubt
     const Headers* fields = nullptr;  // of an answer of our own
     const Headers* request_fields = nullptr;  // added for the upstream
     // Must be right, by the options' basic_auth, before the request goes on.
     std::optional<BasicCredentials> unchecked;
+};
+
+// How the cache of a route has answered.
+enum class CacheResult : uint8_t {
+    kNone,  // the route has none
+    kHit,
+    kStale,        // past its time, and used all the same
+    kRevalidated,  // the service said that it is still right
+    kMiss,
+    kBypass,  // the request is not for a cache
 };
 
 // One request, answered or not, when it is over.
@@ -102,6 +117,7 @@ struct ProxyRecord {
     uint64_t sent_bytes;      // of the answer
     ClientInfo client;
     std::string_view trace_id;  // as told to the upstream; empty for answers of our own
+    CacheResult cache = CacheResult::kNone;
 };
 
 class Router {
@@ -148,6 +164,9 @@ public:
     void retire(std::unique_ptr<Upstream> upstream);
     void collect_busy(std::vector<std::string>& ids) const;
 
+    // Shared by the proxies of a process; null: nothing is kept. Before the first request.
+    void set_cache(std::shared_ptr<ResponseCache> cache) { cache_ = std::move(cache); }
+
     size_t connection_count() const { return connections_.size(); }
     const ProxyCounters& counters() const { return counters_; }
     const ProxyOptions& options() const { return options_; }
@@ -155,6 +174,7 @@ public:
     void set_options(ProxyOptions options) { options_ = std::move(options); }
 
 private:
+    friend class DetachedRequest;
     friend class Exchange;
     friend class H2Connection;
     friend class H2Stream;
@@ -175,6 +195,9 @@ private:
     Exchange& take_exchange();
     void recycle(Exchange& exchange);
     void clean_up();
+    void clean_up_soon() { clean_up_timer_.start(Duration(0)); }
+    // It begins in a later step of the loop.
+    void add_detached(std::unique_ptr<DetachedRequest> request);
     bool may_encode() const { return encoders_ < kEncodersMax; }
     std::string_view date();
 
@@ -201,6 +224,8 @@ private:
     std::vector<std::unique_ptr<Upstream>> retired_;
     std::vector<std::unique_ptr<Exchange>> all_exchanges_;
     std::vector<Exchange*> free_exchanges_;
+    std::shared_ptr<ResponseCache> cache_;
+    std::vector<std::unique_ptr<DetachedRequest>> detached_;
     size_t encoders_ = 0;  // of answers in progress
     std::vector<std::unique_ptr<ProxyClient>> connections_;
     std::vector<std::unique_ptr<ProxyClient>> buried_;

@@ -71,6 +71,31 @@ bool is_lookalike(std::string_view name) {
            id == FieldId::kContentLength;
 }
 
+// What asks for a part, or on a condition: the whole is fetched for the store.
+bool is_selection(std::string_view name) {
+    constexpr std::array<std::string_view, 6> kNames = {"range",         "if-range",
+                                                        "if-none-match", "if-modified-since",
+                                                        "if-match",      "if-unmodified-since"};
+    return std::ranges::any_of(kNames,
+                               [&](std::string_view other) { return ascii_iequals(name, other); });
+}
+
+// Not in the key of the store, and some frameworks heed them instead of what is.
+bool is_overriding(std::string_view name) {
+    constexpr std::array<std::string_view, 10> kNames = {"x-http-method-override",
+                                                         "x-http-method",
+                                                         "x-method-override",
+                                                         "x-original-url",
+                                                         "x-rewrite-url",
+                                                         "x-original-host",
+                                                         "x-host",
+                                                         "x-http-host-override",
+                                                         "x-wap-profile",
+                                                         "x-original-method"};
+    return std::ranges::any_of(kNames,
+                               [&](std::string_view other) { return ascii_iequals(name, other); });
+}
+
 void append_number(uint64_t value, std::string& out) {
     std::array<char, 20> digits;
     size_t at = digits.size();
@@ -108,7 +133,8 @@ void append_forwarded(const Headers& headers, const ForwardedInfo& info, std::st
     };
     // Several fields of one name are one list (RFC 9110 §5.3).
     const auto continue_list = [&](FieldId id) {
-        if (!info.is_trusted) return;
+        // A proxy that we trust may have let through what its client wrote.
+        if (!info.is_trusted || info.for_store) return;
         for (const Headers::Field field : headers) {
             if (field.id != id || field.value.empty()) continue;
             out += field.value;
@@ -148,6 +174,12 @@ void append_forwarded(const Headers& headers, const ForwardedInfo& info, std::st
 }
 
 }  // namespace
+
+bool is_written_by_proxy(std::string_view name) {
+    const FieldId id = field_id(name);
+    return is_hop_by_hop(id) || is_forwarding(id, name) || is_lookalike(name) ||
+           is_selection(name) || is_overriding(name);
+}
 
 NamedByConnection::NamedByConnection(const Headers& headers) {
     for (const Headers::Field field : headers) {
@@ -259,7 +291,7 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
     }
     std::string_view upgrade;
     bool has_length = false;
-    const bool takes_trailers = head.headers.has_token(FieldId::kTe, "trailers");
+    const bool takes_trailers = !info.for_store && head.headers.has_token(FieldId::kTe, "trailers");
     for (const Headers::Field field : head.headers) {
         switch (field.id) {
             case FieldId::kHost: continue;
@@ -285,10 +317,11 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
             const bool is_rewritten =
                 field.id == FieldId::kForwarded || field.id == FieldId::kXForwardedFor ||
                 field.id == FieldId::kXForwardedProto || field.id == FieldId::kXForwardedHost;
-            if (is_rewritten || !info.is_trusted) continue;
+            if (is_rewritten || !info.is_trusted || info.for_store) continue;
             if (!info.prefix.empty() && ascii_iequals(field.name, "x-forwarded-prefix")) continue;
         }
         if (field.id == FieldId::kOther && is_lookalike(field.name)) continue;
+        if (info.for_store && (is_selection(field.name) || is_overriding(field.name))) continue;
         if (!named.empty() && named.contains(field.name)) continue;
         if (info.edits != nullptr && info.edits->find(field.name) != nullptr) continue;
         append_field(field.name, field.value, out);

@@ -45,7 +45,14 @@ struct ForwardedInfo {
     std::string_view traceparent;  // said where the request has none of its own
     const FieldEdits* edits = nullptr;
     const Headers* added = nullptr;  // for this request only
+    // The answer may be kept for others: without conditions and ranges, without what a trusted
+    // proxy has passed on unseen, and without fields by which some services take another path,
+    // host or method than was asked for.
+    bool for_store = false;
 };
+// Whether the service may see under that name something else than the client has sent, where the
+// answer may be kept.
+bool is_written_by_proxy(std::string_view name);
 
 // Appends the request as it goes to the upstream: HTTP/1.1, with this target, keep-alive. A client
 // that takes trailers (TE: trailers) is one for the upstream as well.

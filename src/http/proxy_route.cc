@@ -53,11 +53,13 @@ RoutedRequest Proxy::find_route(const Requester& client) {
         out.target = target_buffer_;
         parts.path = out.target.substr(0, path_bytes);
     }
+    out.public_target = out.target;
     host_buffer_.assign(framing.host);
     for (char& c : host_buffer_) {
         if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
     }
     if (host_buffer_.ends_with('.')) host_buffer_.pop_back();
+    out.host = host_buffer_;
     const RouteRequest request{head, host_buffer_, parts.path, parts.query};
     out.route = router_.route(request);
     if (out.route.upstream == nullptr) return out;

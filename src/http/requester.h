@@ -25,6 +25,8 @@ struct ClientInfo {
 
 class Requester {
 public:
+    // Nobody waits for the answer.
+    virtual bool is_detached() const { return false; }
     virtual ClientInfo client_info() const = 0;
     virtual const RequestHead& request_head() const = 0;
     virtual const Framing& request_framing() const = 0;

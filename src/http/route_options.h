@@ -19,6 +19,7 @@
 #include "http/headers.h"
 #include "http/jwt.h"
 #include "http/rate_limiter.h"
+#include "http/stored_answer.h"
 
 namespace candela::http {
 
@@ -52,7 +53,8 @@ struct RouteOptions {
     FieldEdits request_fields;
     FieldEdits answer_fields;
     std::optional<Cors> cors;
-    bool compress = false;  // answers, for clients that take it
+    bool compress = false;                    // answers, for clients that take it
+    std::shared_ptr<const CacheRules> cache;  // null: nothing of it is kept
 
     // Limits. 0: the proxy's own, or none.
     std::shared_ptr<RateLimiter> rate_limiter;

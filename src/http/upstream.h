@@ -123,6 +123,7 @@ struct UpstreamOptions {
     Duration h2_idle_timeout = 1min;
     size_t hold_requests_max = 256;
     Duration hold_timeout = 30s;
+    bool has_cache = false;  // a route of it: what changes things must be noted
     // Body bytes, timeouts and so on are the proxy's (proxy.h).
 };
 
@@ -159,6 +160,9 @@ public:
     void collect_busy(std::vector<std::string>& ids) const;
     // Nobody uses it any more: it may be destroyed.
     bool is_unused() const { return users_ == 0; }
+    // Somebody will use it later; remove_user() is owed.
+    void add_user() { ++users_; }
+    void remove_user() { --users_; }
     size_t endpoint_count() const { return endpoints_.size(); }
     size_t held_count() const { return held_.size(); }
     UpstreamCounters& counters() { return counters_; }

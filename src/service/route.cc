@@ -57,6 +57,19 @@ ConfigSchema basic_auth_schema() {
     });
 }
 
+ConfigSchema cache_schema() {
+    return ConfigSchema({
+        config_size("object_max", "1MiB", "The largest body that is kept.").range("1KiB", "1GiB"),
+        config_duration("fresh", "0s", "Of answers that do not say it; 0s: those are not kept.")
+            .range("0s", "365d"),
+        config_duration("stale_while_revalidate", "0s",
+                        "Used so long past its time while a newer one is fetched.")
+            .range("0s", "365d"),
+        config_duration("stale_if_error", "0s", "Used so long past its time where fetching fails.")
+            .range("0s", "365d"),
+    });
+}
+
 void add_map(Json& json, const char* key, const std::map<std::string, std::string>& values) {
     if (!values.empty()) json[key] = values;
 }
@@ -78,6 +91,18 @@ Json rate_limit_json(const RouteRateLimit& limit) {
     Json json = {{"requests", limit.requests}, {"per", format_duration(limit.per)}};
     if (limit.burst != 0) json["burst"] = limit.burst;
     if (!limit.header.empty()) json["header"] = limit.header;
+    return json;
+}
+
+void add_duration(Json& json, const char* key, Duration duration) {
+    if (duration != Duration(0)) json[key] = format_duration(duration);
+}
+
+Json cache_json(const RouteCache& cache) {
+    Json json = {{"object_max", cache.object_bytes_max}};
+    add_duration(json, "fresh", cache.fresh);
+    add_duration(json, "stale_while_revalidate", cache.stale_while_revalidate);
+    add_duration(json, "stale_if_error", cache.stale_if_error);
     return json;
 }
 
@@ -118,6 +143,7 @@ const ConfigSchema& route_schema() {
         config_string_map("response_headers", "Set for the client; \"\" removes.")
             .at_most(kRouteFieldsMax),
         config_bool("compress", "false", "Sends text to clients as gzip, br or zstd."),
+        config_table("cache", cache_schema(), "Keeps answers that may be kept, for others."),
         config_table("cors", cors_schema(), "Lets pages of other origins in."),
         config_table("rate_limit", rate_limit_schema(), "How often a client may ask."),
         config_table("jwt", jwt_schema(), "Lets bearers of a token in, and nobody else."),
@@ -157,15 +183,14 @@ Json to_json(const Route& route) {
     add_map(json, "request_headers", route.request_headers);
     add_map(json, "response_headers", route.response_headers);
     if (route.compress) json["compress"] = true;
+    if (route.cache) json["cache"] = cache_json(*route.cache);
     if (route.cors) json["cors"] = cors_json(*route.cors);
     if (route.rate_limit) json["rate_limit"] = rate_limit_json(*route.rate_limit);
     if (route.basic_auth) json["basic_auth"] = basic_auth_json(*route.basic_auth);
     if (route.jwt) json["jwt"] = jwt_json(*route.jwt);
     if (route.body_bytes_max != 0) json["body_max"] = route.body_bytes_max;
     if (route.concurrency != 0) json["concurrency"] = route.concurrency;
-    if (route.response_timeout != Duration(0)) {
-        json["response_timeout"] = format_duration(route.response_timeout);
-    }
+    add_duration(json, "response_timeout", route.response_timeout);
     return json;
 }
 

@@ -57,6 +57,16 @@ struct RouteBasicAuth {
     friend bool operator==(const RouteBasicAuth&, const RouteBasicAuth&) = default;
 };
 
+// Which answers the gateway keeps for others (RFC 9111), by what they say themselves.
+struct RouteCache {
+    uint64_t object_bytes_max = 1 << 20;
+    Duration fresh{};  // of answers that say nothing of it; 0: they are not kept
+    Duration stale_while_revalidate{};
+    Duration stale_if_error{};
+
+    friend bool operator==(const RouteCache&, const RouteCache&) = default;
+};
+
 struct Route {
     // Which requests: all that is said must hold.
     std::string host;        // lower case; "*.example.org" for any label in front; empty: any host
@@ -77,6 +87,7 @@ struct Route {
     std::map<std::string, std::string> request_headers;   // set; removed where the value is empty
     std::map<std::string, std::string> response_headers;  // the same
     bool compress = false;
+    std::optional<RouteCache> cache;
     std::optional<RouteCors> cors;
     std::optional<RouteRateLimit> rate_limit;
     std::optional<RouteJwt> jwt;

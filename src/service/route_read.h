@@ -48,6 +48,16 @@ RouteRateLimit read_rate_limit(const Table& table) {
 }
 
 template <class Table>
+RouteCache read_cache(const Table& table) {
+    RouteCache cache;
+    cache.object_bytes_max = table.size_bytes("object_max");
+    cache.fresh = table.duration("fresh");
+    cache.stale_while_revalidate = table.duration("stale_while_revalidate");
+    cache.stale_if_error = table.duration("stale_if_error");
+    return cache;
+}
+
+template <class Table>
 RouteJwt read_jwt(const Table& table) {
     RouteJwt jwt;
     jwt.jwks = table.string("jwks");
@@ -84,6 +94,7 @@ Route read_route(const Table& table) {
     route.request_headers = read_texts(table, "request_headers", false);
     route.response_headers = read_texts(table, "response_headers", false);
     route.compress = table.boolean("compress");
+    if (table.is_written("cache")) route.cache = read_cache(table.table("cache"));
     if (table.is_written("cors")) route.cors = read_cors(table.table("cors"));
     if (table.is_written("rate_limit")) {
         route.rate_limit = read_rate_limit(table.table("rate_limit"));

@@ -81,6 +81,7 @@ public:
         if (route_.cors) check_cors(*route_.cors);
         if (route_.jwt) check_jwt(*route_.jwt);
         if (route_.basic_auth) check_basic_auth(*route_.basic_auth);
+        if (route_.cache) check_cache(*route_.cache);
         if (route_.rate_limit) check_rate_limit(*route_.rate_limit);
         if (route_.response_timeout < 0s || route_.response_timeout > 24h) {
             report_("response_timeout", "a day is the most");
@@ -123,6 +124,20 @@ private:
         const bool is_plain = http::is_field_value(auth.realm) &&
                               auth.realm.find_first_of("\"\\") == std::string::npos;
         if (!is_plain) report_("basic_auth.realm", not_a("a realm", auth.realm));
+    }
+
+    void check_cache(const RouteCache& cache) {
+        constexpr uint64_t kMin = 1 << 10;
+        constexpr uint64_t kMax = 1 << 30;
+        if (cache.object_bytes_max < kMin || cache.object_bytes_max > kMax) {
+            report_("cache.object_max", "must be from 1KiB to 1GiB");
+        }
+        const auto check = [&](std::string_view key, Duration duration) {
+            if (duration < 0s || duration > 365 * 24h) report_(key, "must be from 0s to 365d");
+        };
+        check("cache.fresh", cache.fresh);
+        check("cache.stale_while_revalidate", cache.stale_while_revalidate);
+        check("cache.stale_if_error", cache.stale_if_error);
     }
 
     void check_rate_limit(const RouteRateLimit& limit) {

@@ -90,14 +90,18 @@ export class FakeLighthouse {
     if (!this.bus.isClosed()) await this.bus.close();
   }
 
-  // services: [{service, kind, routes: [{host, path}], endpoints: [{instance, port, node, machine, protocol}], hold}]
+  // services: [{service, kind, routes: [{host, path, and what else a [[route]] says}], endpoints: [{instance, port, node, machine, protocol}], hold}]
   async publish(services) {
     this.version += 1;
     const parts = [number(1, this.version), number(2, 1)];
     for (const service of services) {
       const inner = [bytes(1, 'default'), bytes(2, service.service), bytes(3, service.kind ?? 'http')];
       for (const route of service.routes ?? [{}]) {
-        inner.push(bytes(4, Buffer.concat([bytes(1, route.host ?? ''), bytes(2, route.path ?? '/')])));
+        const { host = '', path: prefix = '/', ...settings } = route;
+        const plain = Object.keys(settings).length === 0;
+        inner.push(bytes(4, Buffer.concat([
+          bytes(1, host), bytes(2, prefix), ...(plain ? [] : [bytes(3, JSON.stringify(route))]),
+        ])));
       }
       for (const endpoint of service.endpoints ?? []) {
         inner.push(bytes(5, Buffer.concat([
