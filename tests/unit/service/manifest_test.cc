@@ -166,6 +166,9 @@ response_timeout = "30s"
 [route.cors]
 origins = ["https://app.example.org"]
 credentials = true
+[route.cache]
+object_max = "2MiB"
+stale_if_error = "1h"
 [route.rate_limit]
 requests = 100
 per = "1m"
@@ -214,6 +217,9 @@ TEST_CASE("every key of a route is read, and comes back from JSON") {
     CHECK(route.cors->methods.size() == 6);
     CHECK(route.cors->credentials);
     CHECK(route.cors->max_age == 10min);
+    REQUIRE(route.cache);
+    CHECK(route.cache->object_bytes_max == 2 << 20);
+    CHECK(route.cache->stale_if_error == 1h);
     REQUIRE(route.rate_limit);
     CHECK(route.rate_limit->requests == 100);
     CHECK(route.rate_limit->per == 1min);
@@ -262,6 +268,8 @@ TEST_CASE("each rule of a route has its own message, at its place") {
     CHECK(contains(in_route("[route.cors]\norigins=['*']\nmethods=['a']"), "not a method"));
     CHECK(contains(in_route("[route.cors]\norigins=['*']\nheaders=['a b']"), "header's name"));
     CHECK(contains(in_route("[route.cors]\nmethods=['GET']"), "origins"));
+    CHECK(contains(in_route("[route.cache]\nobject_max='2GiB'"), "1GiB"));
+    CHECK(contains(in_route("[route.cache]\nfresh='366d'"), "365d"));
     CHECK(contains(in_route("[route.rate_limit]\nper='1s'"), "requests"));
     CHECK(contains(in_route("[route.rate_limit]\nrequests=1\nper='10ms'"), "1s"));
     CHECK(contains(in_route("[route.rate_limit]\nrequests=1\nheader='a b'"), "header's name"));
@@ -297,6 +305,7 @@ TEST_CASE("settings of a route in JSON keep to the same rules") {
         return route ? std::string() : route.error().message();
     };
     CHECK(contains(refused(R"({"path": "/", "rate_limit": {"requests": 0}})"), "from 1 to"));
+    CHECK(contains(refused(R"({"path": "/", "cache": {"object_max": 1}})"), "1KiB"));
     CHECK(contains(refused(R"({"path": "/", "cors": {}})"), "no origin"));
     CHECK(contains(refused(R"({"path": "/", "cors": {"origin": 1}})"), "route.cors.origin"));
     CHECK(contains(refused(R"({"path": "/", "body_max": "x"})"), "a size"));
