@@ -18,7 +18,9 @@
 #include "node/command_line.h"
 #include "node/dev.h"
 #include "node/example_profile.h"
+#include "node/inheritance.h"
 #include "node/node.h"
+#include "node/upgrade.h"
 #include "registry.h"
 #include "service/static_files.h"
 
@@ -66,6 +68,12 @@ Result<Profile> reload_profile(const std::string& file) {
     return std::move(*profile);
 }
 
+// As it is named now: after an upgrade of the package another file has that name.
+std::string own_executable() {
+    std::error_code ignored;
+    return std::filesystem::read_symlink("/proc/self/exe", ignored).string();
+}
+
 int run_node(Arguments arguments) {
     constexpr CommandOption kOptions[] = {
         {"--config", "FILE", "Runs the node that the profile describes."},
@@ -77,7 +85,8 @@ int run_node(Arguments arguments) {
     if (!options) return usage_error("node", options.error().message());
     if (options->has("--help")) {
         print_help("node", "--config FILE | --check FILE | --example ROLES",
-                   "Runs the roles that a profile (TOML) names. SIGTERM drains, SIGHUP reloads.",
+                   "Runs the roles that a profile (TOML) names. SIGTERM drains, SIGHUP reloads, "
+                   "SIGUSR2 upgrades.",
                    kOptions);
         return 0;
     }
@@ -90,16 +99,66 @@ int run_node(Arguments arguments) {
     std::string file = options->value_or("--config", "");
     if (file.empty()) file = options->value_or("--check", "");
     if (file.empty()) return usage_error("node", "which profile? Say --config FILE");
+    auto inheritance = Inheritance::from_environment();
+    if (!inheritance) {
+        fmt::print(stderr, "candela node: {}\n", inheritance.error().message());
+        return kExitFailed;
+    }
     auto profile = load_profile(file);
-    if (!profile) return static_cast<int>(NodeExit::kProfile);
+    if (!profile) {
+        if (*inheritance) (*inheritance)->tell_failure(file + " has mistakes");
+        return static_cast<int>(NodeExit::kProfile);
+    }
     if (options->has("--check")) {
         fmt::print("{}: ok\n", file);
         return 0;
     }
     NodeOptions node_options;
     node_options.reload = [file] { return reload_profile(file); };
+    node_options.executable = own_executable();
+    node_options.command = {"candela", "node"};
+    node_options.command.insert(node_options.command.end(), arguments.begin(), arguments.end());
+    node_options.inheritance = std::move(*inheritance);
     Node node(std::move(*profile), std::move(node_options));
     return static_cast<int>(node.run());
+}
+
+int run_upgrade(Arguments arguments) {
+    constexpr CommandOption kOptions[] = {
+        {"--config", "FILE", "The profile of the node that runs."},
+        {"--executable", "PATH", "What it shall go on as. Default: this executable."},
+        kHelpOption};
+    const auto options = parse_options(arguments, kOptions);
+    if (!options) return usage_error("upgrade", options.error().message());
+    if (options->has("--help")) {
+        print_help(
+            "upgrade", "--config FILE [--executable PATH]",
+            "Has a running gateway or load balancer go on as another executable, with the "
+            "same\nlistening sockets: no connection is refused, what is in flight finishes. "
+            "Waits until\nthe new process serves. Where that fails, the old one serves on.\n"
+            "Exit codes: 0 done, 1 failed, 5 another upgrade is under way, 6 no node that can "
+            "be\nupgraded runs.",
+            kOptions);
+        return 0;
+    }
+    const std::string file = options->value_or("--config", "");
+    if (file.empty()) return usage_error("upgrade", "which node? Say --config FILE");
+    const auto profile = load_profile(file);
+    if (!profile) return static_cast<int>(NodeExit::kProfile);
+    const std::string path = options->value_or("--executable", own_executable());
+    const std::string executable = std::filesystem::absolute(path).string();
+    const auto pid = ask_for_upgrade(*profile, executable);
+    if (pid) {
+        fmt::print("{}\n", *pid);
+        return 0;
+    }
+    fmt::print(stderr, "candela upgrade: {}\n", pid.error().message());
+    constexpr int kExitUnreachable = 6;
+    switch (pid.error().code()) {
+        case Code::kConflict: return static_cast<int>(NodeExit::kConflict);
+        case Code::kUnreachable: return kExitUnreachable;
+        default: return kExitFailed;
+    }
 }
 
 int run_dev_verb(Arguments arguments) {
@@ -225,6 +284,7 @@ struct Verb {
 constexpr Verb kVerbs[] = {
     {"dev", "Runs a whole cloud on this machine, for development.", run_dev_verb},
     {"node", "Runs a node with the roles of a profile.", run_node},
+    {"upgrade", "Has a running node go on as another executable, without a pause.", run_upgrade},
     {"init", "Makes the identity (keys, credentials) of a new cloud.", run_init},
     {"ctl", "Deploys, shows and operates services.", ctl::run},
     {"serve-static", "Serves a folder's files on $PORT, as services of kind static do.",

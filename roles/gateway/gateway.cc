@@ -189,14 +189,16 @@ Task<Result<>> Gateway::reload(const Config& config) {
 }
 
 Task<void> Gateway::drain(MonoTime deadline) {
-    workers_.post_to_all([&control = context_.loop, alive = alive_](Worker& worker) {
-        worker.drain([&control, alive] {
+    const Duration grace = is_handed_over_ ? http::kHandedOverGrace : Duration(0);
+    workers_.post_to_all([&control = context_.loop, alive = alive_, grace](Worker& worker) {
+        auto on_empty = [&control, alive] {
             control.post([alive] {
                 if (*alive == nullptr) return;
                 Gateway& self = **alive;
                 if (++self.drained_count_ == self.workers_.size()) self.drained_.set();
             });
-        });
+        };
+        worker.drain(std::move(on_empty), grace);
     });
     Timer timer(context_.loop.timers(), [this] { drained_.set(); });
     timer.start(deadline - context_.loop.now());

@@ -32,6 +32,7 @@ public:
     Task<Result<>> reload(const Config& config) override;
     Task<void> drain(MonoTime deadline) override;
     RoleStatus status() const override;
+    void hand_over() override { is_handed_over_ = true; }
     void add_to_heartbeat(proto::NodeHeartbeat& beat) override;
 
 private:
@@ -53,6 +54,7 @@ private:
     PerLoop<Worker> workers_;
     std::vector<WorkerReport> reports_;  // one for each worker
     size_t drained_count_ = 0;
+    bool is_handed_over_ = false;
     std::string address_;                        // in fact bound; empty until then
     std::string tls_address_;                    // the same; empty without TLS
     std::shared_ptr<AccessLogFile> access_log_;  // null: none is kept

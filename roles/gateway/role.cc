@@ -12,6 +12,7 @@ const RoleSpec kRole{
     .create = [](NodeContext& context, const Config& config) -> std::unique_ptr<Role> {
         return std::make_unique<Gateway>(context, config);
     },
+    .can_overlap = true,
 };
 
 }  // namespace candela::gateway

@@ -98,11 +98,12 @@ Result<Address> Worker::listen_tls(const Address& address, bool reuse_port,
     return tls_listener_->address();
 }
 
-void Worker::drain(std::move_only_function<void()> on_empty) {
+void Worker::drain(std::move_only_function<void()> on_empty, Duration idle_grace) {
     listener_.reset();
     tls_listener_.reset();
-    acceptor_.reset();
-    proxy_.drain(std::move(on_empty));
+    // Otherwise handshakes that have begun may end, and what comes of them is served.
+    if (idle_grace == Duration(0)) acceptor_.reset();
+    proxy_.drain(std::move(on_empty), idle_grace);
 }
 
 // Only a token that is known, for the host that it was given for.

@@ -52,8 +52,9 @@ public:
         proxy_.set_cache(std::move(cache));
     }
     void set_challenges(ChallengeAnswersPtr answers) { challenges_ = std::move(answers); }
-    // Stops accepting; `on_empty` is called when the last connection is gone.
-    void drain(std::move_only_function<void()> on_empty);
+    // Stops accepting; `on_empty` is called when the last connection is gone. `idle_grace`: see
+    // http::Proxy::drain().
+    void drain(std::move_only_function<void()> on_empty, Duration idle_grace);
 
     // These may be read by any thread while the worker lives.
     const http::ProxyCounters& counters() const { return proxy_.counters(); }

@@ -46,9 +46,9 @@ void Worker::set_settings(const Settings& settings) {
     upstream_.update(endpoints_of(settings));
 }
 
-void Worker::drain(std::move_only_function<void()> on_empty) {
+void Worker::drain(std::move_only_function<void()> on_empty, Duration idle_grace) {
     listener_.reset();
-    proxy_.drain(std::move(on_empty));
+    proxy_.drain(std::move(on_empty), idle_grace);
 }
 
 http::RouteResult Worker::route(const http::RouteRequest&) {
@@ -127,14 +127,16 @@ Task<Result<>> LoadBalancer::reload(const Config& config) {
 }
 
 Task<void> LoadBalancer::drain(MonoTime deadline) {
-    workers_.post_to_all([&control = context_.loop, alive = alive_](Worker& worker) {
-        worker.drain([&control, alive] {
+    const Duration grace = is_handed_over_ ? http::kHandedOverGrace : Duration(0);
+    workers_.post_to_all([&control = context_.loop, alive = alive_, grace](Worker& worker) {
+        auto on_empty = [&control, alive] {
             control.post([alive] {
                 if (*alive == nullptr) return;
                 LoadBalancer& self = **alive;
                 if (++self.drained_count_ == self.workers_.size()) self.drained_.set();
             });
-        });
+        };
+        worker.drain(std::move(on_empty), grace);
     });
     Timer timer(context_.loop.timers(), [this] { drained_.set(); });
     timer.start(deadline - context_.loop.now());

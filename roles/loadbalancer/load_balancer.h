@@ -22,7 +22,7 @@ public:
     Result<Address> listen(const Address& address, bool reuse_port);
     void set_healthy(std::string_view id, bool healthy) { upstream_.set_healthy(id, healthy); }
     void set_settings(const Settings& settings);
-    void drain(std::move_only_function<void()> on_empty);
+    void drain(std::move_only_function<void()> on_empty, Duration idle_grace);
 
 private:
     http::RouteResult route(const http::RouteRequest& request) override;
@@ -45,6 +45,7 @@ public:
     Task<Result<>> reload(const Config& config) override;
     Task<void> drain(MonoTime deadline) override;
     RoleStatus status() const override;
+    void hand_over() override { is_handed_over_ = true; }
 
 private:
     void start_checks();
@@ -55,6 +56,7 @@ private:
     std::shared_ptr<LoadBalancer*> alive_;  // calls from other loops find it gone
     std::string address_;                   // in fact bound; empty until then
     size_t drained_count_ = 0;
+    bool is_handed_over_ = false;
     Event drained_;
     std::unique_ptr<HealthChecker> checker_;
 };

@@ -14,6 +14,7 @@ const RoleSpec kRole{
     },
     // In front of the gateway that runs beside it.
     .dev_profile = "[[loadbalancer.upstream]]\naddress = \"127.0.0.1:8080\"\n",
+    .can_overlap = true,
 };
 
 }  // namespace candela::loadbalancer

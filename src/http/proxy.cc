@@ -15,7 +15,8 @@ Proxy::Proxy(Loop& loop, Router& router, ProxyOptions options, Logger log)
       router_(router),
       options_(std::move(options)),
       log_(std::move(log)),
-      clean_up_timer_(loop.timers(), [this] { clean_up(); }) {}
+      clean_up_timer_(loop.timers(), [this] { clean_up(); }),
+      grace_timer_(loop.timers(), [this] { clean_up(); }) {}
 
 Proxy::~Proxy() {
     on_empty_ = nullptr;
@@ -27,11 +28,14 @@ Proxy::~Proxy() {
 Loop::AcceptHandler Proxy::acceptor(Loop::AcceptHandler then) {
     if (then == nullptr) then = [this](StreamPtr stream) { accept(std::move(stream)); };
     if (!options_.proxy_protocol) return then;
-    return accept_announced(loop_, options_.trusted_peers, log_, std::move(then));
+    announced_.push_back(std::make_shared<Loop::AcceptHandler>(
+        accept_announced(loop_, options_.trusted_peers, log_, std::move(then))));
+    return [handler = announced_.back()](StreamPtr stream) { (*handler)(std::move(stream)); };
 }
 
 void Proxy::accept(StreamPtr stream) {
-    if (draining_ || connections_.size() >= options_.connections_max) {
+    const bool is_closed = draining_ && idle_grace_ == Duration(0);
+    if (is_closed || connections_.size() >= options_.connections_max) {
         bump(counters_.connections_refused);
         return;
     }
@@ -47,15 +51,19 @@ void Proxy::add(std::unique_ptr<ProxyClient> client) {
     client->index = connections_.size();
     connections_.push_back(std::move(client));
     counters_.connections_open.store(connections_.size(), std::memory_order_relaxed);
-    connections_.back()->start();
+    ProxyClient& added = *connections_.back();
+    added.start();
+    if (draining_) added.drain();
 }
 
-void Proxy::drain(std::move_only_function<void()> on_empty) {
+void Proxy::drain(std::move_only_function<void()> on_empty, Duration idle_grace) {
     draining_ = true;
+    idle_grace_ = idle_grace;
+    if (idle_grace == Duration(0)) announced_.clear();
+    grace_timer_.start(idle_grace);
     on_empty_ = std::move(on_empty);
     // Closing one moves the last into its place, so from the back.
     for (size_t i = connections_.size(); i-- > 0;) connections_[i]->drain();
-    clean_up_timer_.start(Duration(0));
 }
 
 void Proxy::retire(std::unique_ptr<Upstream> upstream) {
@@ -107,7 +115,8 @@ void Proxy::clean_up() {
         if (!detached_[i]->is_begun()) detached_[i]->start();
     }
     std::erase_if(retired_, [](const auto& upstream) { return upstream->is_unused(); });
-    if (draining_ && connections_.empty() && on_empty_) std::exchange(on_empty_, nullptr)();
+    const bool is_over = draining_ && connections_.empty() && !grace_timer_.is_active();
+    if (is_over && on_empty_) std::exchange(on_empty_, nullptr)();
 }
 
 std::string_view Proxy::date() {

@@ -39,6 +39,9 @@ class ProxyClient;
 class ProxyConnection;
 class ResponseCache;
 
+// For Proxy::drain() where another process accepts already, so that nobody waits for this one.
+inline constexpr Duration kHandedOverGrace = 2s;
+
 struct ProxyOptions {
     ParserLimits request_limits;
     ParserLimits response_limits{.head_bytes_max = 64 * 1024};
@@ -156,8 +159,10 @@ public:
     // Serves the stream.
     void accept(StreamPtr stream);
     // Closes idle connections and answers the others with Connection: close. `on_empty` is called
-    // once no connection is left, perhaps at once.
-    void drain(std::move_only_function<void()> on_empty);
+    // once no connection is left, perhaps at once. With a grace, an idle connection is closed only
+    // when it stays idle for so long, since its next request may be on its way; connections that
+    // are accepted meanwhile are served; and on_empty comes after the grace.
+    void drain(std::move_only_function<void()> on_empty, Duration idle_grace = Duration(0));
     // Takes an upstream that no route leads to any more (the router must know that before): its
     // held requests are answered 503, and it is destroyed when those in flight are done. Until then
     // collect_busy() tells of it.
@@ -220,6 +225,9 @@ private:
     std::string date_;
     int64_t date_seconds_ = -1;
     bool draining_ = false;
+    Duration idle_grace_{0};
+    // What waits for a PROXY header: it outlives the listener.
+    std::vector<std::shared_ptr<Loop::AcceptHandler>> announced_;
     std::move_only_function<void()> on_empty_;
     std::vector<std::unique_ptr<Upstream>> retired_;
     std::vector<std::unique_ptr<Exchange>> all_exchanges_;
@@ -230,6 +238,7 @@ private:
     std::vector<std::unique_ptr<ProxyClient>> connections_;
     std::vector<std::unique_ptr<ProxyClient>> buried_;
     Timer clean_up_timer_;
+    Timer grace_timer_;
 };
 
 }  // namespace candela::http

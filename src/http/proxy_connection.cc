@@ -38,9 +38,14 @@ void ProxyConnection::start() {
 }
 
 void ProxyConnection::drain() {
-    if (state_ == State::kReading && parser_.is_between_messages() && input_.empty()) {
+    if (state_ != State::kReading || !parser_.is_between_messages() || !input_.empty()) return;
+    if (proxy_.idle_grace_ == Duration(0)) {
         finish_and_close();
+        return;
     }
+    parser_.release();
+    memory_released_ = true;
+    wait(Wait::kIdle, proxy_.idle_grace_);
 }
 
 void ProxyConnection::close() {

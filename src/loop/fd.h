@@ -1,6 +1,6 @@
 #pragma once
 
-// A file descriptor that is closed with its owner. For the .cc files of this folder; any thread.
+// A file descriptor that is closed with its owner. Any thread.
 
 #include <unistd.h>
 
@@ -13,6 +13,11 @@ public:
     explicit Fd(int fd) : fd_(fd) {}
     Fd(const Fd&) = delete;
     Fd& operator=(const Fd&) = delete;
+    Fd(Fd&& other) noexcept : fd_(other.release()) {}
+    Fd& operator=(Fd&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
     ~Fd() {
         if (fd_ >= 0) ::close(fd_);
     }

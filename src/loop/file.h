@@ -29,6 +29,10 @@ Result<> remove_tree(const std::filesystem::path& path);  // likewise; does not 
 class FileLock {
 public:
     static Result<FileLock> acquire(const std::filesystem::path& path);
+    // The lock that another process acquired and that was inherited from it with the descriptor.
+    static FileLock inherited(int fd) { return FileLock(fd); }
+    // For a process to inherit; it then holds the lock as well.
+    int fd() const { return fd_; }
     FileLock(FileLock&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
     FileLock& operator=(FileLock&&) = delete;
     ~FileLock();

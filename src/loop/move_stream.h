@@ -5,6 +5,7 @@
 
 #include <functional>
 
+#include "loop/fd.h"
 #include "loop/loop.h"
 
 namespace candela {
@@ -15,5 +16,8 @@ namespace candela {
 // stream's own loop.
 bool move_stream(StreamPtr& stream, Loop& to,
                  std::move_only_function<void(Result<StreamPtr>)> done);
+
+// A connected unix socket (of a socketpair, say) as a stream. Needs a libuv loop.
+Result<StreamPtr> adopt_unix_socket(Loop& loop, Fd fd);
 
 }  // namespace candela

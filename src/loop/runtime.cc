@@ -13,7 +13,7 @@ namespace candela {
 Runtime::Runtime(unsigned workers) {
     CANDELA_CHECK(workers > 0);
     for (unsigned i = 0; i < workers; ++i) {
-        loops_.push_back(std::make_unique<UvLoop>(hub_));
+        loops_.push_back(std::make_unique<UvLoop>(hub_, &book_));
         views_.push_back(loops_.back().get());
     }
 }

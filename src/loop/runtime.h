@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "loop/in_process.h"
+#include "loop/listener_book.h"
 #include "loop/uv_loop.h"
 
 namespace candela {
@@ -23,6 +24,7 @@ public:
     UvLoop& control() { return *loops_.front(); }
     std::span<Loop* const> loops() const { return views_; }
     InProcessHub& hub() { return hub_; }
+    ListenerBook& listener_book() { return book_; }
 
     // Runs every loop until stop(); returns when all have stopped. What lives on the other loops
     // must be destroyed by posting to them before.
@@ -34,6 +36,7 @@ public:
 
 private:
     InProcessHub hub_;
+    ListenerBook book_;
     std::vector<std::unique_ptr<UvLoop>> loops_;
     std::vector<Loop*> views_;
 };

@@ -5,33 +5,49 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <optional>
+#include <vector>
 
+#include "base/check.h"
 #include "loop/fd.h"
+#include "loop/listener_book.h"
 #include "loop/uv_stream_impl.h"
 
 namespace candela {
 
 namespace {
 
-class UvListener final : public Listener {
+class UvListener final : public Listener, public BookedListener {
 public:
     UvListener(UvLoop& loop, UvStreamBlock* block, Loop::AcceptHandler on_accept, Address address)
         : loop_(loop),
-          block_(block),
+          blocks_{block},
           on_accept_(std::move(on_accept)),
           address_(std::move(address)) {}
 
     ~UvListener() override {
-        block_->handle.any.data = block_;
-        block_->close();
-        if (address_.kind == Address::Kind::kUnix) ::unlink(address_.host.c_str());
+        const bool is_unix = address_.kind == Address::Kind::kUnix;
+        const bool is_given_away = book_ != nullptr && book_->is_given_away();
+        if (id_ != 0) book_->remove(id_);
+        for (UvStreamBlock* block : blocks_) {
+            block->handle.any.data = block;
+            block->close();
+        }
+        if (is_unix && !is_given_away) ::unlink(address_.host.c_str());
     }
 
-    Result<> open(int backlog) {
-        block_->handle.any.data = this;
+    void note_in(ListenerBook* book, int fd, const Address& wanted, bool is_held) {
+        book_ = book;
+        if (book == nullptr) return;
+        id_ = book->add(loop_, *this, fd, wanted.to_string(), address_.to_string(), is_held);
+    }
+
+    Result<> open(UvStreamBlock* block, int backlog) {
+        backlog_ = backlog;
+        block->handle.any.data = this;
         const int status =
-            uv_listen(&block_->handle.stream, backlog, [](uv_stream_t* server, int result) {
-                if (result == 0) static_cast<UvListener*>(server->data)->accept();
+            uv_listen(&block->handle.stream, backlog, [](uv_stream_t* server, int result) {
+                if (result == 0) static_cast<UvListener*>(server->data)->accept(*server);
             });
         if (status != 0) {
             return fail(uv_failure(fmt::format("listening on {}", address_.to_string()), status));
@@ -39,12 +55,27 @@ public:
         return {};
     }
 
+    void set_backlog(int backlog) { backlog_ = backlog; }
     const Address& address() const override { return address_; }
 
 private:
-    void accept() {
-        UvStreamBlock* accepted = UvStreamBlock::make(loop_.uv(), block_->is_tcp);
-        if (uv_accept(&block_->handle.stream, &accepted->handle.stream) != 0) {
+    // The socket listens already: what libuv may say is a defect of ours.
+    void start_accepting() override { CANDELA_CHECK(open(blocks_.front(), backlog_).has_value()); }
+    void adopt(Fd socket) override {
+        const int fd = socket.get();
+        UvStreamBlock* block = UvStreamBlock::make(loop_.uv(), blocks_.front()->is_tcp);
+        const int status = block->is_tcp ? uv_tcp_open(&block->handle.tcp, fd)
+                                         : uv_pipe_open(&block->handle.pipe, fd);
+        CANDELA_CHECK(status == 0);
+        socket.release();
+        blocks_.push_back(block);
+        book_->add_socket(id_, fd);
+        CANDELA_CHECK(open(block, backlog_).has_value());
+    }
+
+    void accept(uv_stream_t& server) {
+        UvStreamBlock* accepted = UvStreamBlock::make(loop_.uv(), blocks_.front()->is_tcp);
+        if (uv_accept(&server, &accepted->handle.stream) != 0) {
             accepted->close();  // the peer has gone already
             return;
         }
@@ -52,9 +83,12 @@ private:
     }
 
     UvLoop& loop_;
-    UvStreamBlock* block_;
+    std::vector<UvStreamBlock*> blocks_;  // one, or more where sockets were left over
     Loop::AcceptHandler on_accept_;
     Address address_;
+    ListenerBook* book_ = nullptr;
+    uint64_t id_ = 0;  // in the book
+    int backlog_ = 0;
 };
 
 Result<int> bind_tcp(const Address& address, const ListenOptions& options) {
@@ -130,17 +164,24 @@ Result<std::unique_ptr<Listener>> uv_listen_on(UvLoop& loop, const Address& addr
                                                const ListenOptions& options,
                                                Loop::AcceptHandler on_accept) {
     const bool tcp = address.kind == Address::Kind::kTcp;
-    CANDELA_TRY_ASSIGN(const int bound,
-                       tcp ? bind_tcp(address, options) : bind_unix(address, options));
-    Fd fd(bound);
+    ListenerBook* const book = loop.listener_book();
+    std::optional<Fd> fd;
+    if (book != nullptr) fd = book->claim(address.to_string());
+    const bool is_inherited = fd.has_value();
+    if (!is_inherited) {
+        CANDELA_TRY_ASSIGN(const int bound,
+                           tcp ? bind_tcp(address, options) : bind_unix(address, options));
+        fd.emplace(bound);
+    }
     UvStreamBlock* block = UvStreamBlock::make(loop.uv(), tcp);
     auto listener = std::make_unique<UvListener>(loop, block, std::move(on_accept),
-                                                 bound_address(fd.get(), address));
-    const int status = tcp ? uv_tcp_open(&block->handle.tcp, fd.get())
-                           : uv_pipe_open(&block->handle.pipe, fd.get());
+                                                 bound_address(fd->get(), address));
+    const int status = tcp ? uv_tcp_open(&block->handle.tcp, fd->get())
+                           : uv_pipe_open(&block->handle.pipe, fd->get());
     if (status != 0) return fail(uv_failure("opening a listener", status));
-    fd.release();
-    CANDELA_TRY(listener->open(options.backlog));
+    listener->note_in(book, fd->release(), address, is_inherited);
+    listener->set_backlog(options.backlog);
+    if (!is_inherited) CANDELA_TRY(listener->open(block, options.backlog));
     return std::unique_ptr<Listener>(std::move(listener));
 }
 

@@ -83,7 +83,8 @@ void UvLoop::Impl::arm_timer() {
         delay_ms, 0);
 }
 
-UvLoop::UvLoop(InProcessHub& hub) : impl_(std::make_unique<Impl>(*this, hub)) {
+UvLoop::UvLoop(InProcessHub& hub, ListenerBook* book)
+    : book_(book), impl_(std::make_unique<Impl>(*this, hub)) {
     Impl& impl = *impl_;
     CANDELA_CHECK(uv_loop_init(&impl.loop) == 0);
     impl.loop.data = this;

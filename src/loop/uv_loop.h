@@ -10,9 +10,12 @@
 
 namespace candela {
 
+class ListenerBook;
+
 class UvLoop final : public Loop {
 public:
-    explicit UvLoop(InProcessHub& hub);
+    // Listeners note themselves in the book where there is one; it outlives the loop.
+    explicit UvLoop(InProcessHub& hub, ListenerBook* book = nullptr);
     ~UvLoop() override;
     UvLoop(const UvLoop&) = delete;
     UvLoop& operator=(const UvLoop&) = delete;
@@ -37,6 +40,7 @@ public:
     std::unique_ptr<ConnectAttempt> connect(const Address& address,
                                             ConnectHandler on_connect) override;
     uv_loop_s* uv() override;
+    ListenerBook* listener_book() const { return book_; }
 
     // Where every stream of this loop reads into; what is there is consumed before the next read.
     static constexpr size_t kReadBufferSize = 64 * 1024;
@@ -44,6 +48,7 @@ public:
 
 private:
     struct Impl;
+    ListenerBook* const book_;
     std::unique_ptr<Impl> impl_;
 };
 

@@ -39,6 +39,12 @@ Result<StreamPtr> adopt(UvLoop& loop, MovingFd fd, bool is_tcp) {
 
 }  // namespace
 
+Result<StreamPtr> adopt_unix_socket(Loop& loop, Fd fd) {
+    auto* uv = dynamic_cast<UvLoop*>(&loop);
+    if (uv == nullptr) return fail(Code::kUnsupported, "only a libuv loop has sockets");
+    return adopt(*uv, MovingFd(fd.release()), false);
+}
+
 bool move_stream(StreamPtr& stream, Loop& to,
                  std::move_only_function<void(Result<StreamPtr>)> done) {
     auto* from = dynamic_cast<UvStream*>(stream.get());

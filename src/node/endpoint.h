@@ -39,6 +39,8 @@ public:
                                                       std::string node_name, const Metrics& metrics,
                                                       Ask ask, Logger log);
     const Address& address() const { return listener_->address(); }
+    // Answers what has been asked; the process that took over is asked from now on.
+    void stop_accepting() { listener_.reset(); }
 
     Task<void> handle(http::ServerRequest& request) override;
 

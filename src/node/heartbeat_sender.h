@@ -3,6 +3,7 @@
 // Sends the node's heartbeats (heartbeat.h). Lives on the control loop. Beats that can't be sent at
 // once are not kept: the next one says more.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ public:
     void start(std::unique_ptr<bus::Client> client);
     // Says at once that this node is about to end.
     void set_draining();
+    // From now on beats go to the process that took over, which speaks for both.
+    void divert(std::function<void(const proto::NodeHeartbeat&)> to);
     void stop();
     bool is_connected() const { return client_ != nullptr && client_->is_connected(); }
 
@@ -41,6 +44,7 @@ private:
     const std::vector<std::string> roles_;
     Logger log_;
     std::unique_ptr<bus::Client> client_;
+    std::function<void(const proto::NodeHeartbeat&)> divert_;
     std::vector<HeartbeatPart*> parts_;
     LoadMeter load_;
     Timer timer_;

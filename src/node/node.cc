@@ -54,7 +54,12 @@ NodeExit Node::run() {
     raise_open_files_limit();
     if (const auto prepared = prepare_data_dir(); !prepared) {
         log_.error("node_not_started", {{"cause", prepared.error()}});
+        if (options_.inheritance) options_.inheritance->tell_failure(prepared.error().message());
         return prepared.error().code() == Code::kConflict ? NodeExit::kConflict : NodeExit::kFailed;
+    }
+    if (const auto met = meet_predecessor(); !met) {
+        log_.error("node_not_started", {{"cause", met.error()}});
+        return NodeExit::kFailed;
     }
     if (const auto watched = watch_signals(); !watched) {
         log_.error("node_not_started", {{"cause", watched.error()}});
@@ -71,6 +76,13 @@ NodeExit Node::run() {
 Result<> Node::prepare_data_dir() {
     CANDELA_TRY(make_directories(profile_.data_dir, 0700));
     for (const RoleSpec* spec : profile_.roles) {
+        if (options_.inheritance != nullptr) {
+            const auto found = options_.inheritance->locks.find(spec->name);
+            if (found != options_.inheritance->locks.end()) {
+                locks_.push_back(FileLock::inherited(found->second.release()));
+                continue;
+            }
+        }
         const auto path = profile_.data_dir / fmt::format(".{}.lock", spec->name);
         auto lock = FileLock::acquire(path);
         if (!lock) {
@@ -100,10 +112,15 @@ Result<> Node::watch_signals() {
                            if (!reloading_) helpers_.spawn(reload_flow());
                        }));
     signals_.push_back(std::move(watcher));
+    CANDELA_TRY_ASSIGN(auto upgrades, SignalWatcher::watch(runtime_.control(), SIGUSR2, [this] {
+                           helpers_.spawn(upgrade_on_signal());
+                       }));
+    signals_.push_back(std::move(upgrades));
     return {};
 }
 
 void Node::on_stop_signal(const char* name) {
+    if (handed_over_ && !std::exchange(stop_told_, true)) return;  // it drains already
     if (stopping_) {
         log_.warn("stop_at_once", {{"signal", name}});
         exit_ = NodeExit::kFailed;
@@ -127,6 +144,7 @@ Task<void> Node::live() {
             info_.data_dir.string());
         log_.error("node_not_started", {{"cause", *failure_}});
         if (!has_identity) log_.error("identity_missing", {{"try", remedy}});
+        if (predecessor_) predecessor_->write("failed " + one_line(failure_->message()));
         exit_ = NodeExit::kFailed;
     }
     while (!stopping_ && !failure_) {
@@ -134,11 +152,12 @@ Task<void> Node::live() {
         co_await wake_.wait();
     }
     stopping_ = true;
-    manager_.stopping("draining");
+    if (!handed_over_) manager_.stopping("draining");
     // Only a reload, the start or the readiness watch can be under way: none may go on beside the
     // drain.
     helpers_.cancel();
-    heartbeats_->set_draining();
+    door_.reset();
+    if (!handed_over_) heartbeats_->set_draining();
     Loop& loop = runtime_.control();
     const MonoTime deadline = loop.now() + profile_.drain_timeout;
     Timer limit(loop.timers(), [this] {
@@ -167,8 +186,11 @@ Task<void> Node::start_flow() {
                                    {"workers", profile_.workers},
                                    {"endpoint", endpoint_->address().to_string()},
                                    {"took", runtime_.control().now() - began_}});
-        manager_.ready(readiness().summary());
-        helpers_.spawn(watch_readiness());
+        if (predecessor_ != nullptr) {
+            helpers_.spawn(take_over());
+        } else {
+            serve();
+        }
     }
     // Later, not now: live() goes on to cancel this very flow.
     runtime_.control().defer([this] { wake_.set(); });
@@ -195,10 +217,16 @@ Task<Result<>> Node::start_roles() {
         if (!started) co_return fail(started.error().in(fmt::format("role {}", role_name)));
         roles_.back().started = true;
     }
+    co_return open_door();
+}
+
+// From now on this process is the node: to the lighthouse, and to the service manager.
+void Node::serve() {
     // Any role may send heartbeats; the last one's credential exists wherever this node can log in.
     const std::string_view last = profile_.roles.back()->name;
     heartbeats_->start(make_bus_client(runtime_.control(), last, last));
-    co_return Result<>();
+    manager_.ready(readiness().summary());
+    helpers_.spawn(watch_readiness());
 }
 
 std::vector<Address> Node::bus_servers() const {
@@ -235,13 +263,17 @@ std::unique_ptr<bus::Client> Node::make_bus_client(Loop& loop, std::string_view 
 
 // Polls, because readiness is the roles' own knowledge; quickly at first, since a start takes
 // milliseconds.
-Task<void> Node::watch_readiness() {
+Task<void> Node::until_ready() {
     Loop& loop = runtime_.control();
     while (!readiness().is_ready()) {
         const Duration pause = loop.now() - began_ < 2s ? Duration(2ms) : Duration(100ms);
         co_await sleep_for(loop, pause);
     }
-    const Duration took = loop.now() - began_;
+}
+
+Task<void> Node::watch_readiness() {
+    co_await until_ready();
+    const Duration took = runtime_.control().now() - began_;
     log_.info("node_ready", {{"took", took}});
     manager_.status("ready");
     if (options_.on_ready) options_.on_ready(profile_, took);

@@ -15,7 +15,10 @@
 #include "loop/process.h"
 #include "loop/runtime.h"
 #include "node/endpoint.h"
+#include "node/forwarded_beat.h"
 #include "node/heartbeat_sender.h"
+#include "node/inheritance.h"
+#include "node/line_channel.h"
 #include "node/metrics.h"
 #include "node/notify.h"
 #include "node/profile.h"
@@ -33,6 +36,12 @@ struct NodeOptions {
     // Called once, when every role is ready for the first time.
     std::function<void(const Profile& profile, Duration took)> on_ready;
     LogLevel log_level_min = LogLevel::kDebug;  // `candela dev` keeps its terminal quiet with kWarn
+    // The executable that runs and all its arguments, the name first: what an upgrade starts anew.
+    // Empty: this node can't be upgraded.
+    std::string executable;
+    std::vector<std::string> command;
+    // Of the process that this one takes over from; null: it starts by itself.
+    std::unique_ptr<Inheritance> inheritance;
 };
 
 class Node {
@@ -62,6 +71,21 @@ private:
     Task<void> drain_flow(MonoTime deadline);
     Task<void> leave_loops();
     Task<void> reload_flow();
+
+    // An upgrade (node_upgrade.cc), seen from the old process…
+    Result<> open_door();
+    Task<void> answer_at_door(StreamPtr stream);
+    Result<> may_upgrade() const;
+    Task<Result<int>> upgrade(std::string executable);
+    Task<void> upgrade_on_signal();
+    Task<Result<int>> hand_over_to(std::string executable);
+    Task<Result<>> let_accept(LineChannel& channel);
+    void end_handed_over(int pid, std::unique_ptr<LineChannel> channel);
+    // … and from the new one.
+    Result<> meet_predecessor();
+    Task<void> take_over();
+    Task<void> until_ready();
+    void serve();
     void on_stop_signal(const char* name);
     void unload_last();
     Readiness readiness() const;
@@ -89,6 +113,15 @@ private:
     bool started_ = false;
     bool stopping_ = false;
     bool reloading_ = false;
+    bool upgrading_ = false;
+    bool handed_over_ = false;  // the successor accepts; this process drains
+    bool stop_told_ = false;    // after that
+    bool must_be_ready_ = false;
+    std::unique_ptr<Listener> door_;            // where upgrades are asked for
+    std::unique_ptr<LineChannel> successor_;    // once handed over
+    std::unique_ptr<LineChannel> predecessor_;  // until it has ended
+    ForwardedBeat forwarded_;                   // what the predecessor says
+    HeartbeatRegistration forwarding_;
     NodeExit exit_ = NodeExit::kOk;
     Event wake_;    // started, failed, or told to stop
     Event finish_;  // drained, out of time, or told to stop a second time

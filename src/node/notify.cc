@@ -41,6 +41,8 @@ void ServiceManager::stopping(std::string_view status) const {
     send(fmt::format("STOPPING=1\nSTATUS={}", status));
 }
 
+void ServiceManager::main_pid(int pid) const { send(fmt::format("MAINPID={}", pid)); }
+
 void ServiceManager::send(const std::string& message) const {
     sockaddr_un address = {};
     if (path_.empty() || path_.size() >= sizeof address.sun_path) return;

@@ -19,6 +19,10 @@ public:
     void status(std::string_view status) const;
     void reloading() const;
     void stopping(std::string_view status) const;
+    // Another process is the service's main one from now on, and will tell.
+    void main_pid(int pid) const;
+    // For that process's environment; empty: there is none.
+    const std::string& socket_path() const { return path_; }
 
 private:
     void send(const std::string& message) const;

@@ -32,6 +32,9 @@ public:
     // Stops accepting and finishes what is in flight, until the deadline.
     virtual Task<void> drain(MonoTime deadline) = 0;
     virtual RoleStatus status() const = 0;
+    // Another process accepts on this role's listeners from now on (an upgrade); drain() follows.
+    // Only of roles that can overlap.
+    virtual void hand_over() {}
 };
 
 // One row of the table in roles/registry.cc. A role's face is roles/NAME/role.h, which declares
@@ -48,6 +51,9 @@ struct RoleSpec {
     // Lines of TOML for the role's section under `candela dev`, where the defaults don't do. Every
     // address on loopback, default or not, is moved by --port-offset then.
     std::string_view dev_profile = {};
+    // Two processes may run the role in one data folder for a while, so that an upgrade can hand
+    // over from one to the other.
+    bool can_overlap = false;
 };
 
 }  // namespace candela

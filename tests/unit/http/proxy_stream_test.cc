@@ -319,6 +319,33 @@ TEST_CASE("a drain lets requests in flight finish and closes idle connections") 
     CHECK(is_empty);
 }
 
+TEST_CASE("a drain with a grace serves what was on its way when another process took over") {
+    World world;
+    world.open_endpoint(1);
+    world.route_to({1});
+    auto kept = world.connect();
+    auto silent = world.connect();
+    world.settle();
+    bool is_empty = false;
+    world.proxy->drain([&] { is_empty = true; }, 2s);
+    auto late = world.connect();  // accepted before, handed on only now
+    world.settle(500ms);
+    CHECK_FALSE(kept->ended);
+    for (auto* client : {&*kept, &*late}) {
+        client->send("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+        world.settle();
+        CHECK_THAT(client->take(), ContainsSubstring("Connection: close\r\n"));
+        CHECK(client->ended);
+        client->end();
+    }
+    CHECK_FALSE(silent->ended);
+    world.settle(2s);
+    CHECK(silent->ended);
+    silent->end();
+    world.settle();
+    CHECK(is_empty);
+}
+
 TEST_CASE("many pipelined requests to a client that does not read are not all answered") {
     World world;
     auto client = world.connect();
