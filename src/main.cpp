@@ -135,9 +135,9 @@ int run_upgrade(Arguments arguments) {
             "upgrade", "--config FILE [--executable PATH]",
             "Has a running gateway or load balancer go on as another executable, with the "
             "same\nlistening sockets: no connection is refused, what is in flight finishes. "
-            "Waits until\nthe new process serves. Where that fails, the old one serves on.\n"
-            "Exit codes: 0 done, 1 failed, 5 another upgrade is under way, 6 no node that can "
-            "be\nupgraded runs.",
+            "Prints the\nnew process's id once it serves. Where that fails, the old one serves on.\n"
+            "Exit codes: 0 done, 1 failed, 5 another upgrade is under way, 6 no node runs here "
+            "that can\nbe upgraded: restart it.",
             kOptions);
         return 0;
     }
@@ -156,7 +156,8 @@ int run_upgrade(Arguments arguments) {
     constexpr int kExitUnreachable = 6;
     switch (pid.error().code()) {
         case Code::kConflict: return static_cast<int>(NodeExit::kConflict);
-        case Code::kUnreachable: return kExitUnreachable;
+        case Code::kUnreachable:
+        case Code::kUnsupported: return kExitUnreachable;
         default: return kExitFailed;
     }
 }

@@ -70,11 +70,13 @@ Task<void> Node::answer_at_door(StreamPtr stream) {
     const auto upgraded = co_await upgrade(std::move(executable));
     if (upgraded) {
         asker.write(fmt::format("ok {}", *upgraded));
-    } else {
-        const bool is_conflict = upgraded.error().code() == Code::kConflict;
-        asker.write(fmt::format("{} {}", is_conflict ? "conflict" : "failed",
-                                one_line(upgraded.error().message())));
+        co_return;
     }
+    const Error& error = upgraded.error();
+    std::string_view word = "failed";
+    if (error.code() == Code::kConflict) word = "conflict";
+    if (error.code() == Code::kUnsupported) word = "unsupported";
+    asker.write(fmt::format("{} {}", word, one_line(error.message())));
 }
 
 Task<void> Node::upgrade_on_signal() {

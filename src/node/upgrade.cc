@@ -73,6 +73,9 @@ Result<int> ask_for_upgrade(const Profile& profile, const std::string& executabl
         if (pid) return static_cast<int>(*pid);
     }
     if (words && words->first == "conflict") return fail(Code::kConflict, "{}", words->second);
+    if (words && words->first == "unsupported") {
+        return fail(Code::kUnsupported, "{}", words->second);
+    }
     if (words && words->first == "failed") return fail(Code::kInvalid, "{}", words->second);
     return fail(Code::kInvalid, "the node has answered \"{}\"", printable(answer, 200));
 }

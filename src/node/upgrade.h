@@ -16,8 +16,8 @@ namespace candela {
 std::filesystem::path upgrade_socket(const Profile& profile);
 
 // Returns the process id of the node that has taken over. Code::kUnreachable where no node answers
-// that knows of upgrades, kConflict while another upgrade is under way; otherwise the old one goes
-// on, and the error says why.
+// that knows of upgrades, kUnsupported where its roles can't, kConflict while another upgrade is
+// under way; otherwise the old one goes on, and the error says why.
 Result<int> ask_for_upgrade(const Profile& profile, const std::string& executable);
 
 }  // namespace candela

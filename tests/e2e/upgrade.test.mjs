@@ -2,12 +2,13 @@
 // process that has them has drained; and what does not work leaves the one before in place, with the reason said.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
 import { request } from './lib/http.mjs';
-import { CANDELA, isAlive, run } from './lib/program.mjs';
+import { CANDELA, isAlive, run, tempDir } from './lib/program.mjs';
 import { serve } from './lib/proxy.mjs';
 import { Clients, startUpgradable } from './lib/upgrade.mjs';
 import { until, within } from './lib/wait.mjs';
@@ -130,20 +131,47 @@ test('what can not take over leaves the process before in place, and says why', 
 });
 
 test('SIGUSR2 upgrades, too; the service manager hears who is the main process', async (t) => {
-  const edge = await routed(t);
+  const dir = tempDir(t);
+  const socket = path.join(dir, 'notify');
+  const told = path.join(dir, 'told');
+  // Node has no datagram sockets of the unix kind.
+  const listener = spawn('python3', ['-c', `
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+s.bind(sys.argv[1])
+out = open(sys.argv[2], 'a')
+while True:
+    text, extra, _, _ = s.recvmsg(4096, 128)
+    pid = int.from_bytes(extra[0][2][:4], sys.byteorder)
+    out.write(f'{pid} ' + text.decode().replace('\\n', ' ') + '\\n'); out.flush()
+`, socket, told], { stdio: 'inherit' });
+  t.after(() => listener.kill('SIGKILL'));
+  await until('the listener', () => fs.existsSync(socket));
+  const edge = await routed(t, { env: { NOTIFY_SOCKET: socket } });
   process.kill(edge.pid, 'SIGUSR2');
   const handed = await until('the hand-over', () => edge.log().match(/handed_over to=(\d+)/));
   edge.before = edge.pid;
   edge.pid = Number(handed[1]);
   await edge.ended(edge.before);
   assert.equal((await edge.get()).status, 200);
+  // systemd listens to the main process only: who that is the old one says, and then nothing more.
+  const lines = await until('what the new one says', () => {
+    const all = fs.readFileSync(told, 'utf8').trimEnd().split('\n');
+    return all.at(-1).startsWith(`${edge.pid} `) && all;
+  });
+  const at = lines.indexOf(`${edge.before} MAINPID=${edge.pid}`);
+  assert.ok(at > 0, lines.join('\n'));
+  assert.ok(lines.slice(0, at).every((line) => line.startsWith(`${edge.before} `)), lines.join('\n'));
+  assert.match(lines[at + 1], new RegExp(`^${edge.pid} READY=1`));
+  assert.ok(lines.slice(at + 1).every((line) => line.startsWith(`${edge.pid} `)), lines.join('\n'));
 });
 
 test('only gateways and load balancers can; others say so', async (t) => {
   const edge = await routed(t);
   const core = path.join(edge.cloud.dir, 'core.toml');
   const result = await run(CANDELA, ['upgrade', '--config', core]);
-  assert.equal(result.code, 1);
+  assert.equal(result.code, 6);
   assert.match(result.stderr, /role bus can't run in two processes/);
   await edge.cloud.node('core').stop();
   const gone = await run(CANDELA, ['upgrade', '--config', core]);
