@@ -34,6 +34,13 @@ Task<Result<>> Gateway::start() {
               &http::ProxyCounters::requests_held);
     add_gauge("candela_gateway_malformed", "Requests refused for their form since the start.",
               &http::ProxyCounters::requests_malformed);
+    add_gauge("candela_gateway_mirrors_answered", "Copies of requests that were answered.",
+              &http::ProxyCounters::mirrors_answered);
+    add_gauge("candela_gateway_mirrors_failed", "Copies of requests that came to nothing.",
+              &http::ProxyCounters::mirrors_failed);
+    add_gauge("candela_gateway_mirrors_dropped",
+              "Requests that were not copied: too many or large.",
+              &http::ProxyCounters::mirrors_dropped);
     add_cache_metrics();
     source_.start();
     certificates_.start();

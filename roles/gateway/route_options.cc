@@ -11,6 +11,19 @@ http::FieldEdits edits_of(const std::map<std::string, std::string>& fields) {
     return http::FieldEdits({fields.begin(), fields.end()});
 }
 
+std::optional<http::TrafficSplit> split_of(const service::Route& route, std::string_view space) {
+    if (route.split.empty()) return std::nullopt;
+    using By = http::TrafficSplit::By;
+    std::vector<http::TrafficSplit::Share> shares;
+    for (const service::RouteSplit& share : route.split) {
+        shares.push_back({fmt::format("{}/{}", space, share.service), share.percent});
+    }
+    const auto by = split_once(route.split_by, ':');
+    if (!by) return http::TrafficSplit(std::move(shares), By::kChance, "");
+    return http::TrafficSplit(std::move(shares), by->first == "cookie" ? By::kCookie : By::kHeader,
+                              std::string(by->second));
+}
+
 http::Cors cors_of(const service::RouteCors& source) {
     http::Cors cors;
     cors.origins = source.origins;
@@ -35,7 +48,7 @@ http::JwtRules jwt_rules_of(const service::RouteJwt& source) {
 
 }  // namespace
 
-http::RouteOptionsPtr make_route_options(const service::Route& route) {
+http::RouteOptionsPtr make_route_options(const service::Route& route, std::string_view space) {
     service::Route conditions_only;
     conditions_only.host = route.host;
     conditions_only.path = route.path;
@@ -75,6 +88,11 @@ http::RouteOptionsPtr make_route_options(const service::Route& route) {
     options->request_fields = edits_of(request_edits);
     options->answer_fields = edits_of(route.response_headers);
     options->compress = route.compress;
+    options->split = split_of(route, space);
+    if (route.mirror) {
+        options->mirror = http::MirrorRules{fmt::format("{}/{}", space, route.mirror->service),
+                                            route.mirror->percent, route.mirror->body_bytes_max};
+    }
     if (route.cache) {
         http::CacheRules rules;
         rules.object_bytes_max = route.cache->object_bytes_max;

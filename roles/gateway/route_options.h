@@ -7,7 +7,8 @@
 
 namespace candela::gateway {
 
-// Null where the route asks for nothing. The route is one that check_route() finds nothing in.
-http::RouteOptionsPtr make_route_options(const service::Route& route);
+// Null where the route asks for nothing. The route is one that check_route() finds nothing in, and
+// its service is of that space.
+http::RouteOptionsPtr make_route_options(const service::Route& route, std::string_view space);
 
 }  // namespace candela::gateway

@@ -67,7 +67,7 @@ void RouteTable::add(size_t service_index, const proto::Route& route, const Rout
         if (kept != nullptr && kept->contains(key)) {
             rule.options = kept->find(key)->second;
         } else {
-            rule.options = make_route_options(*settings);
+            rule.options = make_route_options(*settings, table_.services[service_index].space);
         }
         options_.emplace(key, rule.options);
     }

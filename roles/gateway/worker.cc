@@ -132,9 +132,28 @@ http::RouteResult Worker::route(const http::RouteRequest& request) {
     auto match = table_->find(request);
     if (!match) return result;
     result.upstream = by_index_[match->service_index]->upstream.get();
+    if (match->options != nullptr && match->options->split) {
+        const auto* const share =
+            match->options->split->choose(request.head.headers, loop_.random());
+        // Where that one has nobody, the route's own is better than nothing.
+        if (http::Upstream* other = share != nullptr ? find_upstream(share->service) : nullptr;
+            other != nullptr && other->may_serve()) {
+            result.upstream = other;
+        }
+    }
+    if (match->options != nullptr && match->options->mirror &&
+        loop_.random().below(100) < match->options->mirror->percent) {
+        http::Upstream* const mirror = find_upstream(match->options->mirror->service);
+        if (mirror != nullptr && mirror->may_serve()) result.mirror = mirror;
+    }
     result.prefix = request.path.substr(0, match->prefix_bytes);
     result.options = std::move(match->options);
     return result;
+}
+
+http::Upstream* Worker::find_upstream(std::string_view service) const {
+    const auto place = services_.find(service);
+    return place == services_.end() ? nullptr : place->second.upstream.get();
 }
 
 void Worker::on_done(const http::ProxyRecord& record) {
@@ -225,6 +244,7 @@ http::EndpointSpec Worker::endpoint_of(const proto::Endpoint& endpoint) {
         std::make_shared<InstanceConnector>(straight, endpoint.node, endpoint.instance,
                                             [this]() -> bus::Client& { return tunnel_client(); });
     spec.suspect = endpoint.state != proto::EndpointState::kReady;
+    if (endpoint.is_weighted) spec.weight = endpoint.weight;
     if (endpoint.protocol == proto::EndpointProtocol::kH2c) {
         spec.protocol = http::UpstreamProtocol::kH2c;
         spec.key += " h2c";

@@ -70,6 +70,8 @@ private:
     http::RouteResult route(const http::RouteRequest& request) override;
     void on_done(const http::ProxyRecord& record) override;
 
+    // Null: no such service is in the table.
+    http::Upstream* find_upstream(std::string_view service) const;
     Service& service_for(const proto::RouteService& source);
     std::vector<http::EndpointSpec> endpoints_of(const proto::RouteService& source,
                                                  Service& service);

@@ -34,14 +34,30 @@ std::optional<proto::Endpoint> endpoint_of(const Instance& instance, const Servi
     return endpoint;
 }
 
+// Services that others' routes lead to.
+std::set<ServiceKey> shared_services(const Wanted& wanted) {
+    std::set<ServiceKey> out;
+    for (const auto& [key, service] : wanted.services) {
+        for (const service::Route& route : routes_of(service)) {
+            if (route.mirror) out.emplace(key.first, route.mirror->service);
+            for (const service::RouteSplit& share : route.split) {
+                out.emplace(key.first, share.service);
+            }
+        }
+    }
+    return out;
+}
+
 }  // namespace
 
 bool RouteBook::update(const Wanted& wanted, Seen& seen, MonoTime now, const PlanLimits& limits) {
+    const std::set<ServiceKey> shared = shared_services(wanted);
     std::map<ServiceKey, proto::RouteService> services;
     for (const auto& [key, service] : wanted.services) {
         const auto routes = routes_of(service);
         const Release* target = service.find(service.target);
-        if (routes.empty() || target == nullptr) continue;
+        const bool is_led_to = !routes.empty() || shared.contains(key);
+        if (!is_led_to || target == nullptr) continue;
         proto::RouteService& entry = services[key];
         entry.space = key.first;
         entry.service = key.second;

@@ -6,8 +6,14 @@ namespace candela::http {
 
 void Balancer::remove(Load& load) { std::erase(loads_, &load); }
 
+void Balancer::note_weights() {
+    is_weighted_ = std::ranges::any_of(
+        loads_, [&](const Load* load) { return load->weight != loads_.front()->weight; });
+}
+
 int Balancer::rank(const Load& load, MonoTime now, std::span<Load* const> avoid) {
-    if (load.draining || !load.healthy || load.unreachable_until > now) return kNever;
+    if (load.draining || load.weight == 0 || !load.healthy || load.unreachable_until > now)
+        return kNever;
     for (const Load* tried : avoid) {
         if (tried == &load) return kTried;
     }
@@ -18,6 +24,8 @@ Load* Balancer::pick(MonoTime now, std::span<Load* const> avoid) {
     const size_t count = loads_.size();
     if (count == 0) return nullptr;
     if (count == 1) return rank(*loads_[0], now, {}) == kNever ? nullptr : loads_[0];
+
+    if (is_weighted_) return pick_weighted(now, avoid);
 
     // Two different ones by chance. Where both are fit, which is nearly always, that is the choice.
     const size_t first = random_.below(count);
@@ -43,6 +51,31 @@ Load* Balancer::pick(MonoTime now, std::span<Load* const> avoid) {
         best_rank = load_rank;
     }
     return best;
+}
+
+// Shares are kept whatever is in flight: a few requests to a new release are what was asked for. Of
+// the weight that was drawn, the less busy of two.
+Load* Balancer::pick_weighted(MonoTime now, std::span<Load* const> avoid) {
+    int best_rank = kNever;
+    for (const Load* load : loads_) best_rank = std::min(best_rank, rank(*load, now, avoid));
+    if (best_rank == kNever) return nullptr;
+    const auto is_fit = [&](const Load* load) { return rank(*load, now, avoid) == best_rank; };
+    uint64_t total = 0;
+    for (const Load* load : loads_) {
+        if (is_fit(load)) total += load->weight;
+    }
+    Load* drawn = nullptr;
+    uint64_t place = random_.below(total);
+    for (Load* load : loads_) {
+        if (!is_fit(load)) continue;
+        drawn = load;
+        if (place < load->weight) break;
+        place -= load->weight;
+    }
+    Load* other = loads_[random_.below(loads_.size())];
+    const bool is_better =
+        other->weight == drawn->weight && other->in_flight < drawn->in_flight && is_fit(other);
+    return is_better ? other : drawn;
 }
 
 bool Balancer::has_other(MonoTime now, std::span<Load* const> tried) const {

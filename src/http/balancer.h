@@ -1,8 +1,9 @@
 #pragma once
 
 // Chooses which endpoint of a service takes a request: power of two choices by requests in flight
-// (P2C least-request). Pure: time and chance are handed in. One Balancer belongs to one service on
-// one loop; the Loads are owned by whoever owns the endpoints and outlive their membership.
+// (P2C least-request); where weights differ, first by weight, then among those of the same weight.
+// Pure: time and chance are handed in. One Balancer belongs to one service on one loop; the Loads
+// are owned by whoever owns the endpoints and outlive their membership.
 //
 // Passive health: an endpoint that can't be connected to is *unreachable* and gets no request until
 // its pause is over, doubling with every failure in a row. One that fails in other ways several
@@ -20,6 +21,7 @@ namespace candela::http {
 // What a balancer knows of one endpoint.
 struct Load {
     uint32_t in_flight = 0;
+    uint32_t weight = 100;          // its part of new requests; 0: none
     bool draining = false;          // finishes what it has and gets nothing new
     bool healthy = true;            // what active checks say; true where there are none
     bool suspect = false;           // said from outside: only where no other is left
@@ -44,6 +46,8 @@ public:
 
     void add(Load& load) { loads_.push_back(&load); }
     void remove(Load& load);
+    // Weights have changed.
+    void note_weights();
     size_t size() const { return loads_.size(); }
 
     // The endpoint for one more request, or null where none can take it now. Those in `avoid`
@@ -63,10 +67,12 @@ private:
     // Lower is better; kNever is not to be used.
     static constexpr int kTried = 2;
     static constexpr int kNever = 3;
+    Load* pick_weighted(MonoTime now, std::span<Load* const> avoid);
     static int rank(const Load& load, MonoTime now, std::span<Load* const> avoid);
 
     Random& random_;
     std::vector<Load*> loads_;
+    bool is_weighted_ = false;  // not all weights are the same
 };
 
 }  // namespace candela::http

@@ -1,7 +1,8 @@
 #pragma once
 
-// A request that no client waits for: the fetch of a newer answer for the cache. Its answer goes
-// nowhere but where the exchange puts it. Owned by the Proxy, which keeps few of them.
+// A request that no client waits for: the fetch of a newer answer for the cache, or the copy of a
+// request for a mirror. Its answer goes nowhere but where the exchange puts it. Owned by the Proxy,
+// which keeps few of them.
 
 #include <string>
 
@@ -17,11 +18,19 @@ class DetachedRequest final : public Requester {
 public:
     static constexpr size_t kRequestsMax = 256;  // of one proxy
     static constexpr Duration kTimeMax = 2min;   // of one
+    static constexpr Duration kMirrorTimeMax = 30s;
 
     // Asks again, soon, for what the call was answered with. Where too many are on their way, the
     // next request does it.
     static void fetch(Proxy& proxy, const Requester& client, Upstream& upstream,
                       const RouteOptionsPtr& options, const CacheCall& call);
+
+    // A copy for the mirror, to which the body is given piece by piece; it begins with its end.
+    // Null, and counted, where too many are on their way or the body is said to be too large.
+    static std::unique_ptr<DetachedRequest> mirror(Proxy& proxy, const Requester& client,
+                                                   const RoutedRequest& routed);
+    // False: the body has become too large.
+    bool add_body(std::string_view bytes);
 
     DetachedRequest(Proxy& proxy, const Requester& client, Upstream& upstream,
                     RouteOptionsPtr options);
@@ -37,7 +46,9 @@ public:
     const Framing& request_framing() const override { return framing_; }
     const Headers& request_trailers() const override { return kNoHeaders; }
     void send_interim(const ResponseHead&) override {}
-    void send_head(const ResponseHead&, const Framing&, const AnswerEdits&) override {}
+    void send_head(const ResponseHead& head, const Framing&, const AnswerEdits&) override {
+        status_ = head.status;
+    }
     void send_body(std::string_view) override {}
     void send_end(const Headers&) override {}
     void flush() override {}
@@ -47,7 +58,10 @@ public:
     bool has_taken_more() override { return true; }
     void on_upstream_ready() override { feed(); }
     void exchange_done() override { finish(); }
-    void answer_for_exchange(int, std::string_view, const Headers&) override { finish(); }
+    void answer_for_exchange(int status, std::string_view, const Headers&) override {
+        status_ = status;
+        finish();
+    }
     void close() override;
     void start_relay() override;
     void relay_to_client(std::string_view) override;
@@ -68,8 +82,13 @@ private:
     std::string ip_;
     std::string host_, target_, public_target_, prefix_;
     Headers added_;
+    std::string body_;
+    uint64_t body_bytes_max_ = 0;
+    int status_ = 0;  // of its answer; 0: none came
     Exchange* exchange_ = nullptr;
     Timer deadline_;
+    bool is_mirror_ = false;
+    bool is_body_sent_ = false;
     bool is_begun_ = false;
     bool is_end_told_ = false;
     bool is_done_ = false;

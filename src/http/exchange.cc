@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "http/cache_call.h"
+#include "http/detached_request.h"
 
 namespace candela::http {
 namespace {
@@ -44,6 +45,8 @@ void Exchange::begin(Requester& client, const RoutedRequest& routed) {
     body_bytes_max_ = routed.body_bytes_max;
     response_timeout_ = proxy_.options_.response_timeout;
     if (route.options != nullptr) take_options(route.options, info);
+    if (routed.mirror_edits != nullptr) info.edits = routed.mirror_edits;
+    if (route.mirror != nullptr) mirror_ = DetachedRequest::mirror(proxy_, client, routed);
     upstream_->budget_.on_request();
     bump(proxy_.counters_.requests_in_flight);
     began_at_ = proxy_.loop_.now();
@@ -134,11 +137,13 @@ void Exchange::open(ResponderPtr responder) {
 void Exchange::send_body(std::string_view bytes) {
     body_sent_ = true;
     received_bytes_ += bytes.size();
+    if (mirror_ != nullptr && !mirror_->add_body(bytes)) mirror_.reset();
     responder_->send_body(bytes);
 }
 
 void Exchange::end_body() {
     request_sent_ = true;
+    if (mirror_ != nullptr) proxy_.add_detached(std::move(mirror_));
     // A request that was answered while it was held back has none.
     if (!has_body_) {
         if (cached_ != nullptr && cached_->is_served) send_stored();
@@ -317,6 +322,7 @@ void Exchange::let_go(Responder::Outcome outcome) {
 void Exchange::reset() {
     state_ = State::kFree;
     if (checking_ != nullptr) *std::exchange(checking_, nullptr) = nullptr;
+    mirror_.reset();
     cached_.reset();
     cache_result_ = CacheResult::kNone;
     changes_stored_ = was_collapsed_ = false;

@@ -24,6 +24,7 @@ namespace candela::http {
 
 struct AnswerFacts;
 struct CacheCall;
+class DetachedRequest;
 
 class Exchange final {
 public:
@@ -151,9 +152,10 @@ private:
     std::list<Exchange*>::iterator held_at_;
     Timer timer_;
 
-    RouteOptionsPtr options_;            // of the route; null: none
-    std::unique_ptr<CacheCall> cached_;  // null: nothing of it is stored
-    std::string stored_key_;             // of what the request changes
+    RouteOptionsPtr options_;                  // of the route; null: none
+    std::unique_ptr<DetachedRequest> mirror_;  // a copy that is not whole yet
+    std::unique_ptr<CacheCall> cached_;        // null: nothing of it is stored
+    std::string stored_key_;                   // of what the request changes
     // While a password is checked: what finds this exchange, until it is over.
     std::shared_ptr<Exchange*> checking_;
     uint64_t body_bytes_max_ = 0;

@@ -77,8 +77,9 @@ struct RouteRequest {
 // Where a request goes: to an upstream, or to an answer of our own.
 struct RouteResult {
     Upstream* upstream = nullptr;
-    RouteOptionsPtr options;  // null: none
-    std::string_view prefix;  // that the route covers, for X-Forwarded-Prefix; "" for the root
+    RouteOptionsPtr options;     // null: none
+    Upstream* mirror = nullptr;  // gets a copy, as options->mirror says
+    std::string_view prefix;     // that the route covers, for X-Forwarded-Prefix; "" for the root
     int status = 404;
     std::string_view text = "no route leads here";
 };
@@ -88,13 +89,14 @@ struct RouteResult {
 struct RoutedRequest {
     RouteResult route;
     std::string_view target;
-    uint64_t body_bytes_max = 0;      // of the request; UINT64_MAX: no limit
-    std::string_view host;            // in lower case, without port
-    std::string_view public_target;   // as the client asked for it, its path in normal form
-    bool is_fetch_forced = false;     // for the cache, whatever is stored
-    bool ends_connection = false;     // on HTTP/1.1: what was asked leaves its framing in doubt
-    const Headers* fields = nullptr;  // of an answer of our own
-    const Headers* request_fields = nullptr;  // added for the upstream
+    uint64_t body_bytes_max = 0;     // of the request; UINT64_MAX: no limit
+    std::string_view host;           // in lower case, without port
+    std::string_view public_target;  // as the client asked for it, its path in normal form
+    bool is_fetch_forced = false;    // for the cache, whatever is stored
+    bool ends_connection = false;    // on HTTP/1.1: what was asked leaves its framing in doubt
+    const FieldEdits* mirror_edits = nullptr;  // of a copy, which has no options
+    const Headers* fields = nullptr;           // of an answer of our own
+    const Headers* request_fields = nullptr;   // added for the upstream
     // Must be right, by the options' basic_auth, before the request goes on.
     std::optional<BasicCredentials> unchecked;
 };
@@ -142,6 +144,9 @@ struct ProxyCounters {
     std::atomic<uint64_t> requests_malformed{0};
     std::atomic<uint64_t> requests_held{0};  // now
     std::atomic<uint64_t> upgrades{0};
+    std::atomic<uint64_t> mirrors_answered{0};
+    std::atomic<uint64_t> mirrors_failed{0};   // no answer, or a server's error
+    std::atomic<uint64_t> mirrors_dropped{0};  // too many, or too large
 };
 
 class Proxy {
@@ -234,6 +239,7 @@ private:
     std::vector<Exchange*> free_exchanges_;
     std::shared_ptr<ResponseCache> cache_;
     std::vector<std::unique_ptr<DetachedRequest>> detached_;
+    size_t mirrors_ = 0;   // copies that are gathered or on their way
     size_t encoders_ = 0;  // of answers in progress
     std::vector<std::unique_ptr<ProxyClient>> connections_;
     std::vector<std::unique_ptr<ProxyClient>> buried_;

@@ -20,6 +20,7 @@
 #include "http/jwt.h"
 #include "http/rate_limiter.h"
 #include "http/stored_answer.h"
+#include "http/traffic_split.h"
 
 namespace candela::http {
 
@@ -40,6 +41,13 @@ private:
     std::vector<Edit> edits_;
 };
 
+// Copies of requests for another service, whose answers nobody sees.
+struct MirrorRules {
+    std::string service;  // "space/service"
+    uint32_t percent = 100;
+    uint64_t body_bytes_max = 64 * 1024;  // larger ones are not copied
+};
+
 struct RouteOptions {
     // An answer in the service's stead.
     bool https_only = false;  // plain HTTP is led to HTTPS
@@ -55,6 +63,10 @@ struct RouteOptions {
     std::optional<Cors> cors;
     bool compress = false;                    // answers, for clients that take it
     std::shared_ptr<const CacheRules> cache;  // null: nothing of it is kept
+
+    // Other services than the route's own.
+    std::optional<TrafficSplit> split;
+    std::optional<MirrorRules> mirror;
 
     // Limits. 0: the proxy's own, or none.
     std::shared_ptr<RateLimiter> rate_limiter;

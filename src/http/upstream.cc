@@ -88,6 +88,7 @@ void Upstream::update(std::vector<EndpointSpec> specs) {
         }
         endpoint->draining = spec.draining;
         endpoint->suspect = spec.suspect;
+        endpoint->weight = spec.weight;
         if (spec.draining) endpoint->idle_.clear();
         if (spec.draining && endpoint->http2_ != nullptr) endpoint->http2_->drain();
         kept.push_back(std::move(endpoint));
@@ -101,7 +102,14 @@ void Upstream::update(std::vector<EndpointSpec> specs) {
         if (gone->in_flight > 0) removed_.push_back(std::move(gone));
     }
     endpoints_ = std::move(kept);
+    balancer_.note_weights();
     wake_soon();
+}
+
+bool Upstream::may_serve() const {
+    return std::ranges::any_of(endpoints_, [](const auto& endpoint) {
+        return !endpoint->draining && endpoint->healthy && endpoint->weight > 0;
+    });
 }
 
 void Upstream::retire() {

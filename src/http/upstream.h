@@ -58,6 +58,7 @@ struct EndpointSpec {
     bool draining = false;
     bool suspect = false;
     UpstreamProtocol protocol = UpstreamProtocol::kHttp1;
+    uint32_t weight = 100;  // its part of new requests; 0: none
 };
 
 // Is a Load, so that the balancer's choice is the endpoint.
@@ -163,6 +164,8 @@ public:
     // Somebody will use it later; remove_user() is owed.
     void add_user() { ++users_; }
     void remove_user() { --users_; }
+    // Some endpoint takes requests, as far as it is known.
+    bool may_serve() const;
     size_t endpoint_count() const { return endpoints_.size(); }
     size_t held_count() const { return held_.size(); }
     UpstreamCounters& counters() { return counters_; }

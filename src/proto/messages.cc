@@ -29,7 +29,9 @@ CANDELA_SHAPE(Nudge);
 CANDELA_SHAPE(RoutesPull);
 CANDELA_SHAPE(Endpoint);
 CANDELA_SHAPE(Route);
+CANDELA_SHAPE(ErrorPage);
 CANDELA_SHAPE(RouteService);
+CANDELA_SHAPE(CachePurge);
 CANDELA_SHAPE(RouteTable);
 CANDELA_SHAPE(CertificatesPull);
 CANDELA_SHAPE(Certificate);
@@ -170,6 +172,8 @@ void visit(V& v, As<Endpoint> auto& m, candela_wire_Endpoint& w) {
     v.choice(w.state, m.state, EndpointState::kSuspect);
     v.number(w.release, m.release);
     v.choice(w.protocol, m.protocol, EndpointProtocol::kH2c);
+    v.number(w.is_weighted, m.is_weighted);
+    v.number(w.weight, m.weight);
 }
 
 template <class V>
@@ -177,6 +181,12 @@ void visit(V& v, As<Route> auto& m, candela_wire_Route& w) {
     v.text(w.host, m.host, kNameBytesMax);
     v.text(w.path, m.path, kTextBytesMax);
     v.text(w.settings, m.settings, kRouteSettingsBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<ErrorPage> auto& m, candela_wire_ErrorPage& w) {
+    v.text(w.status, m.status, kNameBytesMax);
+    v.text(w.body, m.body, kErrorPageBytesMax);
 }
 
 template <class V>
@@ -188,6 +198,20 @@ void visit(V& v, As<RouteService> auto& m, candela_wire_RouteService& w) {
     v.list(w.endpoints, m.endpoints, kEndpointsMax);
     v.number(w.hold_requests_max, m.hold_requests_max);
     v.number(w.hold_ms_max, m.hold_ms_max);
+    v.list(w.error_pages, m.error_pages, kErrorPagesMax);
+    v.number(w.is_in_maintenance, m.is_in_maintenance);
+    v.texts(w.maintenance_allow, m.maintenance_allow, kAllowedNetworksMax, kNameBytesMax);
+    v.number(w.maintenance_retry_ms, m.maintenance_retry_ms);
+}
+
+template <class V>
+void visit(V& v, As<CachePurge> auto& m, candela_wire_CachePurge& w) {
+    v.number(w.id, m.id);
+    v.text(w.space, m.space, kNameBytesMax);
+    v.text(w.service, m.service, kNameBytesMax);
+    v.text(w.host, m.host, kNameBytesMax);
+    v.text(w.path, m.path, kTextBytesMax);
+    v.number(w.exact, m.exact);
 }
 
 template <class V>
@@ -196,6 +220,7 @@ void visit(V& v, As<RouteTable> auto& m, candela_wire_RouteTable& w) {
     v.number(w.epoch, m.epoch);
     v.list(w.services, m.services, kServicesMax);
     v.message(w.has_failure, w.failure, m.failure);
+    v.list(w.purges, m.purges, kPurgesMax);
 }
 
 template <class V>

@@ -24,7 +24,11 @@ inline constexpr size_t kRouteSettingsBytesMax = 256 << 10;  // as much as a ser
 inline constexpr size_t kInstancesMax = 4096;                // in a heartbeat or an assignment
 inline constexpr size_t kServicesMax = 16384;                // in a route table
 inline constexpr size_t kRoutesMax = 256;                    // of one service
-inline constexpr size_t kEndpointsMax = 4096;                // of one service
+inline constexpr size_t kErrorPagesMax = 64;                 // of one service
+inline constexpr size_t kErrorPageBytesMax = 64 << 10;
+inline constexpr size_t kAllowedNetworksMax = 64;
+inline constexpr size_t kPurgesMax = 256;
+inline constexpr size_t kEndpointsMax = 4096;  // of one service
 inline constexpr size_t kArgumentsMax = 256;
 inline constexpr size_t kVariablesMax = 512;
 inline constexpr size_t kLogEntriesMax = 4096;  // in one batch
@@ -198,6 +202,8 @@ struct Endpoint {
     EndpointState state = EndpointState::kUnknown;
     uint64_t release = 0;
     EndpointProtocol protocol = EndpointProtocol::kHttp1;
+    bool is_weighted = false;  // otherwise it has the usual 100
+    uint32_t weight = 0;       // its part of new requests among the service's; 0: none
     bool operator==(const Endpoint&) const = default;
 };
 
@@ -208,6 +214,12 @@ struct Route {
     bool operator==(const Route&) const = default;
 };
 
+struct ErrorPage {
+    std::string status;  // "502", "4xx"
+    std::string body;
+    bool operator==(const ErrorPage&) const = default;
+};
+
 struct RouteService {
     std::string space;
     std::string service;
@@ -216,7 +228,21 @@ struct RouteService {
     std::vector<Endpoint> endpoints;
     uint32_t hold_requests_max = 0;
     uint64_t hold_ms_max = 0;
+    std::vector<ErrorPage> error_pages;
+    bool is_in_maintenance = false;              // 503 to all but those in maintenance_allow
+    std::vector<std::string> maintenance_allow;  // networks
+    uint64_t maintenance_retry_ms = 0;
     bool operator==(const RouteService&) const = default;
+};
+
+struct CachePurge {
+    uint64_t id = 0;  // grows
+    std::string space;
+    std::string service;
+    std::string host;  // empty: any
+    std::string path;
+    bool exact = false;  // the path itself, and nothing below it
+    bool operator==(const CachePurge&) const = default;
 };
 
 struct RouteTable {
@@ -224,6 +250,7 @@ struct RouteTable {
     uint64_t epoch = 0;
     std::vector<RouteService> services;
     Failure failure;
+    std::vector<CachePurge> purges;  // the last ones, the oldest first
     bool operator==(const RouteTable&) const = default;
 };
 

@@ -81,6 +81,10 @@ ConfigPosition locate(const Config& config, const ManifestPlace& place) {
         if (index >= routes.size()) return config.position("route");
         const auto nested = split_once(place.key, '.');
         if (!nested) return routes[index].position(place.key);
+        const ConfigKey* const key = routes[index].schema().find(nested->first);
+        if (key == nullptr || key->type != ConfigType::kTable) {
+            return routes[index].position(nested->first);
+        }
         const ConfigPosition inner = routes[index].table(nested->first).position(nested->second);
         return inner.line != 0 ? inner : routes[index].position(nested->first);
     }

@@ -57,6 +57,22 @@ ConfigSchema basic_auth_schema() {
     });
 }
 
+ConfigSchema split_schema() {
+    return ConfigSchema({
+        config_string("service", "", "Of the same space.").required(),
+        config_int("percent", "", "Of the requests.").required().range("0", "100"),
+    });
+}
+
+ConfigSchema mirror_schema() {
+    return ConfigSchema({
+        config_string("service", "", "Of the same space.").required(),
+        config_int("percent", "100", "Of the requests.").range("0", "100"),
+        config_size("body_max", "64KiB", "Requests with a larger body are not copied.")
+            .range("0", "1MiB"),
+    });
+}
+
 ConfigSchema cache_schema() {
     return ConfigSchema({
         config_size("object_max", "1MiB", "The largest body that is kept.").range("1KiB", "1GiB"),
@@ -144,6 +160,11 @@ const ConfigSchema& route_schema() {
             .at_most(kRouteFieldsMax),
         config_bool("compress", "false", "Sends text to clients as gzip, br or zstd."),
         config_table("cache", cache_schema(), "Keeps answers that may be kept, for others."),
+        config_tables("split", split_schema(), "Other services that get a share.")
+            .at_most(kRouteSharesMax),
+        config_string("split_by", "",
+                      "\"header:NAME\" or \"cookie:NAME\", to stay; absent: chance."),
+        config_table("mirror", mirror_schema(), "Another service that gets copies."),
         config_table("cors", cors_schema(), "Lets pages of other origins in."),
         config_table("rate_limit", rate_limit_schema(), "How often a client may ask."),
         config_table("jwt", jwt_schema(), "Lets bearers of a token in, and nobody else."),
@@ -184,6 +205,15 @@ Json to_json(const Route& route) {
     add_map(json, "response_headers", route.response_headers);
     if (route.compress) json["compress"] = true;
     if (route.cache) json["cache"] = cache_json(*route.cache);
+    for (const RouteSplit& share : route.split) {
+        json["split"].push_back({{"service", share.service}, {"percent", share.percent}});
+    }
+    if (!route.split_by.empty()) json["split_by"] = route.split_by;
+    if (route.mirror) {
+        json["mirror"] = {{"service", route.mirror->service},
+                          {"percent", route.mirror->percent},
+                          {"body_max", route.mirror->body_bytes_max}};
+    }
     if (route.cors) json["cors"] = cors_json(*route.cors);
     if (route.rate_limit) json["rate_limit"] = rate_limit_json(*route.rate_limit);
     if (route.basic_auth) json["basic_auth"] = basic_auth_json(*route.basic_auth);

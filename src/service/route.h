@@ -67,6 +67,23 @@ struct RouteCache {
     friend bool operator==(const RouteCache&, const RouteCache&) = default;
 };
 
+// Other services of the space that get a share of the requests.
+struct RouteSplit {
+    std::string service;
+    uint32_t percent = 0;
+
+    friend bool operator==(const RouteSplit&, const RouteSplit&) = default;
+};
+
+// Another service of the space that gets copies of requests.
+struct RouteMirror {
+    std::string service;
+    uint32_t percent = 100;
+    uint64_t body_bytes_max = 64 << 10;
+
+    friend bool operator==(const RouteMirror&, const RouteMirror&) = default;
+};
+
 struct Route {
     // Which requests: all that is said must hold.
     std::string host;        // lower case; "*.example.org" for any label in front; empty: any host
@@ -88,6 +105,9 @@ struct Route {
     std::map<std::string, std::string> response_headers;  // the same
     bool compress = false;
     std::optional<RouteCache> cache;
+    std::vector<RouteSplit> split;
+    std::string split_by;  // "header:x-user", "cookie:uid"; empty: chance
+    std::optional<RouteMirror> mirror;
     std::optional<RouteCors> cors;
     std::optional<RouteRateLimit> rate_limit;
     std::optional<RouteJwt> jwt;
@@ -106,6 +126,7 @@ inline constexpr size_t kRouteConditionsMax = 16;  // methods, headers, query: o
 inline constexpr size_t kRouteFieldsMax = 32;      // headers that are set or removed, of each
 inline constexpr size_t kRouteOriginsMax = 32;
 inline constexpr size_t kRouteUsersMax = 256;
+inline constexpr size_t kRouteSharesMax = 16;
 
 const ConfigSchema& route_schema();
 

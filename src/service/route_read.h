@@ -95,6 +95,17 @@ Route read_route(const Table& table) {
     route.response_headers = read_texts(table, "response_headers", false);
     route.compress = table.boolean("compress");
     if (table.is_written("cache")) route.cache = read_cache(table.table("cache"));
+    for (const Table& share : table.tables("split")) {
+        route.split.push_back(RouteSplit{std::string(share.string("service")),
+                                         static_cast<uint32_t>(share.integer("percent"))});
+    }
+    route.split_by = table.string("split_by");
+    if (table.is_written("mirror")) {
+        const Table& mirror = table.table("mirror");
+        route.mirror = RouteMirror{std::string(mirror.string("service")),
+                                   static_cast<uint32_t>(mirror.integer("percent")),
+                                   mirror.size_bytes("body_max")};
+    }
     if (table.is_written("cors")) route.cors = read_cors(table.table("cors"));
     if (table.is_written("rate_limit")) {
         route.rate_limit = read_rate_limit(table.table("rate_limit"));

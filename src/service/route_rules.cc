@@ -7,6 +7,7 @@
 #include "crypto/password.h"
 #include "http/headers.h"
 #include "http/jwt.h"
+#include "service/manifest.h"
 #include "service/route.h"
 
 namespace candela::service {
@@ -81,6 +82,8 @@ public:
         if (route_.cors) check_cors(*route_.cors);
         if (route_.jwt) check_jwt(*route_.jwt);
         if (route_.basic_auth) check_basic_auth(*route_.basic_auth);
+        check_split();
+        if (route_.mirror) check_mirror(*route_.mirror);
         if (route_.cache) check_cache(*route_.cache);
         if (route_.rate_limit) check_rate_limit(*route_.rate_limit);
         if (route_.response_timeout < 0s || route_.response_timeout > 24h) {
@@ -138,6 +141,39 @@ private:
         check("cache.fresh", cache.fresh);
         check("cache.stale_while_revalidate", cache.stale_while_revalidate);
         check("cache.stale_if_error", cache.stale_if_error);
+    }
+
+    void check_mirror(const RouteMirror& mirror) {
+        if (!is_valid_name(mirror.service)) {
+            report_("mirror.service", not_a("a service's name", mirror.service));
+        }
+        if (mirror.percent > 100) report_("mirror.percent", "must be from 0 to 100");
+        if (mirror.body_bytes_max > 1 << 20) report_("mirror.body_max", "must be at most 1MiB");
+    }
+
+    void check_split() {
+        uint64_t percent = 0;
+        std::vector<std::string_view> seen;
+        for (const RouteSplit& share : route_.split) {
+            percent += share.percent;
+            if (!is_valid_name(share.service)) {
+                report_("split.service", not_a("a service's name", share.service));
+            } else if (std::ranges::find(seen, share.service) != seen.end()) {
+                report_("split.service", fmt::format("{} has a share already", share.service));
+            }
+            seen.emplace_back(share.service);
+        }
+        if (percent > 100) report_("split.percent", "the shares are more than 100 together");
+        if (route_.split_by.empty()) return;
+        const auto parts = split_once(route_.split_by, ':');
+        const bool is_said = parts && (parts->first == "header" || parts->first == "cookie") &&
+                             http::is_token(parts->second);
+        if (!is_said) {
+            report_("split_by",
+                    not_a("what to go by; write for example \"cookie:session\"", route_.split_by));
+        } else if (route_.split.empty()) {
+            report_("split_by", "without split there is nothing to stay with");
+        }
     }
 
     void check_rate_limit(const RouteRateLimit& limit) {

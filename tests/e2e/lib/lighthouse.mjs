@@ -90,7 +90,7 @@ export class FakeLighthouse {
     if (!this.bus.isClosed()) await this.bus.close();
   }
 
-  // services: [{service, kind, routes: [{host, path, and what else a [[route]] says}], endpoints: [{instance, port, node, machine, protocol}], hold}]
+  // services: [{service, kind, routes: [{host, path, and what else a [[route]] says}], endpoints: [{instance, port, node, machine, protocol, weight}], hold}]
   async publish(services) {
     this.version += 1;
     const parts = [number(1, this.version), number(2, 1)];
@@ -108,6 +108,7 @@ export class FakeLighthouse {
           bytes(1, endpoint.instance), bytes(2, endpoint.node ?? 'here'),
           bytes(3, endpoint.machine ?? this.machineId), number(5, endpoint.port), number(6, 1),
           ...(endpoint.protocol === 'h2c' ? [number(8, 1)] : []),
+          ...(endpoint.weight === undefined ? [] : [number(9, 1), number(10, endpoint.weight)]),
         ])));
       }
       inner.push(number(6, 100), number(7, service.hold ?? 10_000));

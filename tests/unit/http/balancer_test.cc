@@ -1,6 +1,7 @@
 #include "http/balancer.h"
 
 #include <array>
+#include <cmath>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -103,4 +104,58 @@ TEST_CASE("a retry goes elsewhere where it can") {
     f.balancer.remove(f.loads[0]);
     f.balancer.remove(f.loads[2]);
     CHECK(f.balancer.pick(kStart, tried) == &f.loads[1]);
+}
+
+TEST_CASE("weights say what part of the requests an endpoint gets, whatever is in flight") {
+    Fixture f(4);
+    constexpr std::array<uint32_t, 4> kWeights{60, 30, 10, 0};
+    for (size_t i = 0; i < 4; ++i) f.loads[i].weight = kWeights[i];
+    f.balancer.note_weights();
+    constexpr int kRequests = 30'000;
+    std::array<int, 4> hits{};
+    for (int i = 0; i < kRequests; ++i) {
+        Load* const load = f.balancer.pick(kStart);
+        ++load->in_flight;  // and none ends: the shares stay all the same
+        ++hits[f.index_of(load)];
+    }
+    for (size_t i = 0; i < 4; ++i) {
+        const double share = kWeights[i] / 100.0;
+        const double deviation = std::sqrt(kRequests * share * (1 - share));
+        CAPTURE(i, hits[i]);
+        CHECK(std::abs(hits[i] - kRequests * share) <= 5 * deviation);
+    }
+    CHECK(hits[3] == 0);
+}
+
+TEST_CASE("endpoints of one weight share its part by what is in flight") {
+    Fixture f(5);
+    for (size_t i = 0; i < 4; ++i) f.loads[i].weight = 90;
+    f.loads[4].weight = 10;
+    f.loads[0].in_flight = 100'000;
+    f.balancer.note_weights();
+    for (int i = 0; i < 4000; ++i) ++f.balancer.pick(kStart)->in_flight;
+    CHECK(f.loads[0].in_flight < 100'000 + 4000 / 4);
+    CHECK(f.loads[1].in_flight + f.loads[2].in_flight + f.loads[3].in_flight > 3000 - 1000);
+}
+
+TEST_CASE("weight counts among those that can take a request") {
+    Fixture f(3);
+    f.loads[0].weight = 0;
+    f.loads[1].weight = 1;
+    f.loads[2].weight = 99;
+    f.balancer.note_weights();
+    f.loads[2].draining = true;
+    for (int i = 0; i < 50; ++i) CHECK(f.balancer.pick(kStart) == &f.loads[1]);
+    f.loads[1].unreachable_until = kStart + 1s;
+    CHECK(f.balancer.pick(kStart) == nullptr);
+    // One that has failed is used where there is no other.
+    f.loads[1].unreachable_until = {};
+    f.loads[2].draining = false;
+    f.loads[2].suspect = true;
+    for (int i = 0; i < 50; ++i) CHECK(f.balancer.pick(kStart) == &f.loads[1]);
+    // An only one without weight gets none, too.
+    Fixture alone(1);
+    alone.loads[0].weight = 0;
+    alone.balancer.note_weights();
+    CHECK(alone.balancer.pick(kStart) == nullptr);
 }

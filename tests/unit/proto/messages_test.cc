@@ -96,9 +96,14 @@ TEST_CASE("every_message_comes_back_as_it_was") {
     service.kind = "http";
     service.routes = {Route("hello.localhost", "/"), Route("", "/api")};
     service.endpoints = {Endpoint("i", "n", "m", "10.0.0.1", 80, EndpointState::kSuspect, 4,
-                                  EndpointProtocol::kH2c)};
+                                  EndpointProtocol::kH2c, true, 40)};
     service.hold_requests_max = 10;
     service.hold_ms_max = 30000;
+    service.error_pages = {ErrorPage("502", "<p>"), ErrorPage("4xx", "")};
+    service.is_in_maintenance = true;
+    service.maintenance_allow = {"10.0.0.0/8"};
+    service.maintenance_retry_ms = 60000;
+    table.purges = {CachePurge(1, "default", "hello", "h", "/a", true)};
     table.services = {service, RouteService()};
     CHECK(decode_route_table(encode(table)) == table);
     const CertificatesPull certificates_pull("gw", "boot", 7, 6, std::string(32, '\xff'), "a");

@@ -163,9 +163,15 @@ compress = true
 body_max = "10MiB"
 concurrency = 20
 response_timeout = "30s"
+split_by = "cookie:uid"
 [route.cors]
 origins = ["https://app.example.org"]
 credentials = true
+[[route.split]]
+service = "next"
+percent = 10
+[route.mirror]
+service = "shadow"
 [route.cache]
 object_max = "2MiB"
 stale_if_error = "1h"
@@ -217,6 +223,10 @@ TEST_CASE("every key of a route is read, and comes back from JSON") {
     CHECK(route.cors->methods.size() == 6);
     CHECK(route.cors->credentials);
     CHECK(route.cors->max_age == 10min);
+    CHECK(route.split == std::vector{RouteSplit{"next", 10}});
+    CHECK(route.split_by == "cookie:uid");
+    REQUIRE(route.mirror);
+    CHECK(*route.mirror == RouteMirror{"shadow", 100, 64 << 10});
     REQUIRE(route.cache);
     CHECK(route.cache->object_bytes_max == 2 << 20);
     CHECK(route.cache->stale_if_error == 1h);
@@ -268,6 +278,13 @@ TEST_CASE("each rule of a route has its own message, at its place") {
     CHECK(contains(in_route("[route.cors]\norigins=['*']\nmethods=['a']"), "not a method"));
     CHECK(contains(in_route("[route.cors]\norigins=['*']\nheaders=['a b']"), "header's name"));
     CHECK(contains(in_route("[route.cors]\nmethods=['GET']"), "origins"));
+    CHECK(contains(in_route("split=[{service='a',percent=60},{service='b',percent=50}]"), "100"));
+    CHECK(contains(in_route("split=[{service='a',percent=1},{service='a',percent=1}]"), "already"));
+    CHECK(contains(in_route("split=[{service='A b',percent=60}]"), "service's name"));
+    CHECK(contains(in_route("split=[{service='a',percent=1}]\nsplit_by='x'"), "cookie:session"));
+    CHECK(contains(in_route("split_by='cookie:x'"), "nothing to stay with"));
+    CHECK(contains(in_route("mirror={service='a',percent=101}"), "100"));
+    CHECK(contains(in_route("mirror={service='a',body_max='2MiB'}"), "1MiB"));
     CHECK(contains(in_route("[route.cache]\nobject_max='2GiB'"), "1GiB"));
     CHECK(contains(in_route("[route.cache]\nfresh='366d'"), "365d"));
     CHECK(contains(in_route("[route.rate_limit]\nper='1s'"), "requests"));
