@@ -1,7 +1,8 @@
 #pragma once
 
-// What starts instances. The process driver runs them as child processes; tests have a driver of
-// their own, and later ones run containers.
+// What starts instances, and finds again those that an earlier life of this host started. The
+// process driver keeps each by a small process of its own; a driver of containers asks an engine;
+// tests have a driver of their own. Everything here is for one loop's thread.
 
 #include <memory>
 #include <string>
@@ -9,19 +10,31 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/time.h"
 #include "loop/process.h"
+#include "loop/task.h"
 
 namespace candela::host {
 
 struct StartRequest {
+    std::string instance;  // by which find() knows it again
+    std::string note;      // what find() tells of it
     std::vector<std::string> command;
     std::vector<std::string> environment;  // NAME=value, all of it
     std::string directory;
+    std::string executable;  // what runs in place of the command's first word; empty: nothing does
+    Duration grace = 10s;    // from SIGTERM to SIGKILL, should it have to end while we are away
 };
 
 class RunningHandler {
 public:
+    // Once, before anything else; or on_start_failed, and then nothing more.
+    virtual void on_started(int pid) = 0;
+    // It never ran. May destroy the Running.
+    virtual void on_start_failed(const Error& error) = 0;
     virtual void on_output(OutputKind kind, std::string_view bytes) = 0;
+    // So much of it came while we were away, or did not listen, that the oldest was dropped.
+    virtual void on_output_lost(uint64_t bytes) = 0;
     // Once. All output that came before the end has been delivered. May destroy the Running.
     virtual void on_exit(const ExitStatus& status) = 0;
 
@@ -29,13 +42,23 @@ protected:
     ~RunningHandler() = default;
 };
 
-// Something that runs. Destroying it kills whatever is left of it, at once and without a word.
+// Something that runs. Destroying it kills whatever is left of it, at once and without a word;
+// after Driver::let_go() it runs on.
 class Running {
 public:
     virtual ~Running() = default;
-    virtual int pid() const = 0;
+    virtual int pid() const = 0;   // 0 until it has started
     virtual void terminate() = 0;  // ask it and its children to end
-    virtual void kill() = 0;       // end them; also those that are left after on_exit
+    virtual void kill() = 0;       // end them, however deep they hide
+    virtual void set_note(std::string_view note) = 0;
+    // Runs another program in the same surroundings (an exec probe); it ends with its Running.
+    virtual Result<std::unique_ptr<Running>> run_beside(const StartRequest& request,
+                                                        RunningHandler& handler) = 0;
+};
+
+struct FoundInstance {
+    std::string instance;
+    std::string note;  // empty where it ended without one
 };
 
 class Driver {
@@ -44,6 +67,14 @@ public:
     // The handler is called later, never from within start().
     virtual Result<std::unique_ptr<Running>> start(const StartRequest& request,
                                                    RunningHandler& handler) = 0;
+    // What an earlier life of this host left, running or ended. Once, before the first start().
+    virtual Task<Result<std::vector<FoundInstance>>> find() = 0;
+    // One that find() named, once. It has started already: on_started() is not called, and pid() is
+    // known where it still runs. Null where there is none of this name.
+    virtual std::unique_ptr<Running> adopt(const std::string& instance,
+                                           RunningHandler& handler) = 0;
+    // We are about to end: what runs shall go on, and be found by the next host.
+    virtual void let_go() = 0;
 };
 
 }  // namespace candela::host

@@ -28,13 +28,8 @@ LogShipper::Limits log_limits(const Config& config) {
     return limits;
 }
 
-struct Found {
-    std::string run_id;
-    size_t leftovers = 0;
-};
-
-// The file that we were started from, also after an upgrade has replaced it.
-std::string own_executable() { return "/proc/self/exe"; }
+// The file that we were started from, also after an upgrade has replaced it; as a keeper sees it.
+std::string own_executable() { return fmt::format("/proc/{}/exe", getpid()); }
 
 std::string service_path() {
     const char* path = std::getenv("PATH");
@@ -48,9 +43,9 @@ Host::Host(NodeContext& context, const Config& config)
     : context_(context),
       log_(context.log),
       folder_(context.node.data_dir / "host"),
-      leftover_grace_(config.duration("leftover_grace")),
+      keeps_instances_(config.boolean("keep_instances")),
       client_(context.make_bus_client(context.loop, "host")),
-      driver_(context.loop),
+      driver_(context.loop, log_),
       ports_(static_cast<uint16_t>(config.integer("ports_first")),
              static_cast<uint16_t>(config.integer("ports_last")), context.loop.random()),
       logs_(context.loop, context.node.name, log_limits(config),
@@ -103,20 +98,30 @@ Task<Result<>> Host::start() {
 }
 
 Task<Result<>> Host::prepare_folder() {
-    auto work = [folder = folder_, grace = leftover_grace_]() -> Result<Found> {
+    auto work = [folder = folder_]() -> Result<std::string> {
         CANDELA_TRY(make_directories(folder / "run", 0700));
-        Found found;
-        CANDELA_TRY_ASSIGN(found.run_id, load_run_id(folder));
-        CANDELA_TRY_ASSIGN(found.leftovers,
-                           end_leftovers(found.run_id, read_records(folder / "run"), grace));
-        return found;
+        return load_run_id(folder);
     };
-    auto found = co_await offload(context_.loop, std::move(work));
-    if (!found) co_return fail(found.error().in("host"));
+    auto run_id = co_await offload(context_.loop, std::move(work));
+    if (!run_id) co_return fail(run_id.error().in("host"));
     CO_TRY(jobs_.load());
     CO_TRY(bundles_.open());
-    instances_.run_id = found->run_id;
-    if (found->leftovers > 0) log_.warn("leftovers_ended", {{"processes", found->leftovers}});
+    instances_.run_id = *run_id;
+    ProcessDriverOptions options;
+    options.run_folder = folder_ / "run";
+    options.ends_with_host = !keeps_instances_;
+    options.run_id = *run_id;
+    CO_TRY(driver_.open(std::move(options)));
+    co_return co_await find_instances();
+}
+
+Task<Result<>> Host::find_instances() {
+    auto found = co_await driver_.find();
+    if (!found) co_return fail(found.error().in("host"));
+    std::map<std::string, std::string, std::less<>> notes;
+    for (const FoundInstance& each : *found) notes[each.instance] = each.note;
+    for (const auto& [name, note] : notes) found_.insert(name);
+    supervisor_.set_found(std::move(notes));
     co_return Result<>();
 }
 
@@ -124,7 +129,7 @@ void Host::on_assignments(const proto::Assignments& assignments) {
     const bool is_first = assignments_.version == 0;
     assignments_ = assignments;
     if (is_first) {
-        std::set<std::string> names;
+        std::set<std::string> names = std::exchange(found_, {});
         for (const proto::InstanceSpec& spec : assignments.instances) names.insert(spec.instance);
         preparer_.keep_only(names);
     }
@@ -183,7 +188,12 @@ Task<Result<>> Host::reload(const Config& config) {
 
 Task<void> Host::drain(MonoTime deadline) {
     is_draining_ = true;
-    co_await supervisor_.drain(deadline);
+    if (keeps_instances_) {
+        supervisor_.let_go();
+        driver_.let_go();
+    } else {
+        co_await supervisor_.drain(deadline);
+    }
     // Their last lines, and the heartbeat that says how they ended.
     logs_.flush();
     context_.heartbeats.beat_soon();
@@ -195,7 +205,8 @@ RoleStatus Host::status() const {
     RoleStatus status;
     status.ready = puller_.has_assignments() && !is_draining_;
     if (is_draining_)
-        status.detail = "stopping its instances";
+        status.detail =
+            keeps_instances_ ? "ending; its instances run on" : "stopping its instances";
     else if (!client_->is_connected())
         status.detail = "the bus is away: " + client_->last_error();
     else if (!puller_.has_assignments())

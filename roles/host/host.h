@@ -45,6 +45,7 @@ private:
     Task<Result<proto::Credential>> issue(proto::CredentialRequest request) override;
 
     Task<Result<>> prepare_folder();
+    Task<Result<>> find_instances();
     void on_assignments(const proto::Assignments& assignments);
     void on_change();
     bool send_logs(std::string_view subject, std::string_view payload);
@@ -53,7 +54,7 @@ private:
     NodeContext& context_;
     Logger log_;
     std::filesystem::path folder_;
-    Duration leftover_grace_;
+    bool keeps_instances_;
     std::unique_ptr<bus::Client> client_;
     ProcessDriver driver_;
     Ports ports_;
@@ -70,6 +71,7 @@ private:
     uint32_t instances_max_;
     bool is_draining_ = false;
     proto::Assignments assignments_;   // the newest
+    std::set<std::string> found_;      // instances of an earlier life, until the first assignments
     HeartbeatRegistration heartbeat_;  // last: goes first
 };
 

@@ -3,7 +3,6 @@
 #include <memory>
 #include <optional>
 
-#include "leftovers.h"
 #include "loop/file.h"
 
 namespace candela::host {
@@ -57,17 +56,6 @@ Task<Result<Prepared>> HostPreparer::prepare(proto::InstanceSpec spec) {
                   {{"instance", spec.instance}, {"error", provided->error()}});
     }
     co_return prepared;
-}
-
-void HostPreparer::on_started(const std::string& instance, int pid) {
-    auto result = std::make_shared<Result<>>();
-    loop_.offload(
-        [folder = run_folder_ / instance, pid, result] { *result = record_process(folder, pid); },
-        [log = log_, instance, result] {
-            // One that has ended meanwhile needs no record.
-            if (*result || result->error().code() == Code::kNotFound) return;
-            log.warn("process_not_recorded", {{"instance", instance}, {"error", result->error()}});
-        });
 }
 
 void HostPreparer::clean_up(const std::string& instance) {

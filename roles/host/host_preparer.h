@@ -21,7 +21,6 @@ public:
                  std::filesystem::path run_folder, Logger log);
 
     Task<Result<Prepared>> prepare(proto::InstanceSpec spec) override;
-    void on_started(const std::string& instance, int pid) override;
     void clean_up(const std::string& instance) override;
     // Removes what instances of an earlier life left that are not among these.
     void keep_only(const std::set<std::string>& instances);

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/text.h"
+#include "instance_note.h"
 #include "process_table.h"
 
 namespace candela::host {
@@ -45,14 +46,28 @@ Instance::Instance(InstanceContext& context, proto::InstanceSpec spec, OnChange 
                      [this] { perform(machine_.on_timer(InstanceMachine::Timer::kHealthy)); }),
       prepare_timer_(context.loop.timers(), [this] { on_prepared(); }),
       change_timer_(context.loop.timers(), [this] { on_change_(*this); }) {
-    prober_ = std::make_unique<Prober>(
-        context.loop, context.driver, spec_.probe,
-        [this](ProbeResult r) { perform(machine_.on_probe(r.is_well, r.answer)); });
+    prober_ = std::make_unique<Prober>(context.loop, spec_.probe, [this](ProbeResult r) {
+        perform(machine_.on_probe(r.is_well, r.answer, r.has_answered));
+    });
 }
 
 Instance::~Instance() { release_port(); }
 
 void Instance::start() { perform(machine_.start()); }
+
+void Instance::adopt(std::string_view text) {
+    const InstanceNote known = parse_instance_note(text);
+    running_ = context_.driver.adopt(spec_.instance, *this);
+    if (running_ == nullptr) return start();
+    port_ = known.port;
+    if (port_ != 0) context_.ports.claim(port_);
+    started_at_ms_ = known.started_at_ms;
+    context_.log.info("instance_adopted", {{"instance", spec_.instance},
+                                           {"service", spec_.service},
+                                           {"pid", running_->pid()},
+                                           {"port", port_}});
+    perform(machine_.adopt(known.was_ready, known.restarts));
+}
 
 void Instance::resume_ended(int exit_code) { perform(machine_.resume_ended(exit_code)); }
 
@@ -94,7 +109,7 @@ void Instance::perform_one(const InstanceMachine::Action& action) {
     switch (action.what) {
         case Do::kPrepare: tasks_.spawn(prepare()); break;
         case Do::kSpawn: spawn(); break;
-        case Do::kProbe: prober_->start(port_, start_request()); break;
+        case Do::kProbe: prober_->start(port_, running_.get(), start_request()); break;
         case Do::kTerminate:
             prober_->cancel();
             if (running_ != nullptr) running_->terminate();
@@ -105,7 +120,10 @@ void Instance::perform_one(const InstanceMachine::Action& action) {
             break;
         case Do::kSetTimer: timer(action.timer).start(action.delay); break;
         case Do::kStopTimer: timer(action.timer).stop(); break;
-        case Do::kReport: change_timer_.start(Duration(0)); break;
+        case Do::kReport:
+            if (running_ != nullptr) running_->set_note(note());
+            change_timer_.start(Duration(0));
+            break;
         case Do::kCleanUp:
             tasks_.cancel();
             prepare_timer_.stop();
@@ -126,6 +144,8 @@ void Instance::on_prepared() {
     const auto result = std::exchange(prepare_result_, std::nullopt);
     if (!result) return;
     if (!*result) {
+        // Of one that was adopted: it runs on, and the next start prepares anew.
+        if (running_ != nullptr) return;
         say(fmt::format("can't be prepared: {}", result->error().message()));
         return perform(machine_.on_prepare_failed(result->error()));
     }
@@ -149,21 +169,47 @@ void Instance::spawn() {
         return perform(machine_.on_spawn_failed(running.error()));
     }
     running_ = std::move(*running);
+}
+
+void Instance::on_started(int pid) {
     started_at_ms_ = static_cast<uint64_t>(unix_millis(context_.loop.wall()));
-    context_.log.info("instance_started", {{"instance", spec_.instance},
-                                           {"service", spec_.service},
-                                           {"pid", running_->pid()},
-                                           {"port", port_}});
-    context_.preparer.on_started(spec_.instance, running_->pid());
+    context_.log.info(
+        "instance_started",
+        {{"instance", spec_.instance}, {"service", spec_.service}, {"pid", pid}, {"port", port_}});
     perform(machine_.on_spawned());
+}
+
+void Instance::on_start_failed(const Error& error) {
+    context_.loop.defer([failed = std::move(running_)]() mutable { failed.reset(); });
+    say(fmt::format("can't be started: {}", error.message()));
+    perform(machine_.on_spawn_failed(error));
+}
+
+std::string Instance::note() const {
+    InstanceNote note;
+    note.port = port_;
+    note.started_at_ms = started_at_ms_;
+    note.restarts = machine_.restarts();
+    note.was_ready = machine_.state() == proto::InstanceState::kReady ||
+                     machine_.state() == proto::InstanceState::kDraining;
+    note.space = spec_.space;
+    note.service = spec_.service;
+    note.release = spec_.release;
+    note.kind = spec_.kind;
+    note.grace_ms = spec_.stop_grace_ms;
+    note.bundle = spec_.bundle;
+    return to_text(note);
 }
 
 StartRequest Instance::start_request() const {
     StartRequest request;
+    request.instance = spec_.instance;
+    request.note = note();
+    request.grace = millis(spec_.stop_grace_ms);
     request.command = spec_.command;
     if (spec_.kind == "static") {
-        request.command = {context_.executable, "serve-static",
-                           spec_.root.empty() ? "." : spec_.root};
+        request.executable = context_.executable;
+        request.command = {"candela", "serve-static", spec_.root.empty() ? "." : spec_.root};
     }
     request.environment = environment();
     if (prepared_) request.directory = prepared_->bundle_folder;
@@ -197,6 +243,11 @@ std::vector<std::string> Instance::environment() const {
 
 void Instance::on_output(OutputKind kind, std::string_view bytes) {
     (kind == OutputKind::kStdout ? stdout_lines_ : stderr_lines_).feed(bytes);
+}
+
+void Instance::on_output_lost(uint64_t bytes) {
+    say(fmt::format("{} bytes of output came while nobody could take them, and were dropped",
+                    bytes));
 }
 
 void Instance::on_exit(const ExitStatus& status) {

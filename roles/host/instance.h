@@ -48,6 +48,8 @@ public:
     Instance& operator=(const Instance&) = delete;
 
     void start();
+    // One that an earlier life of this host started, as its keeper remembers it.
+    void adopt(std::string_view note);
     // Of a job that an earlier life of this host has run to its end.
     void resume_ended(int exit_code);
     // It will never run here; `cause` says why.
@@ -73,6 +75,7 @@ private:
     void on_prepared();
     void spawn();
     StartRequest start_request() const;
+    std::string note() const;
     std::vector<std::string> environment() const;
     Timer& timer(InstanceMachine::Timer which);
     void release_port();
@@ -80,7 +83,10 @@ private:
     // What the host itself has to say in the instance's log.
     void say(std::string_view text);
 
+    void on_started(int pid) override;
+    void on_start_failed(const Error& error) override;
     void on_output(OutputKind kind, std::string_view bytes) override;
+    void on_output_lost(uint64_t bytes) override;
     void on_exit(const ExitStatus& status) override;
 
     InstanceContext& context_;

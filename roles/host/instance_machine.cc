@@ -14,6 +14,21 @@ Actions InstanceMachine::start() {
     return {Do::kReport, Do::kPrepare};
 }
 
+Actions InstanceMachine::adopt(bool was_ready, uint32_t restarts) {
+    restarts_ = restarts;
+    Actions actions;
+    if (was_ready) {
+        // No state in between, at which nobody would send it requests.
+        actions = ready();
+        if (settings_.has_probe) actions.emplace_back(Do::kProbe);
+    } else {
+        phase_ = Phase::kSpawning;
+        actions = on_spawned();
+    }
+    actions.emplace_back(Do::kPrepare);
+    return actions;
+}
+
 Actions InstanceMachine::resume_ended(int exit_code) {
     exit_code_ = exit_code;
     last_exit_ = fmt::format("exit code {}", exit_code);
@@ -46,8 +61,8 @@ Actions InstanceMachine::stop() {
 }
 
 Actions InstanceMachine::on_prepared() {
-    if (phase_ != Phase::kPreparing) return {};
     is_prepared_ = true;
+    if (phase_ != Phase::kPreparing) return {};  // of one that was adopted
     phase_ = Phase::kSpawning;
     return {Do::kSpawn};
 }
@@ -66,6 +81,7 @@ Actions InstanceMachine::on_spawned() {
     if (phase_ != Phase::kSpawning) return {};
     phase_ = Phase::kStarting;
     failed_probes_ = 0;
+    silent_probes_ = 0;
     is_unready_ = false;
     if (stop_wanted_) return begin_stop(false);
     if (!settings_.has_probe) return {Do::kReport, {Do::kSetTimer, Timer::kProbe, kSettleTime}};
@@ -95,11 +111,12 @@ Actions InstanceMachine::ready() {
     return actions;
 }
 
-Actions InstanceMachine::on_probe(bool is_well, std::string_view answer) {
+Actions InstanceMachine::on_probe(bool is_well, std::string_view answer, bool has_answered) {
     if (phase_ != Phase::kStarting && phase_ != Phase::kReady) return {};
     probe_answer_ = answer;
     if (is_well) {
         failed_probes_ = 0;
+        silent_probes_ = 0;
         if (phase_ == Phase::kStarting || is_unready_) return ready();
         return {{Do::kSetTimer, Timer::kProbe, settings_.probe_interval}};
     }
@@ -111,12 +128,14 @@ Actions InstanceMachine::on_probe(bool is_well, std::string_view answer) {
         return {{Do::kSetTimer, Timer::kProbe, pause}};
     }
     ++failed_probes_;
-    if (failed_probes_ >= kRestartFailures && !is_draining_) {
+    silent_probes_ = has_answered ? 0 : silent_probes_ + 1;
+    const bool is_hopeless = silent_probes_ >= kHungFailures || failed_probes_ >= kRestartFailures;
+    if (is_hopeless && !is_draining_) {
         cause_ = fmt::format("{} probes in a row failed: {}", failed_probes_, answer);
         return begin_stop(true);
     }
     Actions actions{{Do::kSetTimer, Timer::kProbe, settings_.probe_interval}};
-    if (failed_probes_ == kUnreadyFailures) {
+    if (failed_probes_ >= kUnreadyFailures && !is_unready_) {
         is_unready_ = true;
         cause_ = fmt::format("probe failed: {}", answer);
         actions.emplace_back(Do::kReport);
@@ -204,13 +223,16 @@ void InstanceMachine::back_off(Actions& actions, std::string cause, bool is_fina
     if (!was_ready && (has_run || is_final_failure)) ++failed_starts_;
     if (is_final_failure || failed_starts_ >= kFailedStarts) has_failed_ = true;
     actions.emplace_back(Do::kReport);
-    actions.emplace_back(Do::kSetTimer, Timer::kPhase, next_backoff());
+    actions.emplace_back(Do::kSetTimer, Timer::kPhase, next_backoff(has_run));
 }
 
-Duration InstanceMachine::next_backoff() {
+Duration InstanceMachine::next_backoff(bool has_run) {
+    const uint32_t before = backoffs_++;
+    // A crash out of the blue costs as little as can be.
+    if (before == 0 && has_run) return Duration(0);
     Duration delay = kBackoffMax;
-    if (backoffs_ < 9) delay = std::min(kBackoffMax, Duration(kBackoffMin.count() << backoffs_));
-    ++backoffs_;
+    const uint32_t doublings = before == 0 ? 0 : before - 1;
+    if (doublings < 9) delay = std::min(kBackoffMax, Duration(kBackoffMin.count() << doublings));
     // Up to a fifth shorter, so that many instances do not come back in step.
     return delay -
            Duration(static_cast<int64_t>(random_.below(static_cast<uint64_t>(delay.count() / 5))));

@@ -68,6 +68,9 @@ public:
 
     // Wishes.
     Actions start();  // once
+    // Instead of start(): an earlier life of this host started it, and its keeper kept it. What its
+    // next start needs is prepared meanwhile.
+    Actions adopt(bool was_ready, uint32_t restarts);
     // Of a job that ended in an earlier life of this host.
     Actions resume_ended(int exit_code);
     // Instead of start(): it will never run here.
@@ -80,7 +83,8 @@ public:
     Actions on_prepare_failed(const Error& error);
     Actions on_spawned();
     Actions on_spawn_failed(const Error& error);
-    Actions on_probe(bool is_well, std::string_view answer);
+    // `has_answered`: somebody was there to say that it is not well.
+    Actions on_probe(bool is_well, std::string_view answer, bool has_answered = true);
     Actions on_exit(const ExitStatus& status);
     Actions on_timer(Timer timer);
 
@@ -96,10 +100,12 @@ public:
         return phase_ == Phase::kStarting || phase_ == Phase::kReady || is_stopping();
     }
 
-    static constexpr uint32_t kUnreadyFailures = 3;   // probes in a row: no more requests
-    static constexpr uint32_t kRestartFailures = 10;  // probes in a row: it hangs, start it anew
+    static constexpr uint32_t kUnreadyFailures = 3;  // probes in a row: no more requests
+    static constexpr uint32_t kHungFailures = 3;     // unanswered in a row: it hangs, start it anew
+    static constexpr uint32_t kRestartFailures = 10;  // answered badly in a row: likewise
     static constexpr uint32_t kFailedStarts = 3;  // starts in a row that came to nothing: "failed"
-    static constexpr Duration kBackoffMin = 100ms;
+    static constexpr Duration kBackoffMin =
+        100ms;  // before the second restart; the first is at once
     static constexpr Duration kBackoffMax = 30s;
     static constexpr Duration kHealthyAfter = 30s;
     static constexpr Duration kSettleTime = 250ms;  // without a probe, a start counts after this
@@ -122,7 +128,7 @@ private:
     Actions begin_stop(bool is_restart);
     // After a start that came to nothing, or an exit: wait, then try again.
     void back_off(Actions& actions, std::string cause, bool is_final_failure);
-    Duration next_backoff();
+    Duration next_backoff(bool has_run);
 
     Settings settings_;
     Random& random_;
@@ -135,6 +141,7 @@ private:
     bool has_failed_ = false;     // sticky until it is ready again
     uint32_t failed_starts_ = 0;  // in a row
     uint32_t failed_probes_ = 0;  // in a row
+    uint32_t silent_probes_ = 0;  // in a row, nobody answered
     uint32_t backoffs_ = 0;       // in a row
     uint32_t restarts_ = 0;
     int exit_code_ = 0;

@@ -20,6 +20,8 @@ public:
 
     // A port that nobody on this machine listens on. kExhausted when there is none.
     Result<uint16_t> take();
+    // One that an instance of an earlier life of this host has.
+    void claim(uint16_t port) { taken_.insert(port); }
     void give_back(uint16_t port) { taken_.erase(port); }
 
 private:

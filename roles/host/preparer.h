@@ -23,8 +23,6 @@ public:
     virtual ~Preparer() = default;
     // May be called again after a failure. kUnreachable and kTimeout: trying again may help.
     virtual Task<Result<Prepared>> prepare(proto::InstanceSpec spec) = 0;
-    // It runs: so that a later host finds it should this one die.
-    virtual void on_started(const std::string& instance, int pid) = 0;
     // Takes away what belongs to the instance alone. Returns at once; safe to call twice.
     virtual void clean_up(const std::string& instance) = 0;
 };

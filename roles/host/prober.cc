@@ -32,6 +32,7 @@ Task<Result<ProbeResult>> ask_http(Loop& loop, uint16_t port, std::string path) 
     const int status = response->status();
     ProbeResult result;
     result.is_well = status >= 200 && status < 400;
+    result.has_answered = true;
     result.answer = fmt::format("HTTP {}", status);
     co_return result;
 }
@@ -41,6 +42,7 @@ Task<Result<ProbeResult>> ask_tcp(Loop& loop, uint16_t port, Duration timeout) {
     if (!stream) co_return fail(std::move(stream).error());
     ProbeResult result;
     result.is_well = true;
+    result.has_answered = true;
     result.answer = "connected";
     co_return result;
 }
@@ -53,21 +55,29 @@ public:
     explicit Program(Prober& prober)
         : prober_(prober), timer_(prober.loop_.timers(), [this] { on_timeout(); }) {}
 
-    Result<> start(Driver& driver, const StartRequest& request, Duration timeout) {
+    Result<> start(Running& beside, const StartRequest& request, Duration timeout) {
         timer_.start(timeout);
-        CANDELA_TRY_ASSIGN(running_, driver.start(request, *this));
+        CANDELA_TRY_ASSIGN(running_, beside.run_beside(request, *this));
         return {};
     }
 
 private:
     static constexpr size_t kAnswerMax = 200;
 
+    void on_started(int) override {}
+    void on_start_failed(const Error& error) override {
+        ProbeResult result;
+        result.answer = error.message();
+        prober_.finish(std::move(result));
+    }
+    void on_output_lost(uint64_t) override {}
     void on_output(OutputKind, std::string_view bytes) override {
         said_ += bytes.substr(0, kAnswerMax - said_.size());
     }
     void on_exit(const ExitStatus& status) override {
         ProbeResult result;
         result.is_well = status.ok();
+        result.has_answered = true;
         result.answer = status.to_string();
         if (const size_t end = said_.find('\n'); end != std::string::npos) said_.resize(end);
         if (!said_.empty()) result.answer += ": " + said_;
@@ -86,23 +96,27 @@ private:
     std::unique_ptr<Running> running_;
 };
 
-Prober::Prober(Loop& loop, Driver& driver, proto::Probe probe, OnResult on_result)
+Prober::Prober(Loop& loop, proto::Probe probe, OnResult on_result)
     : loop_(loop),
-      driver_(driver),
       probe_(std::move(probe)),
       on_result_(std::move(on_result)),
       deliver_(loop.timers(), [this] { deliver(); }) {}
 
 Prober::~Prober() = default;
 
-void Prober::start(uint16_t port, StartRequest request) {
+void Prober::start(uint16_t port, Running* running, StartRequest request) {
     if (probe_.kind != proto::ProbeKind::kExec) return tasks_.spawn(run(port));
     request.command = probe_.command;
-    program_ = std::make_unique<Program>(*this);
-    const auto started = program_->start(driver_, request, timeout_of(probe_));
-    if (started) return;
+    request.executable.clear();
     ProbeResult result;
-    result.answer = started.error().message();
+    if (running != nullptr) {
+        program_ = std::make_unique<Program>(*this);
+        const auto started = program_->start(*running, request, timeout_of(probe_));
+        if (started) return;
+        result.answer = started.error().message();
+    } else {
+        result.answer = "it does not run";
+    }
     finish(std::move(result));
 }
 

@@ -16,23 +16,24 @@ namespace candela::host {
 
 struct ProbeResult {
     bool is_well = false;
-    std::string answer;  // "HTTP 503", "connection refused": for people
+    bool has_answered = false;  // well or not: silence and a refused connection are no answers
+    std::string answer;         // "HTTP 503", "connection refused": for people
 };
 
 class Prober {
 public:
     using OnResult = std::function<void(ProbeResult)>;
 
-    // `driver` runs exec probes. `on_result` may destroy the Prober.
-    Prober(Loop& loop, Driver& driver, proto::Probe probe, OnResult on_result);
+    // `on_result` may destroy the Prober.
+    Prober(Loop& loop, proto::Probe probe, OnResult on_result);
     ~Prober();
     Prober(const Prober&) = delete;
     Prober& operator=(const Prober&) = delete;
 
     // One probe; the result comes later, never from within this call, and within the probe's
-    // timeout. `request` says where an exec probe runs; its command is the probe's own. Not while
-    // one is under way.
-    void start(uint16_t port, StartRequest request);
+    // timeout. An exec probe runs beside `running`, as `request` says; its command is the probe's
+    // own. Not while one is under way.
+    void start(uint16_t port, Running* running, StartRequest request);
     void cancel();
 
 private:
@@ -43,7 +44,6 @@ private:
     void deliver();
 
     Loop& loop_;
-    Driver& driver_;
     proto::Probe probe_;
     OnResult on_result_;
     ProbeResult result_;

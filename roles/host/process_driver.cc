@@ -1,155 +1,466 @@
 #include "process_driver.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <optional>
 #include <utility>
 
-#include "loop/timers.h"
-#include "process_table.h"
+#include "base/ids.h"
+#include "keeper_client.h"
+#include "keeper_folder.h"
+#include "keeper_image.h"
+#include "leftovers.h"
+#include "loop/file.h"
+#include "loop/process.h"
 
 namespace candela::host {
 
+using keeper::Message;
+
 namespace {
-// How long output may still come after the end, and killed children may take to be gone: only what
-// left the group, or waits for an init that does not reap, makes this wait last.
-constexpr Duration kLastOutputMax = 200ms;
-// How often we look whether the group of an ended leader is empty; the kernel does not tell.
-constexpr Duration kGroupPollInterval = 20ms;
+
+struct Made {
+    Result<KeeperSocket> socket = fail(Code::kInternal, "not made yet");
+};
+
+// What a keeper that was killed is said to have ended with: whatever it kept was killed too.
+constexpr ExitStatus kLostStatus{0, SIGKILL};
+
 }  // namespace
 
-// One process from its start until it is reaped.
-class ProcessDriver::Child final : public std::enable_shared_from_this<Child>,
-                                   private ProcessHandler {
+// One instance from its start, or its adoption, until its end is known; or a program beside one.
+class ProcessDriver::Kept final : public std::enable_shared_from_this<Kept>,
+                                  private KeeperHandler,
+                                  private ProcessHandler {
 public:
-    Child(ProcessDriver& driver, RunningHandler& handler)
+    Kept(ProcessDriver& driver, std::string instance, std::filesystem::path folder,
+         RunningHandler* handler)
         : driver_(driver),
-          handler_(&handler),
-          last_output_(driver.loop_.timers(), [this] { finish(); }),
-          group_poll_(driver.loop_.timers(), [this] { wait_for_group(); }) {}
+          instance_(std::move(instance)),
+          folder_(std::move(folder)),
+          handler_(handler),
+          later_(driver.loop_.timers(), [this] { finish(); }) {}
 
-    Result<> open(const StartRequest& request) {
-        SpawnOptions options;
-        options.command = request.command;
-        options.environment = request.environment;
-        options.directory = request.directory;
-        CANDELA_TRY_ASSIGN(process_, Process::spawn(driver_.loop_, options, *this));
-        return {};
+    const std::string& instance() const { return instance_; }
+    const std::string& note() const { return note_; }
+    int pid() const { return pid_; }
+    bool is_running() const { return client_ != nullptr && pid_ != 0; }
+
+    // Socket and folder on the pool, then the keeper, then the connection, then the plan.
+    void start(const StartRequest& request) {
+        plan_ = encode_plan(request, driver_.options_.ends_with_host);
+        program_ = request.command.front();
+        begins_with_ = Message::kStart;
+        auto made = std::make_shared<Made>();
+        driver_.loop_.offload(
+            [folder = folder_, made] { made->socket = KeeperSocket::make(folder); },
+            [weak = weak_from_this(), made] {
+                if (const auto self = weak.lock()) self->on_socket(*made);
+            });
     }
 
-    int pid() const { return process_->pid(); }
-    void terminate() {
-        is_terminating_ = true;
-        static_cast<void>(signal(SIGTERM));
+    // Beside one that runs: its keeper takes a second connection.
+    void start_beside(const StartRequest& request) {
+        plan_ = encode_plan(request, true);
+        program_ = request.command.front();
+        begins_with_ = Message::kExec;
+        is_beside_ = true;
+        auto made = std::make_shared<Made>();
+        driver_.loop_.offload(
+            [folder = folder_, made] { made->socket = KeeperSocket::find(folder); },
+            [weak = weak_from_this(), made] {
+                if (const auto self = weak.lock()) self->on_socket(*made);
+            });
     }
-    void kill() {
-        static_cast<void>(signal(SIGKILL));
-        is_terminating_ = false;
-        if (status_) expect_end();
+
+    // One that was there before us. Its messages wait until adopt().
+    Task<Result<>> attach(Duration timeout) {
+        auto work = [folder = folder_] { return KeeperSocket::find(folder); };
+        auto socket = co_await offload(driver_.loop_, std::move(work));
+        if (!socket) co_return fail(socket.error());
+        const auto address = Address::unix_socket(socket->path());
+        auto stream = co_await connect(driver_.loop_, address, timeout);
+        if (!stream) co_return fail(stream.error());
+        is_attaching_ = true;
+        open_client(std::move(*stream));
+        client_->send(Message::kAttach);
+        auto answered = with_timeout(driver_.loop_, timeout, "keeper", wait_for_hello());
+        co_return co_await std::move(answered);
+    }
+
+    // It ended while nobody looked.
+    void set_ended(const ExitStatus& status) {
+        status_ = status;
+        is_started_ = true;
+    }
+
+    void adopt(RunningHandler& handler) {
+        handler_ = &handler;
+        if (client_ != nullptr && !is_lost_) {
+            const std::weak_ptr<Kept> weak = weak_from_this();
+            driver_.loop_.defer([weak] {
+                if (const auto self = weak.lock(); self && self->client_) self->client_->resume();
+            });
+            return;
+        }
+        if (!status_) status_ = kLostStatus;
+        later_.start(Duration(0));
+    }
+
+    void terminate() { order(Message::kTerminate); }
+    void kill() { order(Message::kKill); }
+    void set_note(std::string_view note) {
+        if (note_ == note) return;
+        note_ = note;
+        is_note_new_ = !plan_.empty() || client_ != nullptr;
+        if (client_ != nullptr && is_started_) client_->send(Message::kNote, note_);
     }
     // Nobody listens any more.
     void abandon() {
         handler_ = nullptr;
-        kill();
+        if (is_beside_) {
+            client_.reset();  // which ends it
+            later_.start(Duration(0));
+            return;
+        }
+        order(Message::kEnd);
     }
+    std::unique_ptr<Running> run_beside(const StartRequest& request, RunningHandler& handler);
 
 private:
-    void on_output(OutputKind kind, std::string_view bytes) override {
-        if (handler_ != nullptr) handler_->on_output(kind, bytes);
+    void on_socket(Made& made) {
+        if (!made.socket) return fail_start(made.socket.error());
+        socket_ = std::move(*made.socket);
+        if (begins_with_ == Message::kStart) {
+            if (wish_ == Message::kEnd)
+                return fail_start(Error(Code::kCancelled, "it is not wanted any more"));
+            const auto spawned = spawn_keeper();
+            socket_.close_listener();
+            if (!spawned) return fail_start(spawned.error());
+        }
+        const std::weak_ptr<Kept> weak = weak_from_this();
+        connecting_ = driver_.loop_.connect(Address::unix_socket(socket_.path()),
+                                            [weak](Result<StreamPtr> stream) {
+                                                if (const auto self = weak.lock())
+                                                    self->on_connected(std::move(stream));
+                                            });
     }
-    void on_exit(const ExitStatus& status) override {
-        status_ = status;
-        // Asked to end, its children have the same grace time as itself. Otherwise they go at once,
-        // while the group's number can't have been given to another.
-        if (!is_terminating_) return kill();
-        wait_for_group();
+
+    Result<> spawn_keeper() {
+        SpawnOptions options;
+        options.command = {fmt::format("/proc/self/fd/{}", driver_.image_)};
+        options.directory = folder_.native();
+        options.input = socket_.listener();
+        options.capture_output = false;
+        CANDELA_TRY_ASSIGN(process_, Process::spawn(driver_.loop_, options, *this));
+        return {};
     }
-    void on_output_end() override {
-        has_output_ended_ = true;
-        if (is_group_dead_) last_output_.start(Duration(0));
+    // The keeper's first process is gone as soon as it has made the second.
+    void on_output(OutputKind, std::string_view) override {}
+    void on_exit(const ExitStatus&) override { process_.reset(); }
+
+    void on_connected(Result<StreamPtr> stream) {
+        const std::weak_ptr<Kept> weak = weak_from_this();
+        driver_.loop_.defer([weak] {
+            if (const auto self = weak.lock()) self->connecting_.reset();
+        });
+        socket_ = KeeperSocket();
+        if (!stream) return fail_start(stream.error());
+        open_client(std::move(*stream));
+        client_->send(begins_with_, plan_);
+        plan_ = std::string();
     }
-    void wait_for_group() {
-        if (!is_terminating_) return;
-        if (!signal(0)) return group_is_empty();
-        // Perhaps only zombies, which an init that does not reap leaves for ever: /proc knows.
-        auto is_alive = std::make_shared<bool>(true);
-        driver_.loop_.offload([group = pid(), is_alive] { *is_alive = has_living_member(group); },
-                              [weak = weak_from_this(), is_alive] {
-                                  if (const auto self = weak.lock()) self->on_group_seen(*is_alive);
-                              });
+
+    void open_client(StreamPtr stream) {
+        KeeperHandler& self = *this;
+        client_ = std::make_unique<KeeperClient>(std::move(stream), self);
     }
-    void on_group_seen(bool is_alive) {
-        if (!is_terminating_) return;
-        if (is_alive)
-            group_poll_.start(kGroupPollInterval);
-        else
-            group_is_empty();
+
+    void order(Message message) {
+        if (status_ || is_over_) return;
+        wish_ = message;
+        if (client_ != nullptr && is_started_) client_->send(message);
     }
-    void group_is_empty() {
-        is_terminating_ = false;
-        expect_end();
+
+    void on_message(Message message, std::string_view payload) override {
+        switch (message) {
+            case Message::kHello: return on_hello(payload);
+            case Message::kStarted: return on_started(number_at<int32_t>(payload, 0));
+            case Message::kFailed: {
+                const auto error = number_at<int32_t>(payload, 0);
+                const auto what = payload.substr(std::min(payload.size(), sizeof(error)));
+                return fail_start(Error::system(fmt::format("{}: {}", program_, what), error));
+            }
+            case Message::kOutput: return on_bytes(payload);
+            case Message::kDropped:
+                if (handler_ != nullptr) handler_->on_output_lost(number_at<uint64_t>(payload, 0));
+                return;
+            case Message::kExited:
+                status_ =
+                    ExitStatus{number_at<int32_t>(payload, 0), number_at<int32_t>(payload, 4)};
+                // Later: the client must not be destroyed here.
+                later_.start(Duration(0));
+                return;
+            default: return;  // from a newer keeper
+        }
     }
-    void expect_end() {
-        if (std::exchange(is_group_dead_, true)) return;
-        group_poll_.stop();
-        last_output_.start(has_output_ended_ ? Duration(0) : kLastOutputMax);
+
+    void on_started(int pid) {
+        pid_ = pid;
+        is_started_ = true;
+        if (wish_) client_->send(*wish_);
+        if (is_note_new_) client_->send(Message::kNote, note_);
+        if (handler_ != nullptr) handler_->on_started(pid_);
     }
+
+    void on_hello(std::string_view payload) {
+        const auto hello = number_at<keeper::Hello>(payload, 0);
+        pid_ = hello.state == static_cast<uint8_t>(keeper::State::kRunning) ? hello.pid : 0;
+        note_ = payload.substr(std::min(payload.size(), sizeof(hello)));
+        is_started_ = true;
+        is_attaching_ = false;
+        client_->pause();
+        hello_.set();
+    }
+    Task<Result<>> wait_for_hello() {
+        co_await hello_.wait();
+        if (is_lost_) co_return fail(Code::kUnreachable, "the keeper has ended");
+        co_return Result<>();
+    }
+
+    void on_bytes(std::string_view payload) {
+        constexpr size_t kHeadSize = sizeof(uint64_t) + 1;
+        if (payload.size() < kHeadSize) return;
+        const bool is_stdout = payload[sizeof(uint64_t)] == 1;
+        const auto position = payload.substr(0, sizeof(uint64_t));
+        const auto bytes = payload.substr(kHeadSize);
+        if (handler_ != nullptr) {
+            handler_->on_output(is_stdout ? OutputKind::kStdout : OutputKind::kStderr, bytes);
+        }
+        if (client_ != nullptr) client_->send(Message::kAck, position);
+    }
+
+    void on_lost(const Error& error) override {
+        is_lost_ = true;
+        if (is_attaching_) {
+            is_attaching_ = false;
+            return hello_.set();
+        }
+        if (status_ || is_over_) return;
+        if (!is_started_) return fail_start(error);
+        // Somebody killed the keeper. Where it had no namespace that died with it, something may be
+        // left.
+        status_ = kLostStatus;
+        const std::weak_ptr<Kept> weak = weak_from_this();
+        auto work = [run_id = driver_.options_.run_id, instance = instance_] {
+            end_leftovers(run_id, instance);
+        };
+        if (is_beside_) return later_.start(Duration(0));
+        driver_.loop_.offload(std::move(work), [weak] {
+            if (const auto self = weak.lock()) self->finish();
+        });
+    }
+
+    void fail_start(Error error) {
+        if (std::exchange(is_over_, true)) return;
+        start_error_ = std::move(error);
+        later_.start(Duration(0));
+    }
+
+    // The last thing that happens. Destroys this.
     void finish() {
+        const auto self = shared_from_this();
+        is_over_ = true;
         RunningHandler* const handler = std::exchange(handler_, nullptr);
-        const ExitStatus status = *status_;
-        driver_.forget(*this);  // destroys this
-        if (handler != nullptr) handler->on_exit(status);
+        if (client_ != nullptr && !is_lost_ && status_) client_->send(Message::kRelease);
+        client_.reset();
+        if (!is_beside_) driver_.discard(folder_);
+        driver_.forget(*this);
+        if (handler == nullptr) return;
+        if (start_error_)
+            handler->on_start_failed(*start_error_);
+        else if (status_)
+            handler->on_exit(*status_);
     }
-    // False where nobody is left in the group.
-    bool signal(int number) { return !is_group_dead_ && ::kill(-process_->pid(), number) == 0; }
 
     ProcessDriver& driver_;
-    RunningHandler* handler_;  // null once nobody listens
-    Timer last_output_;
-    Timer group_poll_;
+    std::string instance_;
+    std::filesystem::path folder_;
+    RunningHandler* handler_;  // null once nobody listens, and before somebody does
+    Timer later_;
+    KeeperSocket socket_;
     std::unique_ptr<Process> process_;
+    std::unique_ptr<ConnectAttempt> connecting_;
+    std::unique_ptr<KeeperClient> client_;
+    Message begins_with_ = Message::kAttach;
+    std::string plan_;
+    std::string program_;
+    std::string note_;
+    std::optional<Message> wish_;  // to be told when it has started
+    std::optional<Error> start_error_;
     std::optional<ExitStatus> status_;
-    bool is_terminating_ = false;
-    bool has_output_ended_ = false;
-    bool is_group_dead_ = false;
+    Event hello_;
+    int pid_ = 0;
+    bool is_note_new_ = false;  // than the plan's
+    bool is_beside_ = false;
+    bool is_attaching_ = false;
+    bool is_started_ = false;
+    bool is_lost_ = false;
+    bool is_over_ = false;
 };
 
-// What the driver's user holds; the child may be gone before it, or live on after it.
+// What the driver's user holds; the instance may be gone before it, or live on after it.
 class ProcessDriver::Handle final : public Running {
 public:
-    explicit Handle(const std::shared_ptr<Child>& child) : child_(child), pid_(child->pid()) {}
+    Handle(ProcessDriver& driver, const std::shared_ptr<Kept>& kept)
+        : driver_(driver), kept_(kept), pid_(kept->pid()) {}
     ~Handle() override {
-        if (const auto child = child_.lock()) child->abandon();
+        const auto kept = kept_.lock();
+        if (kept && !driver_.has_let_go_) kept->abandon();
     }
-    int pid() const override { return pid_; }
+    int pid() const override {
+        if (const auto kept = kept_.lock()) pid_ = kept->pid();
+        return pid_;
+    }
     void terminate() override {
-        if (const auto child = child_.lock()) child->terminate();
+        if (const auto kept = kept_.lock()) kept->terminate();
     }
     void kill() override {
-        if (const auto child = child_.lock()) child->kill();
+        if (const auto kept = kept_.lock()) kept->kill();
+    }
+    void set_note(std::string_view note) override {
+        if (const auto kept = kept_.lock()) kept->set_note(note);
+    }
+    Result<std::unique_ptr<Running>> run_beside(const StartRequest& request,
+                                                RunningHandler& handler) override {
+        if (request.command.empty()) return fail(Code::kInvalid, "there is no command to start");
+        if (const auto kept = kept_.lock()) return kept->run_beside(request, handler);
+        return fail(Code::kNotFound, "the instance has ended");
     }
 
 private:
-    std::weak_ptr<Child> child_;
-    int pid_;
+    ProcessDriver& driver_;
+    std::weak_ptr<Kept> kept_;
+    mutable int pid_;
 };
 
-ProcessDriver::ProcessDriver(Loop& loop) : loop_(loop) {}
-
-ProcessDriver::~ProcessDriver() {
-    for (const auto& child : children_) child->abandon();
+std::unique_ptr<Running> ProcessDriver::Kept::run_beside(const StartRequest& request,
+                                                         RunningHandler& handler) {
+    auto beside = std::make_shared<Kept>(driver_, instance_, folder_, &handler);
+    beside->start_beside(request);
+    driver_.kept_.push_back(beside);
+    return std::make_unique<Handle>(driver_, beside);
 }
 
-void ProcessDriver::forget(Child& child) {
-    children_.remove_if([&](const auto& other) { return other.get() == &child; });
+ProcessDriver::ProcessDriver(Loop& loop, Logger log) : loop_(loop), log_(std::move(log)) {}
+
+ProcessDriver::~ProcessDriver() {
+    if (!has_let_go_) {
+        for (const auto& kept : kept_) kept->abandon();
+    }
+    kept_.clear();
+    found_.clear();
+    if (image_ >= 0) ::close(image_);
+}
+
+Result<> ProcessDriver::open(ProcessDriverOptions options) {
+    options_ = std::move(options);
+    CANDELA_TRY_ASSIGN(image_, open_keeper_image());
+    return {};
+}
+
+void ProcessDriver::forget(Kept& kept) {
+    kept_.remove_if([&](const auto& other) { return other.get() == &kept; });
+}
+
+void ProcessDriver::discard(const std::filesystem::path& folder) {
+    auto result = std::make_shared<Result<>>();
+    loop_.offload([folder, result] { *result = remove_tree(folder); },
+                  [log = log_, result] {
+                      if (!*result) log.warn("folder_not_removed", {{"error", result->error()}});
+                  });
 }
 
 Result<std::unique_ptr<Running>> ProcessDriver::start(const StartRequest& request,
                                                       RunningHandler& handler) {
-    auto child = std::make_shared<Child>(*this, handler);
-    CANDELA_TRY(child->open(request));
-    children_.push_back(child);
-    return std::unique_ptr<Running>(std::make_unique<Handle>(child));
+    if (loop_.uv() == nullptr) return fail(Code::kUnsupported, "a simulated loop has no processes");
+    if (request.command.empty()) return fail(Code::kInvalid, "there is no command to start");
+    const std::string name = std::string(kKeeperFolderPrefix) + make_id(loop_.random());
+    auto kept = std::make_shared<Kept>(*this, request.instance,
+                                       options_.run_folder / request.instance / name, &handler);
+    kept->set_note(request.note);
+    kept->start(request);
+    kept_.push_back(kept);
+    return std::unique_ptr<Running>(std::make_unique<Handle>(*this, kept));
+}
+
+Task<void> ProcessDriver::find_one(std::string instance, std::filesystem::path folder) {
+    auto kept = std::make_shared<Kept>(*this, instance, folder, nullptr);
+    auto attaching = kept->attach(kAnswerTimeout);
+    const auto attached = co_await std::move(attaching);
+    if (!attached) {
+        // It is gone: it wrote how it ended, or was killed.
+        struct Remains {
+            std::optional<ExitStatus> status;
+        };
+        auto work = [folder, run_id = options_.run_id, instance] {
+            Remains remains;
+            remains.status = read_exit_file(folder);
+            if (!remains.status) end_leftovers(run_id, instance);
+            return remains;
+        };
+        const auto remains = co_await offload(loop_, std::move(work));
+        kept->set_ended(remains.status.value_or(kLostStatus));
+        log_.warn("keeper_gone", {{"instance", instance}, {"error", attached.error()}});
+    }
+    add_found(kept);
+}
+
+// More than one of an instance are those between which the host died: the one that runs counts.
+void ProcessDriver::add_found(const std::shared_ptr<Kept>& kept) {
+    auto& known = found_[kept->instance()];
+    std::shared_ptr<Kept> surplus = kept;
+    if (known == nullptr || (!known->is_running() && kept->is_running())) {
+        surplus = std::exchange(known, kept);
+    }
+    if (surplus == nullptr) return;
+    kept_.push_back(surplus);
+    struct Nobody final : RunningHandler {
+        void on_started(int) override {}
+        void on_start_failed(const Error&) override {}
+        void on_output(OutputKind, std::string_view) override {}
+        void on_output_lost(uint64_t) override {}
+        void on_exit(const ExitStatus&) override {}
+    };
+    static Nobody nobody;
+    surplus->adopt(nobody);
+    surplus->abandon();
+}
+
+Task<Result<std::vector<FoundInstance>>> ProcessDriver::find() {
+    auto work = [folder = options_.run_folder] { return list_keepers(folder); };
+    const auto places = co_await offload(loop_, std::move(work));
+    TaskGroup looking;
+    for (const KeeperPlace& place : places) {
+        auto one = find_one(place.instance, place.folder);
+        looking.spawn(std::move(one));
+    }
+    co_await looking.wait_empty();
+    std::vector<FoundInstance> found;
+    for (const auto& [instance, kept] : found_) found.push_back({instance, kept->note()});
+    co_return found;
+}
+
+std::unique_ptr<Running> ProcessDriver::adopt(const std::string& instance,
+                                              RunningHandler& handler) {
+    const auto found = found_.find(instance);
+    if (found == found_.end()) return nullptr;
+    const auto kept = std::move(found->second);
+    found_.erase(found);
+    kept_.push_back(kept);
+    kept->adopt(handler);
+    return std::make_unique<Handle>(*this, kept);
 }
 
 }  // namespace candela::host

@@ -1,35 +1,63 @@
 #pragma once
 
-// Runs instances as child processes, each in a session and process group of its own. Needs a
-// UvLoop.
+// Runs instances as processes, each kept by a keeper (keeper/keeper.h): a process of its own that
+// outlives this one, so that a host which is restarted, upgraded or killed finds its instances
+// again. Needs a UvLoop.
 
+#include <filesystem>
 #include <list>
+#include <map>
 #include <memory>
 
+#include "base/log.h"
 #include "driver.h"
+#include "loop/flow.h"
 #include "loop/loop.h"
 
 namespace candela::host {
 
+struct ProcessDriverOptions {
+    std::filesystem::path run_folder;  // a folder for each instance is made in it
+    bool ends_with_host = false;       // instances end when this process does, whatever ends it
+    std::string run_id;                // by which the remains of a keeper that was killed are known
+};
+
 class ProcessDriver final : public Driver {
 public:
-    explicit ProcessDriver(Loop& loop);
+    ProcessDriver(Loop& loop, Logger log);
     ~ProcessDriver() override;
+
+    // Before anything else; blocking, for moments.
+    Result<> open(ProcessDriverOptions options);
+
     Result<std::unique_ptr<Running>> start(const StartRequest& request,
                                            RunningHandler& handler) override;
+    Task<Result<std::vector<FoundInstance>>> find() override;
+    std::unique_ptr<Running> adopt(const std::string& instance, RunningHandler& handler) override;
+    void let_go() override { has_let_go_ = true; }
 
-    // Processes that have not been reaped yet, also those whose Running is gone.
-    size_t process_count() const { return children_.size(); }
+    // Instances whose end is not known yet, also those whose Running is gone.
+    size_t process_count() const { return kept_.size(); }
+
+    // What a keeper that does not answer when we look for it has.
+    static constexpr Duration kAnswerTimeout = 5s;
 
 private:
-    class Child;
+    class Kept;
     class Handle;
 
-    void forget(Child& child);
+    Task<void> find_one(std::string instance, std::filesystem::path folder);
+    void add_found(const std::shared_ptr<Kept>& kept);
+    void forget(Kept& kept);
+    void discard(const std::filesystem::path& folder);
 
     Loop& loop_;
-    // Killed processes stay here until the kernel has told us of their end: nobody else reaps them.
-    std::list<std::shared_ptr<Child>> children_;
+    Logger log_;
+    ProcessDriverOptions options_;
+    int image_ = -1;  // descriptor of the keeper's executable
+    bool has_let_go_ = false;
+    std::list<std::shared_ptr<Kept>> kept_;
+    std::map<std::string, std::shared_ptr<Kept>> found_;
 };
 
 }  // namespace candela::host

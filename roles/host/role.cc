@@ -27,10 +27,9 @@ const ConfigSchema& host_schema() {
                        "lighthouse let deploy."),
         config_size("log_buffer", "16MiB", "Log lines kept while the bus is away.")
             .range("64KiB", "1GiB"),
-        config_duration("leftover_grace", "2s",
-                        "How long instances of a host that died may take to "
-                        "end before this one starts.")
-            .range("0s", "5m"),
+        config_bool("keep_instances", "true",
+                    "Instances run on when this process ends, and the next one goes on with them: "
+                    "a restart or an upgrade is not noticed. false: they end with it."),
     });
     return schema;
 }
@@ -71,6 +70,8 @@ const RoleSpec kRole{
     .schema = host_schema,
     .check = check_host,
     .create = create_host,
+    // What a developer started is gone when Ctrl-C is pressed.
+    .dev_profile = "keep_instances = false",
 };
 
 }  // namespace candela::host

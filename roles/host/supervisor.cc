@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "instance_note.h"
 
 namespace candela::host {
 
@@ -34,8 +35,15 @@ void Supervisor::apply(const proto::Assignments& assignments) {
         const auto found = instances_.find(spec.instance);
         if (found != instances_.end())
             found->second->update(spec);
+        else if (found_.contains(spec.instance))
+            adopt(spec);
         else if (spec.desired == proto::Desired::kRun)
             add(spec);
+    }
+    // What was found and nobody wants any more is adopted, too: so that it ends as any other does.
+    while (!found_.empty()) {
+        const auto& [name, note] = *found_.begin();
+        adopt(spec_of_unwanted(name, parse_instance_note(note)));
     }
     for (const auto& [name, instance] : instances_) {
         if (!assigned_.contains(name)) instance->stop();
@@ -46,10 +54,7 @@ void Supervisor::apply(const proto::Assignments& assignments) {
 
 void Supervisor::add(const proto::InstanceSpec& spec) {
     const bool is_full = running_count() >= instances_max_;
-    auto instance = std::make_unique<Instance>(
-        context_, spec, [this](Instance& changed) { on_instance_change(changed); });
-    Instance& added = *instance;
-    instances_[spec.instance] = std::move(instance);
+    Instance& added = make(spec);
     const auto ended = spec.kind == "job" ? jobs_.exit_code(spec.instance) : std::nullopt;
     if (ended)
         added.resume_ended(*ended);
@@ -60,6 +65,23 @@ void Supervisor::add(const proto::InstanceSpec& spec) {
         added.start();
         added.update(spec);  // draining already
     }
+}
+
+Instance& Supervisor::make(const proto::InstanceSpec& spec) {
+    auto instance = std::make_unique<Instance>(
+        context_, spec, [this](Instance& changed) { on_instance_change(changed); });
+    Instance& made = *instance;
+    instances_[spec.instance] = std::move(instance);
+    return made;
+}
+
+void Supervisor::adopt(const proto::InstanceSpec& spec) {
+    const auto found = found_.find(spec.instance);
+    const std::string note = std::move(found->second);
+    found_.erase(found);
+    Instance& adopted = make(spec);
+    adopted.adopt(note);
+    adopted.update(spec);
 }
 
 void Supervisor::on_instance_change(Instance& instance) {

@@ -24,7 +24,11 @@ public:
                std::function<void()> on_change);
     ~Supervisor();
 
-    // All that should run here; what runs and is not in it is stopped.
+    // What an earlier life of this host left: its names, and what is noted of each. Before apply().
+    void set_found(std::map<std::string, std::string, std::less<>> notes) {
+        found_ = std::move(notes);
+    }
+    // All that should run here; what runs and is not in it is stopped, found ones too.
     void apply(const proto::Assignments& assignments);
     void set_instances_max(size_t count) { instances_max_ = count; }
 
@@ -34,6 +38,8 @@ public:
     std::set<std::string> bundles() const;
     size_t running_count() const;
 
+    // Nothing is started or stopped any more.
+    void let_go() { is_draining_ = true; }
     // Stops everything, each with its own grace time; returns when all are over, or at the
     // deadline. Nothing is started any more.
     Task<void> drain(MonoTime deadline);
@@ -43,6 +49,9 @@ public:
 
 private:
     void add(const proto::InstanceSpec& spec);
+    Instance& make(const proto::InstanceSpec& spec);
+    // One that was found, as `spec` wants it.
+    void adopt(const proto::InstanceSpec& spec);
     void on_instance_change(Instance& instance);
     void sweep();
     bool all_over() const;
@@ -53,6 +62,7 @@ private:
     std::function<void()> on_change_;
     std::map<std::string, std::unique_ptr<Instance>, std::less<>> instances_;
     std::set<std::string> assigned_;
+    std::map<std::string, std::string, std::less<>> found_;  // and not adopted yet
     bool is_draining_ = false;
     Event over_;         // all are over
     Timer sweep_timer_;  // removes those that are over and no longer assigned

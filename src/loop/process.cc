@@ -154,8 +154,9 @@ Result<> UvProcess::open(Loop& loop, const SpawnOptions& options) {
     std::vector<char*> arguments = pointers(options.command);
     std::vector<char*> environment = pointers(options.environment);
     std::array<uv_stdio_container_t, 3> stdio{};
-    stdio[0].flags = UV_IGNORE;             // libuv opens /dev/null for the first three
-    UniqueFile child_output, child_errors;  // ours are closed when it has its own
+    stdio[0].flags = options.input ? UV_INHERIT_FD : UV_IGNORE;
+    stdio[0].data.fd = options.input.value_or(-1);  // libuv opens /dev/null for what it ignores
+    UniqueFile child_output, child_errors;          // ours are closed when it has its own
     if (options.capture_output) {
         CANDELA_TRY_ASSIGN(child_output, output_.prepare());
         CANDELA_TRY_ASSIGN(child_errors, errors_.prepare());

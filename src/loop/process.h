@@ -20,6 +20,8 @@ struct SpawnOptions {
     std::string directory;                 // where it starts; empty: where we are
     std::optional<uint32_t> uid;
     std::optional<uint32_t> gid;
+    // Its standard input, which stays the caller's here; otherwise /dev/null.
+    std::optional<int> input;
     // Its output goes to on_output; otherwise it goes where ours goes.
     bool capture_output = true;
 };
@@ -51,8 +53,8 @@ protected:
 
 class Process {
 public:
-    // The child leads a new session and process group, has /dev/null as standard input, and
-    // inherits no descriptor of ours. Needs a libuv loop (kUnsupported on a simulated one).
+    // The child leads a new session and process group, and inherits no descriptor of ours but those
+    // that the options name. Needs a libuv loop (kUnsupported on a simulated one).
     static Result<std::unique_ptr<Process>> spawn(Loop& loop, const SpawnOptions& options,
                                                   ProcessHandler& handler);
     virtual ~Process() = default;

@@ -10,7 +10,7 @@ import { Cloud } from './lib/cloud.mjs';
 import { Load, request } from './lib/http.mjs';
 import { freePort } from './lib/ports.mjs';
 import { profileFrom } from './lib/profiles.mjs';
-import { CANDELA, isAlive, processesIn, run } from './lib/program.mjs';
+import { CANDELA, isAlive, processesIn, programsIn, run } from './lib/program.mjs';
 import { sleep, until } from './lib/wait.mjs';
 
 const HOST = 'probe.localhost';
@@ -129,18 +129,21 @@ test('six processes', { timeout: 300_000 }, async (t) => {
     assert.equal(await version(), '3');
   });
 
-  await t.test('a host process is killed, its instances live: nothing runs twice when it is back', async () => {
+  await t.test('a host process is killed, its instances live: it goes on with them when it is back', async () => {
     await cloud.run('host-1');
     await cloud.ctl('scale probe 4');
     await cloud.readyInstances('probe', 4, 60_000);
+    const running = () => [...programsIn(path.join(cloud.dir, 'host-1')), ...programsIn(path.join(cloud.dir, 'host-2'))].sort();
+    await until('four processes', () => running().length === 4, { timeout: 30_000 });
+    const before = running();
+    const load = cloud.load({ host: HOST, target: '/version' });
     await cloud.node('host-1').kill();
     await sleep(500);
     await cloud.run('host-1');
     await cloud.readyInstances('probe', 4, 60_000);
-    await until('four processes', async () => {
-      const count = processesIn(path.join(cloud.dir, 'host-1')).length + processesIn(path.join(cloud.dir, 'host-2')).length;
-      return count === 4;
-    }, { timeout: 30_000 });
+    await load.stop();
+    assert.deepEqual(load.failures, []);
+    assert.deepEqual(running(), before);
   });
 
   await t.test('a gateway restarts while the lighthouse is away: it serves from its own copy', async () => {

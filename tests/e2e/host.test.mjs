@@ -145,45 +145,105 @@ test('bundles that do not verify, or lead out of their folder, never run', { tim
   assert.equal(fs.existsSync(path.join(data, 'evil')), false);
 });
 
-test('a host that was killed ends what it left before it starts it anew', { timeout: 90_000 }, async (t) => {
-  const { cloud, ports, lighthouse, start } = await startHost(t);
+test('a host that was killed goes on with what it left', { timeout: 90_000 }, async (t) => {
+  const { cloud, data, ports, lighthouse, start } = await startHost(t);
   const bundle = lighthouse.add({ 'server.js': SERVER });
-  const job = { instance: 'job-1', kind: 'job', command: ['sh', '-c', `echo once >> ${cloud.dir}/runs`], bundle, probe: {} };
-  await lighthouse.assign([web(bundle), job]);
+  const job = { instance: 'job-1', kind: 'job', command: ['sh', '-c', 'echo once; exit 4'], bundle, probe: {} };
+  const jobs = () => lighthouse.lines.filter((line) => line.text === 'once').length;
+  const crashing = { instance: 'short-1', command: ['node', '-e', `
+    console.log('short ' + process.pid);
+    require('node:http').createServer((q, s) => s.end()).listen(process.env.PORT);
+    setTimeout(() => process.exit(7), 2500);`], bundle, probe: { path: '/' } };
+  await lighthouse.assign([web(bundle), job, crashing, web(bundle, { instance: 'gone-1' })]);
   const before = await lighthouse.reached('web-1', 'ready');
-  await lighthouse.reached('job-1', 'exited');
+  const gone = await lighthouse.reached('gone-1', 'ready');
+  const short = await lighthouse.reached('short-1', 'ready');
+  await lighthouse.reached('job-1', 'failed');
+  await until('the job to be logged', () => jobs() === 1);
   const reads = lighthouse.reads.length;
   await cloud.node('host').kill('SIGKILL');
   assert.equal((await request(before.port, '/')).text, 'hello from web-1');
+  await until('the short one to end', () => !isAlive(short.pid));
+  // Nobody wants this one any more when the host is back.
+  lighthouse.want([web(bundle), job, crashing]);
 
   start();
   await cloud.ready('host', ports.node);
-  const after = await until('a new process', () => {
+  const after = await lighthouse.reached('web-1', 'ready');
+  assert.deepEqual([after.pid, after.port, after.restarts], [before.pid, before.port, 0]);
+  assert.equal((await request(after.port, '/')).text, 'hello from web-1');
+  const restarted = await until('the short one to be restarted', () => {
+    const now = lighthouse.instances()['short-1'];
+    return now?.restarts === 1 && now;
+  });
+  assert.equal(restarted.exitCode, 7);
+  await until('the unwanted one to be gone', () => !isAlive(gone.pid) && !fs.existsSync(path.join(data, 'host/run/gone-1')));
+  await lighthouse.reached('job-1', 'failed');
+  assert.equal(jobs(), 1);
+  assert.equal(lighthouse.reads.length, reads, 'the bundle was there already');
+  // What it says from now on comes, too.
+  await request(after.port, '/exit').catch(() => {});
+  const third = await until('another process', () => {
     const now = lighthouse.instances()['web-1'];
     return now?.state === 'ready' && now.pid !== before.pid && now;
   });
-  assert.equal(isAlive(before.pid), false);
-  assert.equal((await request(after.port, '/')).text, 'hello from web-1');
-  await lighthouse.reached('job-1', 'exited');
-  assert.equal(fs.readFileSync(path.join(cloud.dir, 'runs'), 'utf8'), 'once\n');
-  assert.equal(lighthouse.reads.length, reads, 'the bundle was there already');
+  assert.deepEqual([third.restarts, third.exitCode], [1, 7]);
+});
+
+test('what was written while the host was away is not lost', { timeout: 90_000 }, async (t) => {
+  const { cloud, ports, lighthouse, start } = await startHost(t);
+  const bundle = lighthouse.add({ a: 'x' });
+  await lighthouse.assign([{ instance: 'count-1', kind: 'bus', probe: {}, bundle,
+    command: ['sh', '-c', 'i=0; while :; do i=$((i+1)); echo line $i; sleep 0.01; done'] }]);
+  await lighthouse.reached('count-1', 'ready');
+  await lighthouse.said('count-1', 'line 20');
+  await cloud.node('host').stop();
+  await until('time to go by', () => lighthouse.lines.length > 0);
+  start();
+  await cloud.ready('host', ports.node);
+  const last = () => Number(lighthouse.lines.at(-1).text.match(/^line (\d+)$/)?.[1] ?? 0);
+  const before = last();
+  await until('new lines', () => last() > before + 100);
+  const numbers = lighthouse.lines.map((line) => Number(line.text.match(/^line (\d+)$/)?.[1])).filter(Boolean);
+  assert.deepEqual(numbers.filter((n, i) => i > 0 && n !== numbers[i - 1] + 1), []);
 });
 
 test('without a lighthouse the host goes on, even after a restart', { timeout: 90_000 }, async (t) => {
-  const { cloud, lighthouse, start } = await startHost(t);
+  const { cloud, ports, lighthouse, start } = await startHost(t);
   const bundle = lighthouse.add({ 'server.js': SERVER });
   await lighthouse.assign([web(bundle)]);
   const before = await lighthouse.reached('web-1', 'ready');
   await lighthouse.stop();
   await cloud.node('host').stop();
-  assert.equal(isAlive(before.pid), false);
+  assert.equal((await request(before.port, '/')).text, 'hello from web-1');
   start();
+  await cloud.ready('host', ports.node);
+  await until('it to be adopted', () => cloud.node('host').output().includes(`pid=${before.pid} port=${before.port}`));
+  // It is looked after: one that crashes is started again, from the bundle that is there.
+  process.kill(before.pid, 'SIGKILL');
   const found = await until('the instance to run again', async () => {
     const log = cloud.node('host').output();
     const port = [...log.matchAll(/instance_started .*?port=(\d+)/g)].at(-1)?.[1];
     return port && Number(port) !== before.port && (await request(Number(port), '/')).text;
   });
   assert.equal(found, 'hello from web-1');
+});
+
+test('with keep_instances = false they end with the host, even where it is killed', { timeout: 90_000 }, async (t) => {
+  const { cloud, ports, lighthouse, start } = await startHost(t, { lines: 'keep_instances = false' });
+  const bundle = lighthouse.add({ 'server.js': SERVER });
+  await lighthouse.assign([web(bundle)]);
+  const first = await lighthouse.reached('web-1', 'ready');
+  await cloud.node('host').kill('SIGKILL');
+  await until('it to end', () => !isAlive(first.pid));
+  start();
+  await cloud.ready('host', ports.node);
+  const second = await until('another process', () => {
+    const now = lighthouse.instances()['web-1'];
+    return now?.state === 'ready' && now.pid !== first.pid && now;
+  });
+  await cloud.node('host').stop();
+  assert.equal(isAlive(second.pid), false);
 });
 
 test('a static service is served by candela itself', { timeout: 60_000 }, async (t) => {

@@ -3,7 +3,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {
-  CANDELA, Program, isAlive, makeTempDir, processesIn, removeDir, run, tempDir,
+  CANDELA, Program, isAlive, keepersIn, makeTempDir, processesIn, removeDir, run, tempDir,
 } from './program.mjs';
 import { DEFAULT_PORTS, freeOffset } from './ports.mjs';
 import { Load, request } from './http.mjs';
@@ -91,6 +91,11 @@ export class Cloud {
     }, { timeout, every: 100 }).catch((error) => { throw this.explain(error); });
   }
 
+  async endInstances() {
+    for (const pid of keepersIn(this.dir)) process.kill(pid, 'SIGTERM');
+    await until('the instances to end', () => processesIn(this.dir).length === 0, { timeout: 15_000, every: 20 }).catch(() => {});
+  }
+
   // Stops every node in reverse order, removes the folder, and fails where a process was left.
   async stop() {
     const wrong = [];
@@ -99,6 +104,8 @@ export class Cloud {
       // A test may have killed it; any other end than an orderly one is a fault.
       if (how.code !== 0 && how.signal !== 'SIGKILL' || how.late) wrong.push(`${node.name}: ${JSON.stringify(how)}\n${node.tail(15)}`);
     }
+    // Instances outlive their host, but for those of `candela dev`: their keepers end them.
+    if (!this.isDev) await this.endInstances();
     const left = processesIn(this.dir);
     const commands = left.map((pid) => `${pid} ${fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ')}`);
     for (const pid of left) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
@@ -120,6 +127,7 @@ class EndedError extends Error {
 export async function startDev(t, { args = [], env } = {}) {
   const cloud = new Cloud(t);
   const { dir } = cloud;
+  cloud.isDev = true;
   const offset = await freeOffset();
   cloud.offset = offset;
   cloud.ports = Object.fromEntries(Object.entries(DEFAULT_PORTS).map(([k, v]) => [k, v + offset]));

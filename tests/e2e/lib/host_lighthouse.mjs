@@ -109,10 +109,15 @@ export class HostLighthouse {
 
   // specs: [{instance, service, kind, command, env, probe: {path|tcp|exec, …ms}, grace, bundle, signature, root, stop, draining}]
   async assign(specs) {
-    this.specs = specs;
-    this.version += 1;
+    this.want(specs);
     this.bus.publish('candela.nodes.host-1.nudge', number(1, this.version));
     await until(`version ${this.version} to be taken`, () => Number(this.beat?.[24]?.[0] ?? 0) === this.version);
+  }
+
+  // What the next pull finds.
+  want(specs) {
+    this.specs = specs;
+    this.version += 1;
   }
 
   assignments() {

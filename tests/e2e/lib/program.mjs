@@ -53,6 +53,18 @@ export function processesIn(dir) {
   return found;
 }
 
+const isKeeper = (pid) => {
+  try {
+    return fs.readFileSync(`/proc/${pid}/comm`, 'latin1').trim() === 'candela-keeper';
+  } catch {
+    return false;
+  }
+};
+
+// Of those, the ones that keep instances, and the rest: what instances are made of.
+export const keepersIn = (dir) => processesIn(dir).filter(isKeeper);
+export const programsIn = (dir) => processesIn(dir).filter((pid) => !isKeeper(pid));
+
 export class Program {
   // `log` is the file that takes stdout and stderr.
   constructor(file, args, { cwd, env, log, name = path.basename(file) } = {}) {

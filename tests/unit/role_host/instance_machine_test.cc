@@ -89,12 +89,12 @@ TEST_CASE_METHOD(Machine, "failing_probes_make_it_unready_and_at_last_restart_it
         CHECK(m.state() == InstanceState::kReady);
         CHECK(m.cause().empty());
     }
-    SECTION("it hangs") {
+    SECTION("it never gets well") {
         InstanceMachine::Actions actions;
         for (uint32_t i = InstanceMachine::kUnreadyFailures; i < InstanceMachine::kRestartFailures;
              ++i) {
             CHECK_FALSE(has(actions, Do::kTerminate));
-            actions = m.on_probe(false, "no answer");
+            actions = m.on_probe(false, "HTTP 500");
         }
         CHECK(has(actions, Do::kTerminate));
         CHECK(delay(actions, TimerKind::kPhase) == settings.grace);
@@ -106,9 +106,67 @@ TEST_CASE_METHOD(Machine, "failing_probes_make_it_unready_and_at_last_restart_it
     }
 }
 
+TEST_CASE_METHOD(Machine, "one_that_does_not_answer_three_probes_hangs_and_is_restarted") {
+    InstanceMachine& m = ready();
+    for (uint32_t i = 1; i < InstanceMachine::kHungFailures; ++i) {
+        CHECK_FALSE(has(m.on_probe(false, "no answer within 500ms", false), Do::kTerminate));
+    }
+    // One that answers in between does not hang, however badly.
+    CHECK_FALSE(has(m.on_probe(false, "HTTP 500"), Do::kTerminate));
+    m.on_probe(true, "HTTP 200");
+    for (uint32_t i = 1; i < InstanceMachine::kHungFailures; ++i) {
+        CHECK_FALSE(has(m.on_probe(false, "no answer within 500ms", false), Do::kTerminate));
+    }
+    CHECK(has(m.on_probe(false, "no answer within 500ms", false), Do::kTerminate));
+    CHECK(m.state() == InstanceState::kUnready);
+    CHECK(m.cause().find("no answer") != std::string::npos);
+}
+
+TEST_CASE_METHOD(Machine, "one_that_was_ready_is_adopted_ready_and_prepared_for_its_next_start") {
+    settings.has_probe = true;
+    InstanceMachine& m = make();
+    const auto actions = m.adopt(true, 4);
+    CHECK(has(actions, Do::kPrepare));
+    CHECK(has(actions, Do::kProbe));
+    CHECK_FALSE(has(actions, Do::kSpawn));
+    CHECK(m.state() == InstanceState::kReady);
+    CHECK(m.restarts() == 4);
+    SECTION("it goes on") {
+        CHECK(m.on_prepared().empty());
+        CHECK(m.on_probe(true, "HTTP 200").size() == 1);
+        CHECK(has(m.stop(), Do::kTerminate));
+    }
+    SECTION("it ended meanwhile, and its bundle is there") {
+        m.on_prepared();
+        CHECK(delay(m.on_exit(exited(5)), TimerKind::kPhase) == 0s);
+        CHECK(has(m.on_timer(TimerKind::kPhase), Do::kSpawn));
+        CHECK(m.exit_code() == 5);
+    }
+    SECTION("it ended, and has to be prepared first") {
+        m.on_exit(exited(5));
+        CHECK(has(m.on_timer(TimerKind::kPhase), Do::kPrepare));
+        CHECK(has(m.on_prepared(), Do::kSpawn));
+        CHECK(m.on_prepared().empty());
+    }
+}
+
+TEST_CASE_METHOD(Machine, "one_that_was_not_ready_is_adopted_starting") {
+    settings.has_probe = true;
+    InstanceMachine& m = make();
+    const auto actions = m.adopt(false, 0);
+    CHECK(m.state() == InstanceState::kStarting);
+    CHECK(has(actions, Do::kProbe));
+    m.on_probe(true, "HTTP 200");
+    CHECK(m.state() == InstanceState::kReady);
+}
+
 TEST_CASE_METHOD(Machine,
                  "the_backoff_doubles_to_its_maximum_and_starts_anew_after_a_healthy_time") {
     InstanceMachine& m = ready();
+    CHECK(delay(m.on_exit(exited(1)), TimerKind::kPhase) == 0s);  // the first is at once
+    m.on_timer(TimerKind::kPhase);
+    m.on_spawned();
+    m.on_probe(true, "");
     Duration nominal = InstanceMachine::kBackoffMin;
     for (int i = 0; i < 12; ++i) {
         const Duration pause = delay(m.on_exit(exited(1)), TimerKind::kPhase);
@@ -120,8 +178,8 @@ TEST_CASE_METHOD(Machine,
         m.on_probe(true, "");
     }
     m.on_timer(TimerKind::kHealthy);
-    CHECK(delay(m.on_exit(exited(1)), TimerKind::kPhase) <= InstanceMachine::kBackoffMin);
-    CHECK(m.restarts() == 13);
+    CHECK(delay(m.on_exit(exited(1)), TimerKind::kPhase) == 0s);
+    CHECK(m.restarts() == 14);
     CHECK(m.last_exit() == "exit code 1");
     CHECK(m.exit_code() == 1);
 }

@@ -6,6 +6,7 @@
 
 #include "loop/uv_loop.h"
 #include "process_driver.h"
+#include "temp_folder.h"
 
 namespace candela::host {
 namespace {
@@ -28,10 +29,34 @@ private:
     std::string answer_;
 };
 
-struct Probing {
+struct Probing : RunningHandler {
+    test::TempFolder folder;
     InProcessHub hub;
     UvLoop loop{hub};
-    ProcessDriver driver{loop};
+    ProcessDriver driver{loop, Logger()};
+    std::unique_ptr<Running> instance;  // that exec probes run beside
+    bool has_started = false;
+
+    virtual ~Probing() = default;
+    void on_started(int) override { has_started = true; }
+    void on_start_failed(const Error&) override {}
+    void on_output(OutputKind, std::string_view) override {}
+    void on_output_lost(uint64_t) override {}
+    void on_exit(const ExitStatus&) override {}
+
+    void start_instance() {
+        if (instance != nullptr) return;
+        ProcessDriverOptions options;
+        options.run_folder = folder / "run";
+        REQUIRE(driver.open(options).has_value());
+        StartRequest request;
+        request.instance = "hello-1";
+        request.command = {"/bin/sleep", "1000"};
+        auto started = driver.start(request, *this);
+        REQUIRE(started.has_value());
+        instance = std::move(*started);
+        REQUIRE(loop.run_until([this] { return has_started; }, 20s));
+    }
     std::vector<std::unique_ptr<Peer>> peers;
     std::unique_ptr<Listener> listener;
     std::optional<ProbeResult> result;
@@ -53,11 +78,11 @@ struct Probing {
         return probe;
     }
     ProbeResult ask(proto::Probe what, uint16_t port) {
-        Prober prober(loop, driver, std::move(what),
-                      [this](ProbeResult r) { result = std::move(r); });
+        if (what.kind == proto::ProbeKind::kExec) start_instance();
+        Prober prober(loop, std::move(what), [this](ProbeResult r) { result = std::move(r); });
         StartRequest request;
         request.environment = {"PATH=/usr/bin:/bin"};
-        prober.start(port, request);
+        prober.start(port, instance.get(), request);
         CHECK_FALSE(result.has_value());
         REQUIRE(loop.run_until([this] { return result.has_value(); }, 20s));
         return *result;
@@ -75,6 +100,7 @@ TEST_CASE_METHOD(Probing, "an_http_error_is_not_well") {
     const uint16_t port = listen("HTTP/1.1 503 Busy\r\nContent-Length: 3\r\n\r\nno!");
     const ProbeResult answer = ask(probe(proto::ProbeKind::kHttp), port);
     CHECK_FALSE(answer.is_well);
+    CHECK(answer.has_answered);
     CHECK(answer.answer == "HTTP 503");
 }
 
@@ -94,6 +120,7 @@ TEST_CASE_METHOD(Probing, "silence_ends_with_the_timeout") {
     wanted.timeout_ms = 50;
     const ProbeResult answer = ask(wanted, port);
     CHECK_FALSE(answer.is_well);
+    CHECK_FALSE(answer.has_answered);
     CHECK(answer.answer.find("50ms") != std::string::npos);
 }
 
@@ -121,7 +148,7 @@ TEST_CASE_METHOD(Probing, "a_program_that_hangs_is_killed") {
     wanted.command = {"sh", "-c", "sleep 1000"};
     wanted.timeout_ms = 50;
     CHECK_FALSE(ask(wanted, 0).is_well);
-    CHECK(loop.run_until([this] { return driver.process_count() == 0; }, 20s));
+    CHECK(loop.run_until([this] { return driver.process_count() == 1; }, 20s));
 }
 
 TEST_CASE_METHOD(Probing, "a_program_that_is_missing_is_an_answer") {
@@ -135,11 +162,10 @@ TEST_CASE_METHOD(Probing, "a_program_that_is_missing_is_an_answer") {
 TEST_CASE_METHOD(Probing, "a_cancelled_probe_says_nothing") {
     const uint16_t port = listen("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     {
-        Prober prober(loop, driver, probe(proto::ProbeKind::kHttp),
-                      [this](ProbeResult r) { result = r; });
-        prober.start(port, StartRequest());
+        Prober prober(loop, probe(proto::ProbeKind::kHttp), [this](ProbeResult r) { result = r; });
+        prober.start(port, nullptr, StartRequest());
         prober.cancel();
-        prober.start(port, StartRequest());
+        prober.start(port, nullptr, StartRequest());
     }
     bool done = false;
     Timer timer(loop.timers(), [&] { done = true; });

@@ -28,7 +28,6 @@ struct ReadyMade final : Preparer {
         if (error) co_return fail(*error);
         co_return prepared;
     }
-    void on_started(const std::string&, int) override {}
     void clean_up(const std::string& instance) override { cleaned.push_back(instance); }
 };
 
@@ -37,7 +36,7 @@ struct Supervised {
     test::TempFolder folder;
     InProcessHub hub;
     UvLoop loop{hub};
-    ProcessDriver driver{loop};
+    ProcessDriver driver{loop, Logger()};
     ReadyMade preparer;
     Ports ports{30100, 30899, loop.random()};
     std::vector<proto::LogBatch> logs;
@@ -55,6 +54,9 @@ struct Supervised {
     proto::Assignments wanted;
 
     Supervised() {
+        ProcessDriverOptions options;
+        options.run_folder = folder / "run";
+        REQUIRE(driver.open(options).has_value());
         preparer.prepared.bundle_folder = folder.path();
         preparer.prepared.home_folder = folder / "home";
         preparer.prepared.temporary_folder = folder / "tmp";

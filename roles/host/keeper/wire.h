@@ -1,0 +1,82 @@
+#pragma once
+
+// What a host and a keeper say to each other over the keeper's unix socket. A host may meet keepers
+// of an older candela, and of a newer one after a downgrade: numbers are never used again for
+// something else, and what a side does not know it skips. Both are on one machine: numbers are in
+// its byte order. Used by the keeper, so nothing but libc in here.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace candela::keeper {
+
+enum class Message : uint8_t {
+    // From the host. A connection begins with one of the first three.
+    kStart = 1,   // a plan: to a keeper that has been started a moment ago
+    kAttach = 2,  // nothing: from now on this connection is the host; answered by kHello
+    kExec = 3,    // a plan: run this beside the instance; ends with the connection
+    kTerminate = 4,
+    kKill = 5,
+    kAck = 6,      // uint64_t position: output up to here need not be kept
+    kNote = 7,     // what the next kHello will say
+    kRelease = 8,  // the end is known: the keeper may go
+    kEnd = 9,      // kill, and go without being released
+
+    // From the keeper.
+    kHello = 32,    // Hello, then the note
+    kStarted = 33,  // int32_t pid, as the host sees it
+    kFailed = 34,   // int32_t errno, then what could not be done
+    kOutput = 35,   // uint64_t position behind it, uint8_t stream (1 or 2), then the bytes
+    kDropped = 36,  // uint64_t bytes of output that there was no room for
+    kExited = 37,   // int32_t code, int32_t signal: everything has ended, all output was sent
+};
+
+struct FrameHead {
+    uint32_t size = 0;  // of what follows
+    uint8_t message = 0;
+    uint8_t reserved[3] = {};
+};
+static_assert(sizeof(FrameHead) == 8);
+
+enum class State : uint8_t { kRunning = 1, kEnded = 2 };
+
+struct Hello {
+    uint32_t version = 1;
+    uint8_t state = 0;
+    uint8_t reserved[3] = {};
+    int32_t pid = 0;
+    int32_t code = 0;
+    int32_t signal = 0;
+    uint32_t reserved2 = 0;
+};
+static_assert(sizeof(Hello) == 24);
+
+// A plan is a list of entries, each with a head and that many bytes.
+enum class Entry : uint16_t {
+    kArgument = 1,    // of the command, in order
+    kVariable = 2,    // NAME=value
+    kDirectory = 3,   // where it starts
+    kExecutable = 4,  // what is run in place of the first argument
+    kNote = 5,
+    kEndWithHost = 6,  // nothing: ends the instance when the host goes
+    kGraceMs = 7,      // uint32_t: from SIGTERM to SIGKILL, where no host says when
+};
+
+struct EntryHead {
+    uint16_t entry = 0;
+    uint16_t reserved = 0;
+    uint32_t size = 0;
+};
+static_assert(sizeof(EntryHead) == 8);
+
+inline constexpr size_t kPlanSizeMax = 2 << 20;
+inline constexpr size_t kNoteSizeMax = 16 << 10;
+inline constexpr size_t kOutputFrameMax = 32 << 10;  // bytes of output in one frame
+// Output kept while no host takes it; beyond it the oldest goes, and is counted.
+inline constexpr size_t kSpoolSizeMax = 4 << 20;
+
+// Names in the keeper's folder.
+inline constexpr const char* kSocketName = "socket";
+inline constexpr const char* kExitName = "exit";  // "CODE SIGNAL\n", where no host took the end
+
+}  // namespace candela::keeper
