@@ -136,7 +136,26 @@ Task<Result<Address>> Gateway::open(size_t index, Address address) {
 
 void Gateway::on_table(RouteTablePtr table) {
     table_ = std::move(table);
+    purge_cache(*table_);
     workers_.post_to_all([shared = table_](Worker& worker) { worker.apply(shared); });
+}
+
+// Before anybody is told that this table is served.
+void Gateway::purge_cache(const RouteTable& table) {
+    for (const proto::CachePurge& source : table.source().purges) {
+        if (source.id <= purged_) continue;
+        purged_ = source.id;
+        http::CachePurge purge;
+        purge.service = source.space + "/" + source.service;
+        purge.host = source.host;
+        purge.path = source.path;
+        purge.is_prefix = !source.exact;
+        const size_t count = cache_->purge(purge);
+        context_.log.info("cache_purged", {{"service", purge.service},
+                                           {"host", purge.host},
+                                           {"path", purge.path},
+                                           {"answers", count}});
+    }
 }
 
 Task<void> Gateway::set_challenges(ChallengeAnswersPtr answers) {

@@ -42,6 +42,7 @@ private:
     Task<Result<>> open_tls();
     Task<Result<Address>> open_tls_at(size_t index, Address address);
     void on_table(RouteTablePtr table);
+    void purge_cache(const RouteTable& table);
     Task<void> set_challenges(ChallengeAnswersPtr answers);
     void on_report(size_t index, const WorkerReport& report);
     void add_cache_metrics();
@@ -61,6 +62,7 @@ private:
     // Calls from other loops find the gateway gone.
     std::shared_ptr<Gateway*> alive_;
     RouteTablePtr table_;
+    uint64_t purged_ = 0;  // the last purge that was done
     RouteSource source_;
     CertificateRack rack_;
     CertificateSource certificates_;

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "crypto/hash.h"
+#include "http/proxy_headers.h"
 
 namespace candela::gateway {
 namespace {
@@ -48,7 +49,35 @@ http::JwtRules jwt_rules_of(const service::RouteJwt& source) {
 
 }  // namespace
 
-http::RouteOptionsPtr make_route_options(const service::Route& route, std::string_view space) {
+ServiceOptions service_options(const proto::RouteService& service) {
+    ServiceOptions options;
+    options.space = service.space;
+    if (!service.error_pages.empty()) {
+        auto pages = std::make_shared<http::ErrorPages>();
+        for (const proto::ErrorPage& page : service.error_pages) pages->add(page.status, page.body);
+        options.pages = std::move(pages);
+    }
+    options.is_in_maintenance = service.is_in_maintenance;
+    options.maintenance_retry = std::chrono::milliseconds(
+        std::min<uint64_t>(service.maintenance_retry_ms, 24 * 3600 * 1000ULL));
+    auto allowed = std::make_shared<http::TrustedPeers>();
+    for (const std::string& network : service.maintenance_allow) {
+        // The lighthouse has refused what is none; at worst, it lets in nobody.
+        static_cast<void>(allowed->add(network));
+    }
+    options.maintenance_allowed = std::move(allowed);
+    std::string all =
+        fmt::format("{} {}\n", options.is_in_maintenance, service.maintenance_retry_ms);
+    for (const std::string& network : service.maintenance_allow) all += network + "\n";
+    for (const proto::ErrorPage& page : service.error_pages) {
+        all += fmt::format("{} {}\n{}", page.status, page.body.size(), page.body);
+    }
+    options.identity = crypto::sha256_hex(as_bytes(all));
+    return options;
+}
+
+http::RouteOptionsPtr make_route_options(const service::Route& route,
+                                         const ServiceOptions& service) {
     service::Route conditions_only;
     conditions_only.host = route.host;
     conditions_only.path = route.path;
@@ -56,9 +85,13 @@ http::RouteOptionsPtr make_route_options(const service::Route& route, std::strin
     conditions_only.methods = route.methods;
     conditions_only.headers = route.headers;
     conditions_only.query = route.query;
-    if (route == conditions_only) return nullptr;
+    if (route == conditions_only && service.is_plain()) return nullptr;
 
     auto options = std::make_shared<http::RouteOptions>();
+    options->pages = service.pages;
+    options->is_in_maintenance = service.is_in_maintenance;
+    options->maintenance_retry = service.maintenance_retry;
+    options->maintenance_allowed = service.maintenance_allowed;
     options->https_only = route.https_only;
     options->redirect = route.redirect;
     options->redirect_status = static_cast<int>(route.redirect_status);
@@ -88,10 +121,11 @@ http::RouteOptionsPtr make_route_options(const service::Route& route, std::strin
     options->request_fields = edits_of(request_edits);
     options->answer_fields = edits_of(route.response_headers);
     options->compress = route.compress;
-    options->split = split_of(route, space);
+    options->split = split_of(route, service.space);
     if (route.mirror) {
-        options->mirror = http::MirrorRules{fmt::format("{}/{}", space, route.mirror->service),
-                                            route.mirror->percent, route.mirror->body_bytes_max};
+        options->mirror =
+            http::MirrorRules{fmt::format("{}/{}", service.space, route.mirror->service),
+                              route.mirror->percent, route.mirror->body_bytes_max};
     }
     if (route.cache) {
         http::CacheRules rules;

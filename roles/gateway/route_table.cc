@@ -26,7 +26,10 @@ RouteTable::RouteTable(proto::RouteTable table, const RouteTable* previous)
         return std::tie(a.space, a.service) < std::tie(b.space, b.service);
     });
     for (size_t i = 0; i < table_.services.size(); ++i) {
-        for (const proto::Route& route : table_.services[i].routes) add(i, route, previous);
+        const ServiceOptions service = service_options(table_.services[i]);
+        for (const proto::Route& route : table_.services[i].routes) {
+            add(i, route, service, previous);
+        }
     }
 }
 
@@ -42,7 +45,21 @@ RouteTable::Host& RouteTable::host_of(const std::string& name) {
     return hosts_[std::move(host)];
 }
 
-void RouteTable::add(size_t service_index, const proto::Route& route, const RouteTable* previous) {
+http::RouteOptionsPtr RouteTable::options_of(const service::Route& settings, const std::string& key,
+                                             const ServiceOptions& service,
+                                             const RouteTable* previous) {
+    const auto known = options_.find(key);
+    if (known != options_.end()) return known->second;
+    const auto* kept = previous == nullptr ? nullptr : &previous->options_;
+    http::RouteOptionsPtr options = kept != nullptr && kept->contains(key)
+                                        ? kept->find(key)->second
+                                        : make_route_options(settings, service);
+    options_.emplace(key, options);
+    return options;
+}
+
+void RouteTable::add(size_t service_index, const proto::Route& route, const ServiceOptions& service,
+                     const RouteTable* previous) {
     const std::string name = name_of(service_index);
     // A path that has no normal form can't be asked for either.
     auto normal = http::normalize_path(route.path);
@@ -62,14 +79,11 @@ void RouteTable::add(size_t service_index, const proto::Route& route, const Rout
             return;
         }
         rule.conditions = RouteConditions(*settings);
-        const std::string key = name + " " + route.settings;
-        const auto* kept = previous == nullptr ? nullptr : &previous->options_;
-        if (kept != nullptr && kept->contains(key)) {
-            rule.options = kept->find(key)->second;
-        } else {
-            rule.options = make_route_options(*settings, table_.services[service_index].space);
-        }
-        options_.emplace(key, rule.options);
+        const std::string key = fmt::format("{} {} {}", name, service.identity, route.settings);
+        rule.options = options_of(*settings, key, service, previous);
+    } else if (!service.is_plain()) {
+        rule.options =
+            options_of(service::Route(), name + " " + service.identity, service, previous);
     }
     add_rule(host_of(route.host), without_slash_at_end(std::move(*normal)), std::move(rule), route);
 }

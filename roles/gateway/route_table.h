@@ -17,6 +17,7 @@
 #include "http/proxy.h"
 #include "proto/messages.h"
 #include "route_conditions.h"
+#include "route_options.h"
 
 namespace candela::gateway {
 
@@ -65,7 +66,10 @@ private:
         size_t prefix_bytes_max = 0;
     };
 
-    void add(size_t service_index, const proto::Route& route, const RouteTable* previous);
+    void add(size_t service_index, const proto::Route& route, const ServiceOptions& service,
+             const RouteTable* previous);
+    http::RouteOptionsPtr options_of(const service::Route& settings, const std::string& key,
+                                     const ServiceOptions& service, const RouteTable* previous);
     void add_rule(Host& host, std::string prefix, Rule rule, const proto::Route& route);
     Host& host_of(const std::string& name);
     std::optional<Match> find_in(const Host& host, const http::RouteRequest& request) const;

@@ -106,6 +106,9 @@ private:
     Task<Result<>> get_release(Call& call);
     Task<Result<>> list_instances(Call& call);
     Task<Result<>> scale_service(Call& call);
+    Task<Result<>> purge_service(Call& call);
+    Task<Result<>> set_maintenance(Call& call);
+    Task<Json> wait_for_gateways(uint64_t version);
 
     // api_releases.cc
     Task<Result<>> create_release(Call& call);

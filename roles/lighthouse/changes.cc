@@ -188,6 +188,17 @@ Change scale(const Service& service, uint32_t instances, MonoTime now) {
     return change;
 }
 
+Change maintain(const Service& service, bool is_on) {
+    Change change;
+    Service head = head_of(service);
+    if (head.is_in_maintenance == is_on) return change;
+    head.is_in_maintenance = is_on;
+    change.events.push_back(EventRecord("service_maintenance", service.key.first,
+                                        service.key.second, "", is_on ? "on" : "off"));
+    change.services.push_back(std::move(head));
+    return change;
+}
+
 Change delete_service(const Service& service) {
     Change change;
     Service head = head_of(service);

@@ -51,6 +51,7 @@ Change changes_of(const Plan& plan, const Wanted& wanted, const Seen& seen,
 Change start_release(const Wanted& wanted, const ServiceKey& key, Release release, MonoTime now,
                      WallTime wall);
 Change scale(const Service& service, uint32_t instances, MonoTime now);
+Change maintain(const Service& service, bool is_on);
 Change delete_service(const Service& service);
 
 // Returns the nodes whose assignments have changed.

@@ -69,6 +69,7 @@ struct Service {
     uint64_t target = 0;       // the release that should run; 0: none
     uint64_t stable = 0;       // the last whose rollout was done; 0: none
     bool deleting = false;
+    bool is_in_maintenance = false;
     WallTime created_at{};
     std::map<uint64_t, Release> releases;
 

@@ -50,6 +50,12 @@ std::set<ServiceKey> shared_services(const Wanted& wanted) {
 
 }  // namespace
 
+void RouteBook::purge(proto::CachePurge purge) {
+    purge.id = ++table_.version;
+    table_.purges.push_back(std::move(purge));
+    if (table_.purges.size() > proto::kPurgesMax) table_.purges.erase(table_.purges.begin());
+}
+
 bool RouteBook::update(const Wanted& wanted, Seen& seen, MonoTime now, const PlanLimits& limits) {
     const std::set<ServiceKey> shared = shared_services(wanted);
     std::map<ServiceKey, proto::RouteService> services;
@@ -65,6 +71,15 @@ bool RouteBook::update(const Wanted& wanted, Seen& seen, MonoTime now, const Pla
         entry.hold_requests_max = holds_.requests_max;
         entry.hold_ms_max = static_cast<uint64_t>(
             std::chrono::duration_cast<std::chrono::milliseconds>(holds_.time_max).count());
+        for (const auto& [status, page] : target->manifest.error_pages) {
+            entry.error_pages.push_back(proto::ErrorPage(status, page));
+        }
+        entry.is_in_maintenance = service.is_in_maintenance;
+        entry.maintenance_allow = target->manifest.maintenance.allow;
+        entry.maintenance_retry_ms =
+            static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                      target->manifest.maintenance.retry_after)
+                                      .count());
         for (const service::Route& route : routes) {
             entry.routes.push_back(
                 proto::Route(route.host, route.path, service::to_settings(route)));

@@ -24,6 +24,8 @@ public:
 
     // True where the table has changed; seen.routes_version and the sightings then say so too.
     bool update(const Wanted& wanted, Seen& seen, MonoTime now, const PlanLimits& limits);
+    // The table that says so is a new one.
+    void purge(proto::CachePurge purge);
     const proto::RouteTable& table() const { return table_; }
 
 private:

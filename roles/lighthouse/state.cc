@@ -267,6 +267,22 @@ void State::update_routes() {
     hooks.routes_changed(nudged_routes_);
 }
 
+std::vector<std::string> State::gateways_without(uint64_t version) const {
+    std::vector<std::string> names;
+    for (const auto& [name, node] : seen_.nodes) {
+        const bool is_gateway = std::ranges::find(node.roles, "gateway") != node.roles.end();
+        if (!is_gateway || is_silent(node, seen_, loop_.now(), limits_)) continue;
+        if (node.routes_version < version) names.push_back(name);
+    }
+    return names;
+}
+
+uint64_t State::purge(proto::CachePurge purge) {
+    routes_.purge(std::move(purge));
+    update_routes();
+    return routes_.table().version;
+}
+
 void State::note_nodes(const Plan& plan) {
     for (const auto& [name, node] : seen_.nodes) {
         const bool was_silent = silent_.contains(name);

@@ -70,6 +70,11 @@ public:
     proto::Assignments assignments_for(const proto::AssignmentsPull& pull) const;
     proto::RouteTable routes_for(const proto::RoutesPull& pull) const;
 
+    // Of live gateways, those that serve an older table.
+    std::vector<std::string> gateways_without(uint64_t version) const;
+    // Tells gateways to drop what they keep; returns the version of the table that does.
+    uint64_t purge(proto::CachePurge purge);
+
     // ---- what people want: each returns once it is committed, or refused
     using MakeChange = std::move_only_function<Result<Change>()>;
     // `make` is called in the flow, when nothing else is changing, and sees the model as it then

@@ -59,6 +59,7 @@ CREATE TABLE acme_hosts (
   host TEXT PRIMARY KEY, order_url TEXT NOT NULL, sealed_key TEXT NOT NULL,
   failures INTEGER NOT NULL, next_at BIGINT NOT NULL, error TEXT NOT NULL)
 )sql"},
+    {3, "ALTER TABLE services ADD COLUMN maintenance INTEGER NOT NULL DEFAULT 0"},
 };
 
 int64_t i64(uint64_t number) { return static_cast<int64_t>(number); }
@@ -145,7 +146,7 @@ Result<> load_wanted(Connection& db, Loaded& loaded) {
     }
     CANDELA_TRY_ASSIGN(const auto services,
                        db.query("SELECT space, service, last_number, target, stable, deleting, "
-                                "created_at FROM services"));
+                                "created_at, maintenance FROM services"));
     for (const Row& row : services) {
         Service service;
         service.key = ServiceKey(row.text(0), row.text(1));
@@ -154,6 +155,7 @@ Result<> load_wanted(Connection& db, Loaded& loaded) {
         service.stable = u64(row, 4);
         service.deleting = row.integer(5) != 0;
         service.created_at = to_time(row, 6);
+        service.is_in_maintenance = row.integer(7) != 0;
         loaded.wanted.services.emplace(service.key, std::move(service));
     }
     CANDELA_TRY(load_releases(db, loaded.wanted));
@@ -225,11 +227,12 @@ Result<> load_rest(Connection& db, Loaded& loaded) {
 
 Result<> write_service(Connection& db, const Service& service) {
     CANDELA_TRY(db.execute(
-        "INSERT INTO services (space, service, last_number, target, stable, deleting, created_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (space, service) DO UPDATE SET "
-        "last_number = $3, target = $4, stable = $5, deleting = $6",
+        "INSERT INTO services (space, service, last_number, target, stable, deleting, created_at, "
+        "maintenance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (space, service) DO UPDATE SET "
+        "last_number = $3, target = $4, stable = $5, deleting = $6, maintenance = $8",
         {service.key.first, service.key.second, i64(service.last_number), i64(service.target),
-         i64(service.stable), int64_t{service.deleting ? 1 : 0}, to_millis(service.created_at)}));
+         i64(service.stable), int64_t{service.deleting ? 1 : 0}, to_millis(service.created_at),
+         int64_t{service.is_in_maintenance ? 1 : 0}}));
     return {};
 }
 

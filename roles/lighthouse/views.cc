@@ -94,6 +94,7 @@ Json view_of(const Service& service, const State& state) {
                 {"ready", ready},
                 {"routes", routes},
                 {"waiting", state.waiting_for(service.key)},
+                {"maintenance", service.is_in_maintenance},
                 {"created_at", time_text(service.created_at)}};
 }
 

@@ -114,7 +114,16 @@ Result<service::Manifest> read_manifest(const std::filesystem::path& folder) {
                     file.string());
     }
     if (!text) return fail(text.error());
-    return service::parse_manifest(*text, file.string());
+    CANDELA_TRY_ASSIGN(auto manifest, service::parse_manifest(*text, file.string()));
+    for (const auto& [status, name] : manifest.errors) {
+        auto page = read_file(folder / name, service::kErrorPageBytesMax + 1);
+        if (!page)
+            return fail(page.error().in(fmt::format("{}: [errors] {}", file.string(), status)));
+        manifest.error_pages[status] = std::move(*page);
+    }
+    // With the pages, by the same rules.
+    CANDELA_TRY(service::manifest_from_json(service::to_json(manifest)));
+    return manifest;
 }
 
 Task<Result<int>> run(Session& session, Arguments arguments) {

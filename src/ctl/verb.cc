@@ -62,6 +62,8 @@ std::span<const Verb> verb_table() {
         keys_revoke_verb(),
         version_verb(),
         completion_verb(),
+        purge_verb(),
+        maintenance_verb(),
         certificates_list_verb(),
         certificates_add_verb(),
         certificates_delete_verb(),

@@ -96,6 +96,8 @@ Verb certificates_add_verb();
 Verb certificates_delete_verb();
 Verb events_verb();
 Verb version_verb();
+Verb purge_verb();
+Verb maintenance_verb();
 Verb completion_verb();
 
 }  // namespace candela::ctl

@@ -58,7 +58,8 @@ public:
     bool has_taken_more() override { return true; }
     void on_upstream_ready() override { feed(); }
     void exchange_done() override { finish(); }
-    void answer_for_exchange(int status, std::string_view, const Headers&) override {
+    void answer_for_exchange(int status, std::string_view, const Headers&,
+                             const ErrorPages*) override {
         status_ = status;
         finish();
     }

@@ -412,8 +412,9 @@ void Exchange::fail(int status, std::string_view cause, uint32_t h2_error) {
     status_ = status;
     const std::string text = fmt::format("{} {}", upstream_->name(), cause);
     const Headers fields = std::exchange(answer_fields_, Headers());
+    const std::shared_ptr<const ErrorPages> pages = options_ != nullptr ? options_->pages : nullptr;
     let_go(outcome);
-    client.answer_for_exchange(status, text, fields);
+    client.answer_for_exchange(status, text, fields, pages.get());
 }
 
 void Exchange::on_timer() {

@@ -199,7 +199,6 @@ void Exchange::fetch_or_wait() {
             timer_.start(call.wait_until - call.now);
             return;
         case ResponseCache::Join::kPass:
-            call.found = nullptr;
             if (call.is_forced) return fail(503, "is asked for it already");
             say_cache_status("fwd=uri-miss");
             return attempt();
@@ -223,7 +222,6 @@ void Exchange::on_fetched(FetchEnd end) {
 }
 
 void Exchange::ask_alone() {
-    cached_->found = nullptr;
     say_cache_status("fwd=uri-miss");
     attempt();
 }
@@ -317,6 +315,14 @@ AnswerFacts Exchange::answer_facts(const ResponseHead& head, const Framing& fram
 // end of this.
 bool Exchange::take_for_cache(const ResponseHead& head, const Framing& framing) {
     CacheCall& call = *cached_;
+    const bool is_hidden = call.found != nullptr && is_server_error(head.status) &&
+                           may_use_after_error(*call.found, call.asked, now_seconds());
+    if (is_hidden) {
+        call.now = proxy_.loop_.now();
+        call.swallow = CacheCall::Swallow::kError;
+        timer_.start(kSwallowTime);
+        return false;
+    }
     if (!call.is_leading) return true;
     const CacheRules& rules = *options_->cache;
     call.now = proxy_.loop_.now();
@@ -336,12 +342,6 @@ bool Exchange::take_for_cache(const ResponseHead& head, const Framing& framing) 
             timer_.start(kSwallowTime);
             return false;
         }
-        if (is_server_error(head.status) &&
-            may_use_after_error(*call.found, call.asked, now_seconds())) {
-            call.swallow = CacheCall::Swallow::kError;
-            timer_.start(kSwallowTime);
-            return false;
-        }
     }
     const bool was_stale = std::exchange(call.found, nullptr) != nullptr;
     const auto freshness = may_store(answer_facts(head, framing), rules);
@@ -349,8 +349,11 @@ bool Exchange::take_for_cache(const ResponseHead& head, const Framing& framing) 
     call.is_filling = freshness.has_value() && call.cache->reserve(expected);
     const std::string_view why = was_stale ? "fwd=stale" : "fwd=uri-miss";
     if (!call.is_filling) {
-        // What was stored is not the answer any more, as long as this one is one (§4.3.3).
-        if (was_stale && !is_server_error(head.status)) call.cache->invalidate(call.key);
+        // What was stored is not the answer any more, as long as this one is one (§4.3.3), and not
+        // only this client's.
+        const bool is_for_all = !is_personal(client_->request_head().headers);
+        if (was_stale && is_for_all && !is_server_error(head.status))
+            call.cache->invalidate(call.key);
         call.end_fetch(is_server_error(head.status) ? FetchEnd::kFailed : FetchEnd::kPassed);
         say_cache_status(why);
         return true;
@@ -431,8 +434,7 @@ bool Exchange::may_serve_after_failure(int status) const {
     if (cached_ == nullptr || response_begun_ || cached_->found == nullptr) return false;
     if (cached_->swallow == CacheCall::Swallow::kNotModified) return true;
     if (status < 500 || state_ == State::kChecking) return false;
-    return cached_->is_leading &&
-           may_use_after_error(*cached_->found, cached_->asked, now_seconds());
+    return may_use_after_error(*cached_->found, cached_->asked, now_seconds());
 }
 
 }  // namespace candela::http

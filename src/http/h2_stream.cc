@@ -135,7 +135,7 @@ void H2Stream::on_head(bool has_body) {
     }
     const RoutedRequest routed = proxy.find_route(*this);
     if (routed.route.upstream == nullptr) {
-        answer(routed.route.status, routed.route.text, *routed.fields);
+        answer(routed.route.status, routed.route.text, *routed.fields, routed.pages());
         return;
     }
     exchange_ = &proxy.take_exchange();
@@ -288,19 +288,21 @@ void H2Stream::exchange_done() {
     flush();
 }
 
-void H2Stream::answer_for_exchange(int status, std::string_view text, const Headers& fields) {
+void H2Stream::answer_for_exchange(int status, std::string_view text, const Headers& fields,
+                                   const ErrorPages* pages) {
     exchange_ = nullptr;
     drop_pending();
-    const std::string body = own_answer_body(status, text);
+    const OwnAnswer own = make_own_answer(head_, status, text, fields, pages);
     const bool is_bodiless = head_.method == "HEAD" || status_has_no_body(status);
-    submit(own_answer_head(status, body.size(), fields), !is_bodiless, true, AnswerEdits());
-    if (!is_bodiless) append_body(body);
+    submit(own.head, !is_bodiless, true, AnswerEdits());
+    if (!is_bodiless) append_body(own.body);
     end_body_with(kNoHeaders);
     flush();
 }
 
-void H2Stream::answer(int status, std::string_view text, const Headers& fields) {
-    answer_for_exchange(status, text, fields);
+void H2Stream::answer(int status, std::string_view text, const Headers& fields,
+                      const ErrorPages* pages) {
+    answer_for_exchange(status, text, fields, pages);
     connection_.proxy_.router_.on_done(
         ProxyRecord{head_, nullptr, {}, status, Duration(0), 0, text.size(), client_info(), {}});
 }

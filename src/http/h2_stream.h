@@ -57,7 +57,8 @@ public:
     bool has_taken_more() override;
     void on_upstream_ready() override { feed(); }
     void exchange_done() override;
-    void answer_for_exchange(int status, std::string_view text, const Headers& fields) override;
+    void answer_for_exchange(int status, std::string_view text, const Headers& fields,
+                             const ErrorPages* pages) override;
     void close() override;
     void cut(uint32_t h2_error) override;
     // No request of HTTP/2 is upgraded, so that none of these is ever called.
@@ -74,7 +75,8 @@ private:
 
     // Null: all is well. Otherwise what is wrong with the head; its status is in `status`.
     const char* check_head(bool has_body, int& status);
-    void answer(int status, std::string_view text, const Headers& fields = {});
+    void answer(int status, std::string_view text, const Headers& fields = {},
+                const ErrorPages* pages = nullptr);
     void submit(const ResponseHead& head, bool has_body, bool may_have_length,
                 const AnswerEdits& edits);
     void feed();

@@ -99,6 +99,11 @@ struct RoutedRequest {
     const Headers* request_fields = nullptr;   // added for the upstream
     // Must be right, by the options' basic_auth, before the request goes on.
     std::optional<BasicCredentials> unchecked;
+
+    // For an answer of our own; null: none.
+    const ErrorPages* pages() const {
+        return route.options != nullptr ? route.options->pages.get() : nullptr;
+    }
 };
 
 // How the cache of a route has answered.

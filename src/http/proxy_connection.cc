@@ -212,7 +212,8 @@ void ProxyConnection::on_request_head() {
 void ProxyConnection::route_request() {
     const RoutedRequest routed = proxy_.find_route(*this);
     if (routed.route.upstream == nullptr) {
-        answer(routed.route.status, routed.route.text, routed.ends_connection, *routed.fields);
+        answer(routed.route.status, routed.route.text, routed.ends_connection, *routed.fields,
+               routed.pages());
         return;
     }
     state_ = State::kBusy;
@@ -246,9 +247,9 @@ void ProxyConnection::on_malformed() {
 // Answers by itself. A request with a body costs the connection: it is not worth reading to its
 // end.
 void ProxyConnection::answer(int status, std::string_view text, bool close_after,
-                             const Headers& fields) {
+                             const Headers& fields, const ErrorPages* pages) {
     close_after = close_after || !is_persistent() || (has_body_ && !request_complete_);
-    write_answer(status, text, close_after, fields);
+    write_answer(status, text, close_after, fields, pages);
     proxy_.router_.on_done(ProxyRecord{
         parser_.head(), nullptr, {}, status, Duration(0), 0, text.size(), client_info(), {}});
     if (close_after) {
@@ -259,9 +260,8 @@ void ProxyConnection::answer(int status, std::string_view text, bool close_after
 }
 
 void ProxyConnection::write_answer(int status, std::string_view text, bool close_after,
-                                   const Headers& fields) {
-    const std::string body = own_answer_body(status, text);
-    const ResponseHead head = own_answer_head(status, body.size(), fields);
+                                   const Headers& fields, const ErrorPages* pages) {
+    const OwnAnswer own = make_own_answer(parser_.head(), status, text, fields, pages);
     auto connection = ClientConnection::kPersistent;
     if (close_after) {
         connection = ClientConnection::kSayClose;
@@ -269,18 +269,18 @@ void ProxyConnection::write_answer(int status, std::string_view text, bool close
         connection = ClientConnection::kSayKeepAlive;
     }
     std::string& out = proxy_.to_client_.begin_head(*stream_);
-    append_client_response(head, ClientBody::kLength, connection, proxy_.date(), AnswerEdits(),
+    append_client_response(own.head, ClientBody::kLength, connection, proxy_.date(), AnswerEdits(),
                            out);
-    if (parser_.head().method != "HEAD") out += body;
+    if (parser_.head().method != "HEAD") out += own.body;
     proxy_.to_client_.add_head(*stream_);
     flush();
 }
 
-void ProxyConnection::answer_for_exchange(int status, std::string_view text,
-                                          const Headers& fields) {
+void ProxyConnection::answer_for_exchange(int status, std::string_view text, const Headers& fields,
+                                          const ErrorPages* pages) {
     exchange_ = nullptr;
     const bool close_after = !is_persistent() || (has_body_ && !request_complete_);
-    write_answer(status, text, close_after, fields);
+    write_answer(status, text, close_after, fields, pages);
     persistent_ = !close_after;
     exchange_done();
 }

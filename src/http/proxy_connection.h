@@ -44,7 +44,8 @@ public:
     bool has_taken_more() override;
     void on_upstream_ready() override;
     void exchange_done() override;
-    void answer_for_exchange(int status, std::string_view text, const Headers& fields) override;
+    void answer_for_exchange(int status, std::string_view text, const Headers& fields,
+                             const ErrorPages* pages) override;
     void start_relay() override;
     void relay_to_client(std::string_view bytes) override;
     void end_relay() override { stream_->end(); }
@@ -78,8 +79,10 @@ private:
     void on_request_complete();
     void on_malformed();
     void route_request();
-    void answer(int status, std::string_view text, bool close_after, const Headers& fields = {});
-    void write_answer(int status, std::string_view text, bool close_after, const Headers& fields);
+    void answer(int status, std::string_view text, bool close_after, const Headers& fields = {},
+                const ErrorPages* pages = nullptr);
+    void write_answer(int status, std::string_view text, bool close_after, const Headers& fields,
+                      const ErrorPages* pages);
     void finish_and_close();
     void wait(Wait what, Duration duration);
     void on_timer();

@@ -11,8 +11,6 @@
 namespace candela::http {
 namespace {
 
-constexpr std::string_view kRetryAfterSeconds = "2";
-
 // IPv4 is kept as IPv4-mapped IPv6, so that one comparison does for both.
 bool parse_ip(std::string_view text, unsigned char* bytes, bool& is_v4) {
     std::array<char, INET6_ADDRSTRLEN> copy{};
@@ -380,26 +378,6 @@ void append_client_response(const ResponseHead& head, ClientBody body, ClientCon
             break;
     }
     out += "\r\n";
-}
-
-ResponseHead own_answer_head(int status, size_t body_bytes, const Headers& fields) {
-    ResponseHead head;
-    head.status = status;
-    head.headers.add("Server", "candela");
-    if (!status_has_no_body(status)) {
-        head.headers.add("Content-Type", "text/plain; charset=utf-8");
-        head.headers.add("Content-Length", fmt::format("{}", body_bytes));
-    }
-    for (const Headers::Field field : fields) head.headers.add(field.name, field.value);
-    if (status == 503) head.headers.add("Retry-After", kRetryAfterSeconds);
-    if (status == 405) head.headers.add("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-    return head;
-}
-
-std::string own_answer_body(int status, std::string_view text) {
-    if (status_has_no_body(status)) return {};
-    if (status < 300) return std::string(text);  // what was asked for, and no more
-    return fmt::format("{} {}: {}\n", status, reason_phrase(status), text);
 }
 
 }  // namespace candela::http

@@ -117,8 +117,4 @@ private:
 void append_client_response(const ResponseHead& head, ClientBody body, ClientConnection connection,
                             std::string_view date, const AnswerEdits& edits, std::string& out);
 
-// An answer of the proxy's own: plain text, so many bytes of it, and fields that say more.
-ResponseHead own_answer_head(int status, size_t body_bytes, const Headers& fields);
-std::string own_answer_body(int status, std::string_view text);
-
 }  // namespace candela::http

@@ -90,6 +90,17 @@ void Proxy::apply_options(const Requester& client, const RouteRequest& request,
         refuse(out, 308, "this is served over HTTPS only");
         return;
     }
+    if (options.is_in_maintenance) {
+        const std::string_view ip =
+            client_ip_of(headers, client.client_info().ip, options_.trusted_peers);
+        if (!options.maintenance_allowed->contains(ip)) {
+            const auto wait =
+                std::chrono::ceil<std::chrono::seconds>(options.maintenance_retry).count();
+            own_fields_.add("Retry-After", fmt::format("{}", wait));
+            refuse(out, 503, "this is being worked on");
+            return;
+        }
+    }
     if (options.cors) {
         const std::string_view origin = headers.get("origin").value_or("");
         if (Cors::is_preflight(request.head.method, headers)) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "http/error_pages.h"
 #include "http/h1_parser.h"
 #include "http/route_options.h"
 
@@ -55,8 +56,9 @@ public:
     virtual void on_upstream_ready() = 0;
     // The answer is sent whole.
     virtual void exchange_done() = 0;
-    // Answers in the exchange's stead: the exchange is over.
-    virtual void answer_for_exchange(int status, std::string_view text, const Headers& fields) = 0;
+    // Answers in the exchange's stead: the exchange is over. `pages` may be null.
+    virtual void answer_for_exchange(int status, std::string_view text, const Headers& fields,
+                                     const ErrorPages* pages) = 0;
     // Cuts the client off: part of the answer is out and the rest will not come. Aborts the
     // exchange.
     virtual void close() = 0;

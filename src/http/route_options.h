@@ -16,6 +16,7 @@
 #include "base/time.h"
 #include "http/basic_auth.h"
 #include "http/cors.h"
+#include "http/error_pages.h"
 #include "http/headers.h"
 #include "http/jwt.h"
 #include "http/rate_limiter.h"
@@ -23,6 +24,8 @@
 #include "http/traffic_split.h"
 
 namespace candela::http {
+
+class TrustedPeers;
 
 // Fields of a message that are set or removed as it passes, whatever its sender wrote.
 class FieldEdits {
@@ -55,6 +58,10 @@ struct RouteOptions {
     int redirect_status = 308;
     int answer_status = 0;  // an answer of this status, such as 503 for maintenance; 0: none
     std::string answer_text;
+    bool is_in_maintenance = false;  // 503, but for those allowed
+    Duration maintenance_retry{};
+    std::shared_ptr<const TrustedPeers> maintenance_allowed;
+    std::shared_ptr<const ErrorPages> pages;  // for answers of the proxy's own; null: none
 
     // What the service sees, and what the client sees of its answer.
     std::optional<std::string> rewrite;  // instead of the route's path; "": nothing

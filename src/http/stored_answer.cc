@@ -153,6 +153,10 @@ uint64_t StoredAnswer::size_bytes() const {
     return size + (body != nullptr ? body->size() : 0);
 }
 
+bool is_personal(const Headers& request) {
+    return request.contains(FieldId::kAuthorization) || request.contains(FieldId::kCookie);
+}
+
 std::optional<Freshness> may_store(const AnswerFacts& facts, const CacheRules& rules) {
     const Headers& answer = facts.head.headers;
     if (!is_understood(facts.head.status)) return std::nullopt;
@@ -171,9 +175,7 @@ std::optional<Freshness> may_store(const AnswerFacts& facts, const CacheRules& r
     }
     // §3.5, and the same for cookies: what was asked by somebody in particular is for everybody
     // only where the service says so.
-    const bool is_personal =
-        facts.request.contains(FieldId::kAuthorization) || facts.request.contains(FieldId::kCookie);
-    if (is_personal && !said.is_public && !said.s_maxage && !said.must_revalidate) {
+    if (is_personal(facts.request) && !said.is_public && !said.s_maxage && !said.must_revalidate) {
         return std::nullopt;
     }
     const auto names = vary_names(answer);
@@ -290,7 +292,7 @@ bool may_use_after_error(const StoredAnswer& stored, const CacheControl& asked, 
     const Freshness& freshness = stored.freshness;
     if (freshness.never_stale || freshness.always_revalidate) return false;
     const int64_t window = std::max(freshness.stale_if_error, asked.stale_if_error.value_or(0));
-    return -freshness.ttl(now) < window;
+    return window > 0 && -freshness.ttl(now) < window;
 }
 
 bool has_validator(const ResponseHead& head) {

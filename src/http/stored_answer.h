@@ -65,6 +65,8 @@ struct AnswerFacts {
     int64_t requested_at = 0;
     int64_t received_at = 0;
 };
+// Asked by somebody in particular (§3.5).
+bool is_personal(const Headers& request);
 // §3: whether and how. Nothing: it passes by.
 std::optional<Freshness> may_store(const AnswerFacts& facts, const CacheRules& rules);
 

@@ -57,6 +57,12 @@ Manifest read_manifest(const Table& table, const std::function<void(ManifestMist
     m.update.max_surge = static_cast<uint32_t>(table.table("update").integer("max_surge"));
     m.update.max_unavailable =
         static_cast<uint32_t>(table.table("update").integer("max_unavailable"));
+    for (const ConfigItem& item : table.items("errors")) m.errors[item.name] = item.value;
+    for (const ConfigItem& item : table.items("error_pages")) {
+        m.error_pages[item.name] = item.value;
+    }
+    m.maintenance.allow = table.table("maintenance").strings("allow");
+    m.maintenance.retry_after = table.table("maintenance").duration("retry_after");
     for (const auto& route : table.tables("route")) {
         m.routes.push_back(read_route(route));
     }
@@ -71,8 +77,8 @@ ConfigPosition locate(const Config& config, const ManifestPlace& place) {
         }
         return table.position(key);
     };
-    if (place.table == "env") {
-        return item_or(config, "env",
+    if (place.table == "env" || place.table == "errors" || place.table == "error_pages") {
+        return item_or(config, place.table,
                        [&](const ConfigItem& item, size_t) { return item.name == place.key; });
     }
     if (place.table == "route") {
@@ -178,6 +184,12 @@ Json to_json(const Manifest& m) {
     update["strategy"] = "rolling";
     update["max_surge"] = m.update.max_surge;
     update["max_unavailable"] = m.update.max_unavailable;
+    if (!m.errors.empty()) json["errors"] = m.errors;
+    if (!m.error_pages.empty()) json["error_pages"] = m.error_pages;
+    if (m.maintenance != Maintenance()) {
+        json["maintenance"] = {{"allow", m.maintenance.allow},
+                               {"retry_after", format_duration(m.maintenance.retry_after)}};
+    }
     for (const Route& route : m.routes) json["route"].push_back(to_json(route));
     return json;
 }

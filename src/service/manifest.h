@@ -69,6 +69,14 @@ struct Update {
     friend bool operator==(const Update&, const Update&) = default;
 };
 
+// While `candela ctl maintenance NAME on` holds.
+struct Maintenance {
+    std::vector<std::string> allow;  // networks whose requests are served all the same
+    Duration retry_after = 1min;     // what the others are told
+
+    friend bool operator==(const Maintenance&, const Maintenance&) = default;
+};
+
 struct Manifest {
     std::string name;  // [a-z][a-z0-9-]{0,62}
     Kind kind = Kind::kHttp;
@@ -80,6 +88,11 @@ struct Manifest {
     Probe probe;
     Stop stop;
     Update update;
+    // Pages for answers of the gateway's own, by status ("502", "4xx"): files of the bundle, and
+    // what is in them, which `candela ctl deploy` fills in.
+    std::map<std::string, std::string> errors;
+    std::map<std::string, std::string> error_pages;
+    Maintenance maintenance;
     std::vector<Route> routes;  // only of kHttp, kStatic, and kBus (NATS micro over HTTP)
 
     friend bool operator==(const Manifest&, const Manifest&) = default;
@@ -93,6 +106,10 @@ inline constexpr size_t kCommandLengthMax = 64 * 1024;  // bytes of all argument
 inline constexpr size_t kEnvironmentMax = 256;          // variables
 inline constexpr size_t kEnvironmentLengthMax = 128 * 1024;
 inline constexpr size_t kRoutesMax = 64;
+inline constexpr size_t kErrorPagesMax = 32;
+inline constexpr size_t kErrorPageBytesMax = 16 * 1024;   // of one
+inline constexpr size_t kErrorPagesBytesMax = 48 * 1024;  // of all: gateways keep them in memory
+inline constexpr size_t kAllowedNetworksMax = 64;
 inline constexpr Duration kProbeIntervalMin = 10ms;
 inline constexpr Duration kDurationMax = 24h;
 

@@ -4,6 +4,8 @@
 #include <span>
 
 #include "base/text.h"
+#include "http/error_pages.h"
+#include "http/proxy_headers.h"
 
 namespace candela::service {
 
@@ -181,6 +183,48 @@ void check_routes(const Manifest& m, const Report& report) {
     }
 }
 
+void check_error_pages(const Manifest& m, const Report& report) {
+    const auto check_status = [&](std::string_view table, const std::string& status) {
+        if (http::ErrorPages::is_status(status)) return;
+        report({{std::string(table), status},
+                fmt::format("\"{}\" is no status of an error; write for example 502 or 5xx",
+                            printable(status))});
+    };
+    for (const auto& [status, file] : m.errors) {
+        check_status("errors", status);
+        if (file.empty() || file.starts_with('/') || has_parent_segment(file) || has_nul(file)) {
+            report({{"errors", status},
+                    "a page is a file of the bundle, such as \"errors/502.html\""});
+        }
+    }
+    size_t bytes = 0;
+    for (const auto& [status, page] : m.error_pages) {
+        check_status("error_pages", status);
+        bytes += page.size();
+        if (page.size() > kErrorPageBytesMax || !is_valid_utf8(page)) {
+            report({{"error_pages", status},
+                    fmt::format("a page is at most {} of UTF-8", format_size(kErrorPageBytesMax))});
+        }
+    }
+    if (bytes > kErrorPagesBytesMax) {
+        report(
+            {{"", "error_pages"},
+             fmt::format("all pages together have at most {}", format_size(kErrorPagesBytesMax))});
+    }
+}
+
+void check_maintenance(const Manifest& m, const Report& report) {
+    for (size_t i = 0; i < m.maintenance.allow.size(); ++i) {
+        http::TrustedPeers peers;
+        if (const auto added = peers.add(m.maintenance.allow[i]); !added) {
+            report({{"maintenance", "allow", static_cast<int>(i)},
+                    std::string(added.error().message())});
+        }
+    }
+    check_duration(m.maintenance.retry_after, 1s, kDurationMax, "maintenance", "retry_after",
+                   report);
+}
+
 }  // namespace
 
 std::string ManifestPlace::to_string() const {
@@ -212,6 +256,8 @@ void check_manifest(const Manifest& m, const Report& report) {
     check_protocol(m, report);
     check_duration(m.stop.grace, 0s, kDurationMax, "stop", "grace", report);
     check_update(m, report);
+    check_error_pages(m, report);
+    check_maintenance(m, report);
     check_routes(m, report);
 }
 

@@ -37,6 +37,14 @@ ConfigSchema update_schema() {
     });
 }
 
+ConfigSchema maintenance_schema() {
+    return ConfigSchema({
+        config_strings("allow", {}, "Networks that are served all the same.")
+            .at_most(kAllowedNetworksMax),
+        config_duration("retry_after", "1m", "What the others are told.").range("1s", "24h"),
+    });
+}
+
 }  // namespace
 
 const ConfigSchema& manifest_schema() {
@@ -53,6 +61,10 @@ const ConfigSchema& manifest_schema() {
         config_table("probe", probe_schema(), "How candela knows that an instance is well."),
         config_table("stop", stop_schema(), "How an instance is stopped."),
         config_table("update", update_schema(), "How a new release replaces the old."),
+        config_string_map("errors", "Pages for the gateway's own answers: status and file.")
+            .at_most(kErrorPagesMax),
+        config_string_map("error_pages", "The same, status and page.").at_most(kErrorPagesMax),
+        config_table("maintenance", maintenance_schema(), "While ctl maintenance is on."),
         config_tables("route", route_schema(), "Where requests come from; may be repeated."),
     });
     return schema;

@@ -26,7 +26,8 @@ async function setUp(t) {
 }
 
 const VERBS = ['status', 'deploy', 'releases', 'rollback', 'logs', 'scale', 'stop', 'delete', 'services', 'instances', 'nodes',
-  'events', 'spaces list', 'spaces create', 'spaces delete', 'keys create', 'keys list', 'keys revoke', 'version', 'completion'];
+  'events', 'spaces list', 'spaces create', 'spaces delete', 'keys create', 'keys list', 'keys revoke', 'version', 'completion',
+  'purge', 'maintenance'];
 
 test('every verb has help on stdout', async (t) => {
   const { ctl } = await setUp(t);

@@ -184,6 +184,10 @@ TEST_CASE("a stale answer is validated, and good again after a 304") {
         world.answer(world.ok(kMinute, "v2"));
         CHECK_THAT(world.client->take(), StartsWith("HTTP/1.1 200") && EndsWith("v2"));
     }
+    SECTION("and stays where only this client's answer is not for others") {
+        world.ask(world.get("/", "Cookie: a=b\r\n"), world.ok(kMinute, "mine"));
+        CHECK(world.cache->counters().answers == 1);
+    }
     SECTION("and gone where the answer is not for others any more") {
         world.ask(world.get(), world.ok("Cache-Control: private\r\n", "mine"));
         CHECK(world.cache->counters().answers == 0);
@@ -287,6 +291,20 @@ TEST_CASE("where fetching fails, the stale answer does for a while") {
         for (const auto& peer : world.at[1]) peer->close();
         world.settle(40s);
         CHECK_THAT(world.client->take(), StartsWith("HTTP/1.1 200") && EndsWith("hello"));
+    }
+    SECTION("also while another is fetching it already") {
+        const auto first = world.connect();
+        first->send(world.get());
+        world.settle();
+        world.client->send(world.get("/", "Cache-Control: no-cache\r\n"));
+        world.settle();
+        CHECK(count_of(world.asked(), "GET / ") == 2);
+        for (const auto& peer : world.at[1]) {
+            peer->send("HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno");
+        }
+        world.settle();
+        CHECK_THAT(first->take(), EndsWith("hello"));
+        CHECK_THAT(world.client->take(), EndsWith("hello"));
     }
     SECTION("not for ever") {
         world.settle(60s);

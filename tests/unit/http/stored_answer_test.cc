@@ -189,6 +189,9 @@ TEST_CASE("a stale answer is used while a newer one is fetched, or can't be") {
     CHECK(may_use(stored, CacheControl(), kNow + 70) == Usable::kNo);
     CHECK(may_use_after_error(stored, CacheControl(), kNow + 159));
     CHECK_FALSE(may_use_after_error(stored, CacheControl(), kNow + 160));
+    // One that is good is not given to those who want it validated, without a word that it may be.
+    const StoredAnswer fresh = Answer({{"Cache-Control", "max-age=60"}}).stored();
+    CHECK_FALSE(may_use_after_error(fresh, CacheControl(), kNow));
     Answer ruled({{"Cache-Control", "max-age=60"}});
     ruled.rules.stale_if_error = 30s;
     ruled.rules.stale_while_revalidate = 5s;

@@ -394,4 +394,33 @@ TEST_CASE("JSON that is no object is refused") {
     }
 }
 
+TEST_CASE("error pages and maintenance keep to their limits") {
+    const std::string head = "name='a'\ncommand=['x']\n";
+    const Manifest m = parse(head +
+                             "[errors]\n502='e/502.html'\n4xx='e/4.html'\n[error_pages]\n"
+                             "503='<p>'\n[maintenance]\nallow=['10.0.0.0/8']\n");
+    CHECK(m.errors.at("4xx") == "e/4.html");
+    CHECK(m.error_pages.at("503") == "<p>");
+    CHECK(m.maintenance.retry_after == 1min);
+    CHECK(manifest_from_json(to_json(m)).value() == m);
+    CHECK(contains(mistakes(head + "[errors]\n200='x'"), ":4:"));
+    CHECK(contains(mistakes(head + "[errors]\n200='x'"), "no status of an error"));
+    CHECK(contains(mistakes(head + "[errors]\n502='a/../../x'"), "file of the bundle"));
+    CHECK(contains(mistakes(head + "[errors]\n502='/etc/passwd'"), "file of the bundle"));
+    CHECK(contains(mistakes(head + "[maintenance]\nallow=['10.0.0.0/99']"), "prefix length"));
+    CHECK(contains(mistakes(head + "[maintenance]\nretry_after='25h'"), "24h"));
+    const auto with_pages = [&](size_t count, size_t bytes) {
+        Manifest large = m;
+        large.error_pages.clear();
+        for (size_t i = 0; i < count; ++i) {
+            large.error_pages[std::to_string(500 + i)] = std::string(bytes, 'x');
+        }
+        const auto read = manifest_from_json(to_json(large));
+        return read ? std::string() : read.error().message();
+    };
+    CHECK(with_pages(3, kErrorPageBytesMax).empty());
+    CHECK(contains(with_pages(1, kErrorPageBytesMax + 1), "at most"));
+    CHECK(contains(with_pages(4, kErrorPageBytesMax), "together"));
+}
+
 }  // namespace candela::service
