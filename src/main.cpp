@@ -1,8 +1,5 @@
 // The candela executable: picks what to be.
 
-#include <termios.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <filesystem>
 #include <span>
@@ -20,6 +17,8 @@
 #include "node/example_profile.h"
 #include "node/inheritance.h"
 #include "node/node.h"
+#include "node/passphrase.h"
+#include "node/restore.h"
 #include "node/upgrade.h"
 #include "registry.h"
 #include "service/static_files.h"
@@ -233,28 +232,6 @@ int run_serve_static(Arguments arguments) {
     return service::run_static_server(arguments.front());
 }
 
-// The password from a terminal, without showing it, or from a pipe: its first line.
-std::string read_password() {
-    const bool is_terminal = isatty(STDIN_FILENO) == 1;
-    termios before{};
-    if (is_terminal && tcgetattr(STDIN_FILENO, &before) == 0) {
-        fmt::print(stderr, "password: ");
-        termios silent = before;
-        silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
-    }
-    std::string line;
-    for (int c = std::getchar(); c != EOF && c != '\n'; c = std::getchar()) {
-        line += static_cast<char>(c);
-        if (line.size() > crypto::kPasswordBytesMax) break;
-    }
-    if (is_terminal) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-        fmt::print(stderr, "\n");
-    }
-    return line;
-}
-
 int run_hash_password(Arguments arguments) {
     constexpr CommandOption kOptions[] = {kHelpOption};
     const auto options = parse_options(arguments, kOptions);
@@ -264,13 +241,54 @@ int run_hash_password(Arguments arguments) {
                    "Reads a password and prints its hash, for [route.basic_auth] users.", kOptions);
         return 0;
     }
-    const Secret password(read_password());
-    const auto hash = crypto::hash_password(password.reveal());
+    const auto password = read_secret_line("password");
+    if (!password) return usage_error("hash-password", password.error().message());
+    const auto hash = crypto::hash_password(password->reveal());
     if (!hash) {
         fmt::print(stderr, "candela hash-password: {}\n", hash.error().message());
         return kExitFailed;
     }
     fmt::print("{}\n", *hash);
+    return 0;
+}
+
+int run_restore(Arguments arguments) {
+    constexpr CommandOption kOptions[] = {
+        {"--data-dir", "DIR", "Where the lighthouse's data goes, or the whole node's."},
+        {"--passphrase-file", "FILE", "Or $CANDELA_BACKUP_PASSPHRASE; otherwise it is asked for."},
+        {"--replace", "", "Sets aside a cloud that is there already.", Takes::kNothing},
+        kHelpOption};
+    if (arguments.empty()) return usage_error("restore", "which FILE?");
+    const std::string file(arguments.front());
+    const bool is_option = file.starts_with("-");
+    const auto options = parse_options(arguments.subspan(is_option ? 0 : 1), kOptions);
+    if (!options) return usage_error("restore", options.error().message());
+    if (options->has("--help")) {
+        print_help("restore", "FILE --data-dir DIR",
+                   "Puts back what candela ctl backup has written, while no lighthouse runs there.",
+                   kOptions);
+        return 0;
+    }
+    if (is_option) return usage_error("restore", "the backup's FILE comes first");
+    RestoreOptions restoring;
+    restoring.backup = file;
+    restoring.data_dir = options->value_or("--data-dir", "");
+    restoring.replaces = options->has("--replace");
+    if (restoring.data_dir.empty()) return usage_error("restore", "where to? Say --data-dir DIR");
+    auto passphrase = find_passphrase(options->value_or("--passphrase-file", ""), false);
+    if (!passphrase) return usage_error("restore", passphrase.error().message());
+    restoring.passphrase = std::move(*passphrase);
+    const auto report = restore(restoring);
+    if (!report) {
+        fmt::print(stderr, "candela restore: {}\n", report.error().message());
+        return kExitFailed;
+    }
+    fmt::print(stderr, "{} files, {}\n", report->files, format_size(report->bytes));
+    if (!report->set_aside.empty())
+        fmt::print(stderr, "what was there is in {}\n", report->set_aside.string());
+    fmt::print(stderr,
+               "Not in a backup: messages in durable streams, and services' logs.\n"
+               "next: start the node, then candela ctl status\n");
     return 0;
 }
 
@@ -290,6 +308,7 @@ constexpr Verb kVerbs[] = {
     {"ctl", "Deploys, shows and operates services.", ctl::run},
     {"serve-static", "Serves a folder's files on $PORT, as services of kind static do.",
      run_serve_static},
+    {"restore", "Puts a lighthouse back from a backup (candela ctl backup).", run_restore},
     {"hash-password", "Prints the hash of a password, for a route's users.", run_hash_password},
     {"version", "Prints the version.", run_version},
     {"help", "Prints this.", run_help},

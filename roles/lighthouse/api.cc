@@ -74,6 +74,8 @@ Api::Api(ApiParts parts, uint32_t own_uid, Logger log)
       logs_(parts.logs),
       bus_(parts.bus),
       certificates_(parts.certificates),
+      audit_(parts.audit),
+      backup_(parts.backup),
       acme_(parts.acme),
       version_(parts.version),
       own_uid_(own_uid),
@@ -105,7 +107,7 @@ Task<void> Api::handle(http::ServerRequest& request) {
 Task<Result<>> Api::dispatch(http::ServerRequest& request) {
     auto parts = parts_of(request.path());
     if (!parts) co_return fail(parts.error());
-    Call call{request, {}, {}};
+    Call call{request, {}, {}, {}};
     const Endpoint* found = nullptr;
     bool is_path_known = false;
     for (const Endpoint& endpoint : endpoints()) {
@@ -128,7 +130,32 @@ Task<Result<>> Api::dispatch(http::ServerRequest& request) {
         auto may = check_access(*found, call);
         if (!may) co_return fail(may.error());
     }
+    // A backup changes nothing, but it has all of the cloud's keys.
+    const bool is_change =
+        found->access != Access::kAnyone &&
+        ((found->method != "GET" && found->method != "HEAD") || found->path == "/v1/backup");
+    if (is_change) {
+        auto answered = co_await answer_audited(*found, call);
+        co_return answered;
+    }
     auto answered = co_await (this->*found->answer)(call);
+    co_return answered;
+}
+
+Task<Result<>> Api::answer_audited(const Endpoint& endpoint, Call& call) {
+    AuditRecord asked;
+    asked.who = call.who.name;
+    asked.key = call.who.user_key;
+    const http::PeerInfo& peer = call.request.peer();
+    asked.source = peer.uid ? "unix socket" : peer.address.host;
+    asked.action = fmt::format("{} {}", call.request.method(), call.request.path());
+    if (const auto space = call.params.find("space"); space != call.params.end()) {
+        asked.space = space->second;
+    }
+    auto mark = co_await audit_.note(std::move(asked));
+    if (!mark) co_return fail(mark.error());
+    auto answered = co_await (this->*endpoint.answer)(call);
+    mark->end(answered, call.note);
     co_return answered;
 }
 
@@ -276,6 +303,13 @@ std::span<const Api::Endpoint> Api::endpoints() {
          "name: string, certificate: string, key: string", ""},
         {"DELETE", "/v1/certificates/{name}", kOperator, &Api::delete_certificate,
          "Deletes a certificate.", "", ""},
+        {"GET", "/v1/audit", kOperator, &Api::list_audit,
+         "Who changed what, the newest first; before and limit go through the pages.", "",
+         "before limit space who"},
+        {"GET", "/v1/audit/verdict", kOperator, &Api::verify_audit,
+         "Whether the audit log is whole; head is a head that was noted earlier.", "", "head"},
+        {"GET", "/v1/backup", kOperator, &Api::get_backup,
+         "The lighthouse's state, keys and bundles as one stream.", "", ""},
         {"GET", "/v1/events", kViewer, &Api::stream_events, "What happens, as server-sent events.",
          "", "after"},
     };

@@ -14,7 +14,9 @@
 
 #include "accounts.h"
 #include "acme_keeper.h"
+#include "audit.h"
 #include "auth/session.h"
+#include "backup.h"
 #include "base/json.h"
 #include "bundle_store.h"
 #include "bus_side.h"
@@ -31,6 +33,7 @@ struct Call {
     http::ServerRequest& request;
     auth::Principal who;
     std::map<std::string, std::string, std::less<>> params;  // of the path, decoded
+    std::string note;  // for the audit log: what the path does not say of a change. No secrets
 
     const std::string& param(std::string_view name) const { return params.find(name)->second; }
     std::string query(std::string_view name) const {
@@ -46,6 +49,8 @@ struct ApiParts {
     LogStore& logs;
     BusSide& bus;
     CertificateBook& certificates;
+    Audit& audit;
+    Backup& backup;
     const AcmeKeeper* acme;  // null: no certificates are ordered
     const std::string& version;
 };
@@ -80,6 +85,7 @@ private:
     Result<> check_still_valid(const auth::Principal& who) const;
     Result<> check_access(const Endpoint& endpoint, const Call& call) const;
     Task<Result<>> dispatch(http::ServerRequest& request);
+    Task<Result<>> answer_audited(const Endpoint& endpoint, Call& call);
     Task<Result<Json>> read_json(Call& call);
     void respond(Call& call, int status, const Json& body);
 
@@ -123,6 +129,11 @@ private:
     Task<Result<>> add_certificate(Call& call);
     Task<Result<>> delete_certificate(Call& call);
 
+    // api_audit.cc
+    Task<Result<>> list_audit(Call& call);
+    Task<Result<>> verify_audit(Call& call);
+    Task<Result<>> get_backup(Call& call);
+
     // api_streams.cc
     Task<Result<>> stream_logs(Call& call);
     Task<Result<>> stream_events(Call& call);
@@ -137,6 +148,8 @@ private:
     LogStore& logs_;
     BusSide& bus_;
     CertificateBook& certificates_;
+    Audit& audit_;
+    Backup& backup_;
     const AcmeKeeper* const acme_;
     const std::string& version_;
     const uint32_t own_uid_;

@@ -153,6 +153,8 @@ Task<Result<>> Api::create_key(Call& call) {
             co_return fail(Code::kInvalid, "expires must be above 0");
     }
     CO_TRY_ASSIGN(wanted.tags, publish_tags(*json));
+    call.note = fmt::format("{}, {} in {}: {}", wanted.name, wanted.role, wanted.space,
+                            cut_utf8(wanted.public_key, 64));
     auto issued = co_await credentials_.issue(std::move(wanted));
     if (!issued) co_return fail(issued.error());
     Json body = view_of(issued->record);
@@ -192,6 +194,7 @@ Task<Result<>> Api::create_space(Call& call) {
         co_return fail(Code::kInvalid, "'{}' is not a name: [a-z][a-z0-9-]*, at most 63 characters",
                        name);
     }
+    call.note = name;
     auto created = co_await credentials_.create_space(name);
     if (!created) co_return fail(created.error());
     // A login to an account that the bus does not know yet would fail.

@@ -82,6 +82,7 @@ Task<Result<>> Api::add_certificate(Call& call) {
     if (held == certificates_.all().end()) {
         co_return fail(Code::kConflict, "the certificate is gone again");
     }
+    call.note = *put;
     respond(call, 201, view_of(held->second, state_.loop().wall()));
     co_return Result<>();
 }

@@ -118,6 +118,7 @@ Task<Result<>> Api::put_bundle(Call& call) {
         co_return fail(Code::kInvalid, "{}", stored.error().message());
     }
     if (!stored) co_return fail(stored.error());
+    call.note = fmt::format("{} bytes", *stored);
     const Json body = {{"digest", digest}, {"size_bytes", *stored}};
     respond(call, 201, body);
     co_return Result<>();
@@ -196,6 +197,8 @@ Task<Result<>> Api::begin_release(Call& call, ServiceKey key, Release release) {
     const Release* made =
         service == state_.wanted().services.end() ? nullptr : service->second.find(*number);
     if (made == nullptr) co_return fail(Code::kConflict, "{} was deleted meanwhile", key.second);
+    call.note = fmt::format("release {}, bundle {}", *number, made->bundle);
+    if (made->copy_of != 0) call.note += fmt::format(", as release {}", made->copy_of);
     respond(call, 201, view_of(service->second, *made, state_));
     co_return Result<>();
 }

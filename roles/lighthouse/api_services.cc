@@ -151,6 +151,7 @@ Task<Result<>> Api::scale_service(Call& call) {
         co_return fail(Code::kInvalid, "instances must be 0 to {}", service::kInstancesMax);
     }
     const ServiceKey key(call.param("space"), call.param("service"));
+    call.note = fmt::format("{} instances", instances);
     State::MakeChange make = [this, key, instances]() -> Result<Change> {
         const auto found = state_.wanted().services.find(key);
         if (found == state_.wanted().services.end()) {

@@ -47,6 +47,9 @@ public:
     };
     Result<std::unique_ptr<Upload>> begin();
 
+    // While somebody holds this, collect() removes nothing.
+    std::shared_ptr<void> keep_all();
+
     // Removes bundles that are not in `used` and older than kKeptAtLeast; returns how many.
     Task<Result<size_t>> collect(std::set<std::string> used);
 
@@ -55,6 +58,7 @@ private:
     std::filesystem::path folder_;
     uint64_t size_bytes_max_;
     size_t uploads_ = 0;
+    std::weak_ptr<void> keeper_;
     uint64_t next_upload_ = 0;
 };
 

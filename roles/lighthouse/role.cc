@@ -11,10 +11,11 @@ namespace {
 constexpr Duration kMaintenanceInterval = 10min;
 constexpr Duration kHandshakeTimeout = 10s;
 constexpr size_t kFailureLines = 20;
+constexpr std::string_view kSqlitePrefix = "sqlite:";
 
 void check_settings(const Config& config, ConfigProblems& problems) {
     const std::string_view database = config.string("database");
-    if (!database.empty() && !database.starts_with("sqlite:")) {
+    if (!database.empty() && !database.starts_with(kSqlitePrefix)) {
         problems.add(config.position("database"), "database: only sqlite:PATH is built in");
     }
     const auto socket = Address::parse(config.string("socket"));
@@ -60,6 +61,8 @@ const ConfigSchema& settings_schema() {
                         "How often gateways get a new key of TLS session tickets; one that "
                         "is replaced goes on being taken for as long again.")
             .range("1s", "84h"),
+        config_duration("audit_keep", "400d", "How long the audit log is kept.")
+            .range("1d", "3650d"),
         acme_key(),
     });
     return schema;
@@ -83,7 +86,7 @@ Settings::Settings(const Config& config, const NodeInfo& node)
       folder(node.data_dir / "lighthouse") {
     if (const auto address = Address::parse(config.string("listen"))) listen = *address;
     if (const auto address = Address::parse(config.string("socket"))) socket = *address;
-    if (database.empty()) database = "sqlite:" + (folder / "state.db").string();
+    if (database.empty()) database = std::string(kSqlitePrefix) + (folder / "state.db").string();
     names = {"localhost", "127.0.0.1", "::1", node.name};
     if (!node.address.empty()) names.push_back(node.address);
     const bool is_any = listen.host == "0.0.0.0" || listen.host == "::" || listen.host.empty();
@@ -93,6 +96,7 @@ Settings::Settings(const Config& config, const NodeInfo& node)
     std::erase_if(names, [&](const std::string& name) { return !seen.insert(name).second; });
     holds.requests_max = static_cast<uint32_t>(config.integer("hold_requests"));
     holds.time_max = config.duration("hold_timeout");
+    audit_keep = config.duration("audit_keep");
     acme = read_acme_settings(config);
     ticket_rotation = config.duration("ticket_rotation");
 }
@@ -114,8 +118,11 @@ Lighthouse::Lighthouse(NodeContext& context, const Config& config)
       bus_(state_, accounts_, credentials_, bundles_, logs_, certificates_,
            context.make_bus_client(context.loop, "lighthouse"),
            context.make_bus_client(context.loop, "lighthouse-sys"), log_),
-      api_(ApiParts{state_, accounts_, credentials_, bundles_, logs_, bus_, certificates_,
-                    acme_.get(), context.node.version},
+      audit_(state_, vault_, settings_.audit_keep, log_),
+      backup_(context.loop, bundles_, context.node.data_dir,
+              settings_.database.substr(kSqlitePrefix.size())),
+      api_(ApiParts{state_, accounts_, credentials_, bundles_, logs_, bus_, certificates_, audit_,
+                    backup_, acme_.get(), context.node.version},
            static_cast<uint32_t>(::getuid()), log_),
       movers_(context, accounts_),
       certificate_(context.loop, settings_.folder / "ca", settings_.names),
@@ -137,6 +144,7 @@ Task<Result<>> Lighthouse::start() {
     };
     CO_TRY(co_await vault_.open());
     CO_TRY(co_await state_.open(settings_.database));
+    audit_.open();
     CO_TRY(co_await certificates_.open());
     if (acme_ != nullptr) CO_TRY(co_await acme_->open());
     CO_TRY(co_await credentials_.reconcile());

@@ -31,6 +31,7 @@ struct Settings {
     uint64_t bundle_bytes_max = 0;
     PlanLimits limits;
     HoldLimits holds;
+    Duration audit_keep{};
     AcmeSettings acme;
     Duration ticket_rotation{};
     std::filesystem::path folder;
@@ -69,6 +70,8 @@ private:
     CertificateBook certificates_;
     std::unique_ptr<AcmeKeeper> acme_;  // null: no certificates are ordered
     BusSide bus_;
+    Audit audit_;
+    Backup backup_;
     Api api_;
     SpaceMovers movers_;
     ServerCertificate certificate_;

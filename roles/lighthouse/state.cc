@@ -31,7 +31,7 @@ State::~State() = default;
 
 Task<Result<>> State::open(std::string dsn) {
     CO_TRY_ASSIGN(database_, co_await store::Database::open(loop_, dsn, migrations()));
-    auto work = [](store::Connection& db) { return load(db); };
+    auto work = [now = loop_.wall()](store::Connection& db) { return load(db, now); };
     auto loaded = co_await database_->run(std::move(work));
     if (!loaded) co_return fail(loaded.error().in(dsn));
     epoch_ = loaded->epoch;

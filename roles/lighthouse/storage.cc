@@ -1,5 +1,8 @@
 #include "storage.h"
 
+#include <algorithm>
+#include <limits>
+
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
@@ -60,6 +63,16 @@ CREATE TABLE acme_hosts (
   failures INTEGER NOT NULL, next_at BIGINT NOT NULL, error TEXT NOT NULL)
 )sql"},
     {3, "ALTER TABLE services ADD COLUMN maintenance INTEGER NOT NULL DEFAULT 0"},
+    // audit_storage.h reads and writes these.
+    {4, R"sql(
+CREATE TABLE audit (
+  id BIGINT PRIMARY KEY, request BIGINT NOT NULL, time BIGINT NOT NULL, who TEXT NOT NULL,
+  key TEXT NOT NULL, source TEXT NOT NULL, action TEXT NOT NULL, space TEXT NOT NULL,
+  detail TEXT NOT NULL, outcome TEXT NOT NULL, seal TEXT NOT NULL);
+CREATE INDEX audit_by_request ON audit (request);
+CREATE TABLE audit_ends (
+  name TEXT PRIMARY KEY, id BIGINT NOT NULL, record_seal TEXT NOT NULL, seal TEXT NOT NULL)
+)sql"},
 };
 
 int64_t i64(uint64_t number) { return static_cast<int64_t>(number); }
@@ -94,13 +107,20 @@ Result<Failing> failing_from_text(const std::string& text) {
     return failing;
 }
 
-Result<uint64_t> next_epoch(Connection& db) {
-    CANDELA_TRY(
-        db.execute("INSERT INTO settings (name, value) VALUES ('epoch', 1) "
-                   "ON CONFLICT (name) DO UPDATE SET value = settings.value + 1"));
+// A version is an epoch and a count of 32 bits: no clock may lead beyond that.
+constexpr int64_t kEpochOfClockMax = std::numeric_limits<uint32_t>::max() / 2;
+
+Result<uint64_t> next_epoch(Connection& db, WallTime now) {
     CANDELA_TRY_ASSIGN(const auto rows,
                        db.query("SELECT value FROM settings WHERE name = 'epoch'"));
-    return u64(rows.at(0), 0);
+    const int64_t next = rows.empty() ? 1 : rows[0].integer(0) + 1;
+    const int64_t epoch =
+        std::max(next, std::clamp<int64_t>(unix_seconds(now), 1, kEpochOfClockMax));
+    CANDELA_TRY(
+        db.execute("INSERT INTO settings (name, value) VALUES ('epoch', $1) "
+                   "ON CONFLICT (name) DO UPDATE SET value = $1",
+                   {epoch}));
+    return static_cast<uint64_t>(epoch);
 }
 
 Result<> load_releases(Connection& db, Wanted& wanted) {
@@ -264,10 +284,10 @@ Result<> write_instance(Connection& db, const Instance& instance) {
 
 std::span<const store::Migration> migrations() { return kMigrations; }
 
-Result<Loaded> load(Connection& db) {
+Result<Loaded> load(Connection& db, WallTime now) {
     auto work = [&]() -> Result<Loaded> {
         Loaded loaded;
-        CANDELA_TRY_ASSIGN(loaded.epoch, next_epoch(db));
+        CANDELA_TRY_ASSIGN(loaded.epoch, next_epoch(db, now));
         CANDELA_TRY(load_wanted(db, loaded));
         CANDELA_TRY(load_rest(db, loaded));
         return loaded;

@@ -45,7 +45,7 @@ struct StoredEvent {
 };
 
 struct Loaded {
-    uint64_t epoch = 0;  // of this start: one more than at the last
+    uint64_t epoch = 0;  // of this start: more than at the last
     uint64_t last_event = 0;
     std::map<std::string, SpaceRecord> spaces;
     Wanted wanted;
@@ -62,8 +62,10 @@ struct SightingRecord {
 };
 
 std::span<const store::Migration> migrations();
-// Raises the epoch and reads everything.
-Result<Loaded> load(store::Connection& db);
+// Raises the epoch and reads everything. An epoch is at least the time in unix seconds: nodes obey
+// no smaller one than they have seen, and so also follow a database that was copied back from an
+// earlier time.
+Result<Loaded> load(store::Connection& db, WallTime now);
 Result<> write(store::Connection& db, const Change& change, std::span<const StoredEvent> events);
 Result<> write_space(store::Connection& db, const SpaceRecord& space);
 Result<> remove_space(store::Connection& db, const std::string& name);

@@ -26,10 +26,14 @@ public:
     // kCorrupt where it was sealed with another key, or has been changed.
     Result<Secret> unseal(std::string_view sealed) const;
 
+    // A key of 32 bytes for one purpose, always the same.
+    Secret derive_key(std::string_view purpose) const;
+
 private:
     Loop& loop_;
     std::filesystem::path file_;
     std::optional<crypto::BoxKey> key_;
+    Secret seed_;
 };
 
 }  // namespace candela::lighthouse

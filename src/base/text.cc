@@ -174,6 +174,13 @@ size_t utf8_sequence_length(std::string_view text) {
 }
 }  // namespace
 
+std::string_view cut_utf8(std::string_view text, size_t bytes_max) {
+    if (text.size() <= bytes_max) return text;
+    size_t end = bytes_max;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
+    return text.substr(0, end);
+}
+
 bool is_valid_utf8(std::string_view text) {
     while (!text.empty()) {
         const size_t length = utf8_sequence_length(text);

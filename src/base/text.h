@@ -39,5 +39,7 @@ std::optional<std::string_view> nearest(std::string_view text,
 std::string printable(std::string_view text, size_t length_max = 120);
 
 bool is_valid_utf8(std::string_view text);
+// At most so many bytes of valid UTF-8, cut between two characters.
+std::string_view cut_utf8(std::string_view text, size_t bytes_max);
 
 }  // namespace candela

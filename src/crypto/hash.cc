@@ -4,6 +4,7 @@
 
 #include <new>
 
+#include "base/check.h"
 #include "crypto/sodium_init.h"
 
 namespace candela::crypto {
@@ -25,6 +26,17 @@ Digest sha256(ByteView bytes) {
 std::string sha256_hex(ByteView bytes) {
     const Digest digest = sha256(bytes);
     return hex_encode(digest);
+}
+
+Digest keyed_hash(const Secret& key, ByteView bytes) {
+    ensure_sodium();
+    const ByteView key_bytes = as_bytes(key.reveal());
+    CANDELA_CHECK(key_bytes.size() >= crypto_generichash_KEYBYTES_MIN &&
+                  key_bytes.size() <= crypto_generichash_KEYBYTES_MAX);
+    Digest digest;
+    crypto_generichash(digest.data(), digest.size(), bytes.data(), bytes.size(), key_bytes.data(),
+                       key_bytes.size());
+    return digest;
 }
 
 Sha256::Sha256() {

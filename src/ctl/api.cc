@@ -264,12 +264,8 @@ Task<Result<>> Api::put_bundle(std::string digest, std::string file, std::string
 
 Task<Result<>> Api::follow(std::string path, OnLine on_line) {
     constexpr size_t kLineBytesMax = 4 << 20;
-    auto logged_in = co_await ensure_token();
-    if (!logged_in) co_return fail(logged_in.error());
-    auto request = make_request("GET", std::move(path));
-    if (!request) co_return fail(request.error());
-    request->idle_timeout = 24h * 365;  // a service may have nothing to say
-    auto response = co_await send(std::move(*request));
+    constexpr Duration kForEver = 24h * 365;  // a service may have nothing to say
+    auto response = co_await open(std::move(path), kForEver);
     if (!response) co_return fail(response.error());
     std::string rest;
     for (;;) {
@@ -290,6 +286,28 @@ Task<Result<>> Api::follow(std::string path, OnLine on_line) {
     }
     if (!rest.empty()) on_line(rest);
     co_return Result<>();
+}
+
+Task<Result<>> Api::read(std::string path, OnBytes on_bytes) {
+    auto response = co_await open(std::move(path), kReadIdleTimeout);
+    if (!response) co_return fail(response.error());
+    for (;;) {
+        auto chunk = co_await response->read_chunk();
+        if (!chunk) co_return fail(chunk.error());
+        if (!*chunk) co_return Result<>();
+        CO_TRY(on_bytes(**chunk));
+    }
+}
+
+Task<Result<http::ClientResponse>> Api::open(std::string path, Duration idle_timeout) {
+    auto logged_in = co_await ensure_token();
+    if (!logged_in) co_return fail(logged_in.error());
+    auto request = make_request("GET", std::move(path));
+    if (!request) co_return fail(request.error());
+    request->idle_timeout = idle_timeout;
+    request->first_byte_timeout = std::max(request->first_byte_timeout, kReadIdleTimeout);
+    auto response = co_await send(std::move(*request));
+    co_return response;
 }
 
 }  // namespace candela::ctl

@@ -22,6 +22,8 @@ namespace candela::ctl {
 class Api {
 public:
     static constexpr size_t kAnswerBytesMax = 64 << 20;
+    static constexpr Duration kReadIdleTimeout =
+        5min;  // a database is copied before a backup begins
 
     Api(Loop& loop, Target target) : loop_(loop), target_(std::move(target)), client_(loop) {}
 
@@ -43,7 +45,12 @@ public:
     using OnLine = std::function<bool(std::string_view line)>;
     Task<Result<>> follow(std::string path, OnLine on_line);
 
+    // The whole body, piece by piece; kIo where it is cut off.
+    using OnBytes = std::function<Result<>(std::string_view bytes)>;
+    Task<Result<>> read(std::string path, OnBytes on_bytes);
+
 private:
+    Task<Result<http::ClientResponse>> open(std::string path, Duration idle_timeout);
     Result<http::ClientRequest> make_request(std::string_view method, std::string target);
     Task<Result<>> ensure_token();
     // Sends, and turns an answer of 400 and above into an error.

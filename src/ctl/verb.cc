@@ -67,6 +67,9 @@ std::span<const Verb> verb_table() {
         certificates_list_verb(),
         certificates_add_verb(),
         certificates_delete_verb(),
+        backup_verb(),
+        audit_list_verb(),
+        audit_verify_verb(),
     };
     return table;
 }

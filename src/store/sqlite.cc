@@ -221,4 +221,25 @@ Result<std::unique_ptr<Connection>> open_sqlite(const std::string& path) {
     return connection;
 }
 
+Result<> copy_sqlite(const std::string& path, const std::string& to) {
+    constexpr int kWaitMillis = 10'000;  // for a checkpoint that has the file
+    sqlite3* opened = nullptr;
+    const int code = sqlite3_open_v2(path.c_str(), &opened,
+                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+    const std::unique_ptr<sqlite3, int (*)(sqlite3*)> db(opened, sqlite3_close_v2);
+    if (code != SQLITE_OK) return fail(Code::kIo, "{}: {}", path, sqlite3_errstr(code));
+    sqlite3_busy_timeout(db.get(), kWaitMillis);
+    sqlite3_stmt* prepared = nullptr;
+    int status = sqlite3_prepare_v2(db.get(), "VACUUM INTO $1", -1, &prepared, nullptr);
+    const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> statement(prepared,
+                                                                          sqlite3_finalize);
+    if (status == SQLITE_OK)
+        status = sqlite3_bind_text(prepared, 1, to.c_str(), -1, SQLITE_TRANSIENT);
+    if (status == SQLITE_OK) status = sqlite3_step(prepared);
+    if (status == SQLITE_DONE) return {};
+    if (status == SQLITE_FULL)
+        return fail(Error(Code::kIo, fmt::format("{}: the disk is full", to), ENOSPC));
+    return fail(Code::kIo, "copying {}: {}", path, sqlite3_errmsg(db.get()));
+}
+
 }  // namespace candela::store

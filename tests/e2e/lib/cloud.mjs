@@ -124,7 +124,7 @@ class EndedError extends Error {
 }
 
 // `candela dev` with a data folder and ports of its own; ready when it returns.
-export async function startDev(t, { args = [], env } = {}) {
+export async function startDev(t, { args = [], env, dataDir } = {}) {
   const cloud = new Cloud(t);
   const { dir } = cloud;
   cloud.isDev = true;
@@ -132,7 +132,7 @@ export async function startDev(t, { args = [], env } = {}) {
   cloud.offset = offset;
   cloud.ports = Object.fromEntries(Object.entries(DEFAULT_PORTS).map(([k, v]) => [k, v + offset]));
   cloud.gatewayPort = cloud.ports.gateway;
-  cloud.dataDir = path.join(dir, 'data');
+  cloud.dataDir = dataDir ?? path.join(dir, 'data');
   cloud.address = `unix:${path.join(cloud.dataDir, 'lighthouse.sock')}`;
   cloud.startDev = async () => {
     cloud.start('dev', ['dev', '--data-dir', cloud.dataDir, '--port-offset', String(offset), ...args], { env, cwd: dir });

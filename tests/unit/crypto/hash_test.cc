@@ -14,6 +14,14 @@ TEST_CASE("sha256_agrees_with_fips_180") {
           "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+// By Python's hashlib.blake2b.
+TEST_CASE("keyed_hash_agrees_with_another_implementation") {
+    const Secret key(std::string(32, 'k'));
+    CHECK(hex_encode(crypto::keyed_hash(key, as_bytes("abc"))) ==
+          "0a9b1f4f633832a535f3e4539d906998c3814fbcd4cc136e57e8ea742ac36b61");
+    CHECK(crypto::keyed_hash(key, as_bytes("abd")) != crypto::keyed_hash(key, as_bytes("abc")));
+}
+
 TEST_CASE("sha256_in_pieces_equals_the_whole") {
     const std::string text(1000, 'x');
     for (const size_t piece : {1, 63, 64, 65, 999, 1000}) {
