@@ -14,6 +14,7 @@
 #include "loop/file.h"
 #include "node/command_line.h"
 #include "node/dev.h"
+#include "node/doctor.h"
 #include "node/example_profile.h"
 #include "node/inheritance.h"
 #include "node/node.h"
@@ -51,7 +52,7 @@ std::optional<Profile> load_profile(const std::string& file) {
     ConfigProblems problems(file);
     const auto text = read_file(file, kConfigTextMax + 1);
     if (!text) {
-        fmt::print(stderr, "candela node: {}\n", text.error().message());
+        fmt::print(stderr, "candela: {}\n", text.error().message());
         return std::nullopt;
     }
     auto profile = read_profile(*text, role_table(), problems);
@@ -252,6 +253,60 @@ int run_hash_password(Arguments arguments) {
     return 0;
 }
 
+// Profiles of the units that systemd starts on this machine.
+std::vector<std::string> enabled_profiles() {
+    std::vector<std::string> out;
+    for (const RoleSpec& role : role_table()) {
+        const std::string unit = fmt::format(
+            "/etc/systemd/system/multi-user.target.wants/candela-{}.service", role.name);
+        std::error_code ignored;
+        if (std::filesystem::exists(std::filesystem::symlink_status(unit, ignored)))
+            out.push_back(fmt::format("/etc/candela/{}.toml", role.name));
+    }
+    return out;
+}
+
+void print_finding(const Finding& finding) {
+    const char* const mark = finding.level == Finding::Level::kOk        ? "ok"
+                             : finding.level == Finding::Level::kWarning ? "warning"
+                                                                         : "WRONG";
+    fmt::print("  {:<8} {}: {}\n", mark, finding.subject, finding.text);
+    if (!finding.remedy.empty()) fmt::print("           {}\n", finding.remedy);
+}
+
+int run_doctor(Arguments arguments) {
+    constexpr CommandOption kOptions[] = {
+        {"--config", "FILE", "The node's profile. Default: those of the units that are enabled."},
+        kHelpOption};
+    const auto options = parse_options(arguments, kOptions);
+    if (!options) return usage_error("doctor", options.error().message());
+    if (options->has("--help")) {
+        print_help("doctor", "[--config FILE]",
+                   "Says what is wrong on this machine for a node, and what to do. Exit code 1 "
+                   "where something is.",
+                   kOptions);
+        return 0;
+    }
+    std::vector<std::string> files = enabled_profiles();
+    if (options->has("--config")) files = {options->value_or("--config", "")};
+    if (files.empty())
+        return usage_error("doctor", "no unit of candela is enabled here; say --config FILE");
+    bool is_well = true;
+    for (const std::string& file : files) {
+        fmt::print("{}\n", file);
+        const auto profile = load_profile(file);
+        if (!profile) {
+            is_well = false;
+            continue;
+        }
+        for (const Finding& finding : examine(*profile)) {
+            print_finding(finding);
+            is_well = is_well && finding.level != Finding::Level::kWrong;
+        }
+    }
+    return is_well ? 0 : kExitFailed;
+}
+
 int run_restore(Arguments arguments) {
     constexpr CommandOption kOptions[] = {
         {"--data-dir", "DIR", "Where the lighthouse's data goes, or the whole node's."},
@@ -308,6 +363,7 @@ constexpr Verb kVerbs[] = {
     {"ctl", "Deploys, shows and operates services.", ctl::run},
     {"serve-static", "Serves a folder's files on $PORT, as services of kind static do.",
      run_serve_static},
+    {"doctor", "Says what is wrong on this machine, and what to do.", run_doctor},
     {"restore", "Puts a lighthouse back from a backup (candela ctl backup).", run_restore},
     {"hash-password", "Prints the hash of a password, for a route's users.", run_hash_password},
     {"version", "Prints the version.", run_version},
