@@ -14,8 +14,8 @@ bool is_chunked(ClientBody body) {
 
 void ProxyConnection::send_interim(const ResponseHead& head) {
     // HTTP/1.0 knows none, and 100 is for those who wait for it (RFC 9110 §15.2).
-    const bool is_http11 = parser_.head().version == Version::kHttp11;
-    const bool is_wanted = is_http11 && (head.status != 100 || parser_.framing().expects_continue);
+    const bool is_http11 = parser_->head().version == Version::kHttp11;
+    const bool is_wanted = is_http11 && (head.status != 100 || parser_->framing().expects_continue);
     if (!is_wanted) return;
     std::string& out = proxy_.to_client_.begin_head(*stream_);
     append_client_response(head, ClientBody::kNone, ClientConnection::kPersistent, "",
@@ -25,7 +25,7 @@ void ProxyConnection::send_interim(const ResponseHead& head) {
 
 void ProxyConnection::send_head(const ResponseHead& head, const Framing& framing,
                                 const AnswerEdits& edits) {
-    const RequestHead& request = parser_.head();
+    const RequestHead& request = parser_->head();
     const bool is_http11 = request.version == Version::kHttp11;
     if (framing.upgrade || request.method == "HEAD" || status_has_no_body(head.status)) {
         answer_body_ = ClientBody::kNone;

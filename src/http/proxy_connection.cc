@@ -21,7 +21,6 @@ constexpr Duration kHalfClosedProgress = 5s;
 ProxyConnection::ProxyConnection(Proxy& proxy, StreamPtr stream)
     : proxy_(proxy),
       stream_(std::move(stream)),
-      parser_(proxy.options_.request_limits),
       timer_(proxy.loop_.timers(), [this] { on_timer(); }) {
     const Address peer = stream_->peer();
     if (peer.kind == Address::Kind::kTcp) peer_ip_ = peer.host;
@@ -38,12 +37,13 @@ void ProxyConnection::start() {
 }
 
 void ProxyConnection::drain() {
-    if (state_ != State::kReading || !parser_.is_between_messages() || !input_.empty()) return;
+    const bool is_between = parser_ == nullptr || parser_->is_between_messages();
+    if (state_ != State::kReading || !is_between || !input_.empty()) return;
     if (proxy_.idle_grace_ == Duration(0)) {
         finish_and_close();
         return;
     }
-    parser_.release();
+    parser_.reset();
     memory_released_ = true;
     wait(Wait::kIdle, proxy_.idle_grace_);
 }
@@ -58,7 +58,7 @@ void ProxyConnection::close() {
 }
 
 bool ProxyConnection::is_persistent() const {
-    return parser_.framing().keep_alive && !proxy_.draining_ && !ended_;
+    return parser_->framing().keep_alive && !proxy_.draining_ && !ended_;
 }
 
 bool ProxyConnection::has_taken_more() {
@@ -84,6 +84,9 @@ void ProxyConnection::on_data(std::string_view bytes) {
         return;
     }
     if (state_ == State::kLinger || state_ == State::kClosed) return;
+    if (parser_ == nullptr) {
+        parser_ = std::make_unique<RequestParser>(proxy_.options_.request_limits);
+    }
     if (is_new_ && may_be_http2(bytes)) return;
     if (input_.empty()) process(bytes);
     if (state_ == State::kClosed || state_ == State::kLinger) return;
@@ -138,12 +141,12 @@ void ProxyConnection::process(std::string_view& bytes) {
     processing_ = true;
     bool is_hungry = false;
     while (!is_hungry && may_parse()) {
-        switch (parser_.parse(bytes)) {
+        switch (parser_->parse(bytes)) {
             case ParseEvent::kNeedMore: is_hungry = true; break;
             case ParseEvent::kHead: on_request_head(); break;
             case ParseEvent::kBody:
-                body_bytes_ += parser_.body().size();
-                exchange_->send_body(parser_.body());
+                body_bytes_ += parser_->body().size();
+                exchange_->send_body(parser_->body());
                 if (body_bytes_ > exchange_->body_bytes_max()) exchange_->refuse_body();
                 break;
             case ParseEvent::kComplete: on_request_complete(); break;
@@ -185,7 +188,7 @@ void ProxyConnection::settle() {
         return;
     }
     if (state_ == State::kReading) {
-        if (parser_.is_in_head()) {
+        if (parser_->is_in_head()) {
             if (wait_ != Wait::kHead) wait(Wait::kHead, proxy_.options_.head_timeout);
         } else if (wait_ != Wait::kIdle) {
             wait(Wait::kIdle, kReleaseMemoryAfter);
@@ -205,7 +208,7 @@ void ProxyConnection::on_request_head() {
     memory_released_ = false;
     request_complete_ = false;
     body_bytes_ = 0;
-    has_body_ = parser_.framing().body != BodyKind::kNone;
+    has_body_ = parser_->framing().body != BodyKind::kNone;
     route_request();
 }
 
@@ -232,7 +235,7 @@ void ProxyConnection::on_request_complete() {
 
 void ProxyConnection::on_malformed() {
     bump(proxy_.counters_.requests_malformed);
-    const ParseError& error = parser_.error();
+    const ParseError& error = parser_->error();
     if (exchange_ != nullptr) {
         const bool has_response = exchange_->has_response();
         std::exchange(exchange_, nullptr)->abort();
@@ -251,7 +254,7 @@ void ProxyConnection::answer(int status, std::string_view text, bool close_after
     close_after = close_after || !is_persistent() || (has_body_ && !request_complete_);
     write_answer(status, text, close_after, fields, pages);
     proxy_.router_.on_done(ProxyRecord{
-        parser_.head(), nullptr, {}, status, Duration(0), 0, text.size(), client_info(), {}});
+        parser_->head(), nullptr, {}, status, Duration(0), 0, text.size(), client_info(), {}});
     if (close_after) {
         finish_and_close();
         return;
@@ -261,17 +264,17 @@ void ProxyConnection::answer(int status, std::string_view text, bool close_after
 
 void ProxyConnection::write_answer(int status, std::string_view text, bool close_after,
                                    const Headers& fields, const ErrorPages* pages) {
-    const OwnAnswer own = make_own_answer(parser_.head(), status, text, fields, pages);
+    const OwnAnswer own = make_own_answer(parser_->head(), status, text, fields, pages);
     auto connection = ClientConnection::kPersistent;
     if (close_after) {
         connection = ClientConnection::kSayClose;
-    } else if (parser_.head().version == Version::kHttp10) {
+    } else if (parser_->head().version == Version::kHttp10) {
         connection = ClientConnection::kSayKeepAlive;
     }
     std::string& out = proxy_.to_client_.begin_head(*stream_);
     append_client_response(own.head, ClientBody::kLength, connection, proxy_.date(), AnswerEdits(),
                            out);
-    if (parser_.head().method != "HEAD") out += own.body;
+    if (parser_->head().method != "HEAD") out += own.body;
     proxy_.to_client_.add_head(*stream_);
     flush();
 }
@@ -386,7 +389,7 @@ void ProxyConnection::on_timer() {
         case Wait::kIdle:
             if (!memory_released_ && input_.empty()) {
                 memory_released_ = true;
-                parser_.release();
+                parser_.reset();
                 input_ = std::string();
                 wait(Wait::kIdle, proxy_.options_.idle_timeout - kReleaseMemoryAfter);
             } else if (memory_released_ || !has_taken_more()) {

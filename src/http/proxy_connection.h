@@ -4,6 +4,7 @@
 // Exchange or answers it itself, and keeps the client to the limits. Owned by the Proxy, which
 // frees it in a later step of the loop than the one in which it closed.
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -29,9 +30,9 @@ public:
         return ClientInfo{peer_ip_, peer_is_trusted_, stream_ != nullptr && stream_->is_encrypted(),
                           false};
     }
-    const RequestHead& request_head() const override { return parser_.head(); }
-    const Framing& request_framing() const override { return parser_.framing(); }
-    const Headers& request_trailers() const override { return parser_.trailers(); }
+    const RequestHead& request_head() const override { return parser_->head(); }
+    const Framing& request_framing() const override { return parser_->framing(); }
+    const Headers& request_trailers() const override { return parser_->trailers(); }
     void send_interim(const ResponseHead& head) override;
     void send_head(const ResponseHead& head, const Framing& framing,
                    const AnswerEdits& edits) override;
@@ -90,7 +91,8 @@ private:
 
     Proxy& proxy_;
     StreamPtr stream_;
-    RequestParser parser_;
+    // Null while the connection is new or idle: many are, and it is most of what one takes.
+    std::unique_ptr<RequestParser> parser_;
     Exchange* exchange_ = nullptr;
     std::string input_;  // read and not parsed yet: the next request, or a body that has to wait
     Timer timer_;
