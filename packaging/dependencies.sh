@@ -11,7 +11,7 @@ BUILD_PACKAGES=(
 # Real servers and clients that the tests and benchmarks run candela with.
 TEST_PACKAGES=(
     curl openssl procps iproute2 xz-utils zstd tzdata
-    nginx haproxy pebble wrk nats-server libnats-dev nghttp2-client slowhttptest php-cli chromium
+    nginx haproxy pebble prometheus wrk nats-server libnats-dev nghttp2-client slowhttptest php-cli chromium
     golang-go golang-github-nats-io-go-nats-dev
 )
 CLANG_PACKAGES=(clang-19 clang-tidy-19 clang-format-19 clang-tools-19 libclang-rt-19-dev)

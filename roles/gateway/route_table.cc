@@ -38,6 +38,13 @@ std::string RouteTable::name_of(size_t service_index) const {
     return service.space + "/" + service.service;
 }
 
+size_t RouteTable::index_of_name(RouteName name) {
+    const auto [place, is_new] =
+        route_indexes_.try_emplace(name.service + " " + name.route, route_names_.size());
+    if (is_new) route_names_.push_back(std::move(name));
+    return place->second;
+}
+
 RouteTable::Host& RouteTable::host_of(const std::string& name) {
     if (name.empty()) return any_;
     std::string host = ascii_lower(name);
@@ -85,7 +92,10 @@ void RouteTable::add(size_t service_index, const proto::Route& route, const Serv
         rule.options =
             options_of(service::Route(), name + " " + service.identity, service, previous);
     }
-    add_rule(host_of(route.host), without_slash_at_end(std::move(*normal)), std::move(rule), route);
+    const std::string host = route.host.empty() ? "*" : ascii_lower(route.host);
+    std::string prefix = without_slash_at_end(std::move(*normal));
+    rule.route = index_of_name(RouteName{name, host + (prefix.empty() ? "/" : prefix)});
+    add_rule(host_of(route.host), std::move(prefix), std::move(rule), route);
 }
 
 void RouteTable::add_rule(Host& host, std::string prefix, Rule rule, const proto::Route& route) {
@@ -134,7 +144,8 @@ std::optional<RouteTable::Match> RouteTable::find_in(const Host& host,
             const bool covers_whole_path = border == path.size() || path == "/";
             for (const Rule& rule : place->second) {
                 if (!rule.conditions.hold(request, covers_whole_path)) continue;
-                return Match{&table_.services[rule.service], rule.service, border, rule.options};
+                return Match{&table_.services[rule.service], rule.service, border, rule.options,
+                             rule.route};
             }
         }
         if (border == 0) break;

@@ -29,6 +29,14 @@ public:
         // The part of the normalised path that the route covers: "/api" of "/api/users".
         size_t prefix_bytes = 0;
         http::RouteOptionsPtr options;  // null: none
+        size_t route_index = 0;         // in route_names()
+    };
+
+    // What a route is called in metrics. Routes that differ by their conditions only share a name.
+    struct RouteName {
+        std::string service;  // "space/service"
+        std::string route;    // host and path: "shop.example.org/api"
+        friend bool operator==(const RouteName&, const RouteName&) = default;
     };
 
     // Routes that stand in `previous` with the same settings keep their options, and so the count
@@ -40,6 +48,7 @@ public:
 
     uint64_t version() const { return table_.version; }
     const std::vector<proto::RouteService>& services() const { return table_.services; }
+    const std::vector<RouteName>& route_names() const { return route_names_; }
     const proto::RouteTable& source() const { return table_; }
     // What can't be served as it is written, as text for the log: routes that another service had
     // already, or that this gateway does not understand.
@@ -57,6 +66,7 @@ private:
 
     struct Rule {
         size_t service = 0;
+        size_t route = 0;  // its name's index
         RouteConditions conditions;
         http::RouteOptionsPtr options;
     };
@@ -74,12 +84,15 @@ private:
     Host& host_of(const std::string& name);
     std::optional<Match> find_in(const Host& host, const http::RouteRequest& request) const;
     std::string name_of(size_t service_index) const;
+    size_t index_of_name(RouteName name);
 
     proto::RouteTable table_;
     TextMap<Host> hosts_;
     TextMap<Host> wildcards_;  // by what follows the star: ".example.org"
     Host any_;
     TextMap<http::RouteOptionsPtr> options_;  // by service and settings
+    std::vector<RouteName> route_names_;
+    TextMap<size_t> route_indexes_;  // by both parts of the name
     std::vector<std::string> problems_;
 };
 

@@ -148,6 +148,7 @@ http::RouteResult Worker::route(const http::RouteRequest& request) {
     }
     result.prefix = request.path.substr(0, match->prefix_bytes);
     result.options = std::move(match->options);
+    result.measure = &route_seconds(match->route_index);
     return result;
 }
 
@@ -156,8 +157,23 @@ http::Upstream* Worker::find_upstream(std::string_view service) const {
     return place == services_.end() ? nullptr : place->second.upstream.get();
 }
 
+Histogram& Worker::route_seconds(size_t route_index) {
+    Histogram*& seconds = route_seconds_[route_index];
+    if (seconds == nullptr) {
+        const RouteTable::RouteName& name = table_->route_names()[route_index];
+        seconds = &context_.metrics.histogram("candela_gateway_route_seconds",
+                                              "From a request's head to the end of its answer.",
+                                              {{"service", name.service}, {"route", name.route}});
+    }
+    return *seconds;
+}
+
 void Worker::on_done(const http::ProxyRecord& record) {
     if (access_log_ != nullptr) log_access(record);
+    // Metrics keep their series for good, so that the route may have left the table meanwhile.
+    if (record.measure != nullptr) {
+        static_cast<Histogram*>(record.measure)->observe(record.duration);
+    }
     if (record.upstream == nullptr || record.upstream->user == nullptr) return;
     static_cast<Service*>(record.upstream->user)->metrics.on_done(record);
 }
@@ -174,6 +190,7 @@ void Worker::apply(RouteTablePtr table) {
     }
     by_index_ = std::move(by_index);
     table_ = std::move(table);
+    route_seconds_.assign(table_->route_names().size(), nullptr);
     for (auto& [name, service] : gone) {
         service.upstream->user = nullptr;
         proxy_.retire(std::move(service.upstream));

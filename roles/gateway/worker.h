@@ -72,6 +72,7 @@ private:
 
     // Null: no such service is in the table.
     http::Upstream* find_upstream(std::string_view service) const;
+    Histogram& route_seconds(size_t route_index);
     Service& service_for(const proto::RouteService& source);
     std::vector<http::EndpointSpec> endpoints_of(const proto::RouteService& source,
                                                  Service& service);
@@ -94,6 +95,7 @@ private:
     SpaceLogins logins_;
     std::map<std::string, Service, std::less<>> services_;  // by "space/service"
     std::vector<Service*> by_index_;                        // as the table counts them
+    std::vector<Histogram*> route_seconds_;  // likewise, by route; null until it is asked for
     std::shared_ptr<AccessLogFile> access_log_;
     AccessLogSettings::Format access_format_ = AccessLogSettings::Format::kJson;
     std::string access_lines_;  // of this round

@@ -49,7 +49,8 @@ void Exchange::begin(Requester& client, const RoutedRequest& routed) {
     if (route.mirror != nullptr) mirror_ = DetachedRequest::mirror(proxy_, client, routed);
     upstream_->budget_.on_request();
     bump(proxy_.counters_.requests_in_flight);
-    began_at_ = proxy_.loop_.now();
+    began_at_ = proxy_.precise_now();
+    measure_ = route.measure;
     is_idempotent_ = is_idempotent(head.method);
     is_head_ = head.method == "HEAD";
     has_body_ = framing.body != BodyKind::kNone;
@@ -307,8 +308,8 @@ void Exchange::let_go(Responder::Outcome outcome) {
     const std::string_view trace(trace_.data(), trace_.size());
     if (!client_->is_detached()) {
         proxy_.router_.on_done(ProxyRecord{
-            head, upstream_, endpoint, status_, proxy_.loop_.now() - began_at_, received_bytes_,
-            sent_bytes_, client_->client_info(), trace_id_of(trace), cache_result_});
+            head, upstream_, endpoint, status_, proxy_.precise_now() - began_at_, received_bytes_,
+            sent_bytes_, client_->client_info(), trace_id_of(trace), cache_result_, measure_});
     }
     if (responder_ != nullptr) responder_.release()->give_back(outcome);
     if (endpoint_ != nullptr) upstream_->release(*endpoint_);

@@ -146,6 +146,7 @@ private:
     State state_ = State::kFree;
     Requester* client_ = nullptr;
     Upstream* upstream_ = nullptr;
+    void* measure_ = nullptr;  // of the route
     Endpoint* endpoint_ = nullptr;
     ResponderPtr responder_;
     std::unique_ptr<ConnectAttempt> connecting_;

@@ -119,6 +119,11 @@ void Proxy::clean_up() {
     if (is_over && on_empty_) std::exchange(on_empty_, nullptr)();
 }
 
+// Of a simulated loop there is no other time.
+MonoTime Proxy::precise_now() const {
+    return loop_.uv() != nullptr ? std::chrono::steady_clock::now() : loop_.now();
+}
+
 std::string_view Proxy::date() {
     const int64_t seconds = unix_seconds(loop_.wall());
     if (seconds != date_seconds_) {

@@ -82,6 +82,7 @@ struct RouteResult {
     std::string_view prefix;     // that the route covers, for X-Forwarded-Prefix; "" for the root
     int status = 404;
     std::string_view text = "no route leads here";
+    void* measure = nullptr;  // the router's own; comes back in the record
 };
 
 // A request with its route: an upstream and the target that it is asked for, or an answer of the
@@ -128,6 +129,7 @@ struct ProxyRecord {
     ClientInfo client;
     std::string_view trace_id;  // as told to the upstream; empty for answers of our own
     CacheResult cache = CacheResult::kNone;
+    void* measure = nullptr;  // of the route; null for answers of our own
 };
 
 class Router {
@@ -215,6 +217,8 @@ private:
     void add_detached(std::unique_ptr<DetachedRequest> request);
     bool may_encode() const { return encoders_ < kEncodersMax; }
     std::string_view date();
+    // The loop's own time is that of its round, in milliseconds: most requests take less.
+    MonoTime precise_now() const;
 
     // Each has up to a megabyte; answers beyond them go out as they come.
     static constexpr size_t kEncodersMax = 256;

@@ -75,8 +75,15 @@ Task<void> NodeEndpoint::handle(http::ServerRequest& request) {
         request.respond(readiness.is_ready() ? 200 : 503, "application/json",
                         readiness_json(readiness));
     } else if (request.path() == "/metrics") {
-        request.respond(200, "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                        metrics_.render());
+        const std::string_view accepts = request.header("accept").value_or("");
+        if (accepts.find("text/plain") != std::string_view::npos &&
+            accepts.find("openmetrics") == std::string_view::npos) {
+            request.respond(200, "text/plain; version=0.0.4; charset=utf-8",
+                            metrics_.render(Metrics::Format::kPrometheus));
+        } else {
+            request.respond(200, "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                            metrics_.render());
+        }
     } else {
         request.respond(404, "text/plain", "there are /healthz, /readyz and /metrics\n");
     }

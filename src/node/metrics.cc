@@ -78,6 +78,13 @@ bool is_metric_name(std::string_view name) {
     });
 }
 
+// OpenMetrics §5.2: a bound that is whole has ".0" all the same, so that it is one text everywhere.
+std::string number_text(double number) {
+    std::string text = fmt::format("{}", number);
+    if (text.find_first_of(".e") == std::string::npos) text += ".0";
+    return text;
+}
+
 void render_histogram(std::string_view name, const std::string& labels,
                       const Histogram::Snapshot& data, std::string& out) {
     const std::string_view comma = labels.empty() ? "" : ",";
@@ -85,7 +92,7 @@ void render_histogram(std::string_view name, const std::string& labels,
     for (size_t i = 0; i < Histogram::kBoundsSeconds.size(); ++i) {
         cumulative += data.counts[i];
         out += fmt::format("{}_bucket{{{}{}le=\"{}\"}} {}\n", name, labels, comma,
-                           Histogram::kBoundsSeconds[i], cumulative);
+                           number_text(Histogram::kBoundsSeconds[i]), cumulative);
     }
     out += fmt::format("{}_bucket{{{}{}le=\"+Inf\"}} {}\n", name, labels, comma, data.count);
     out += fmt::format("{}_sum{} {}\n", name, braces(labels), data.sum_seconds);
@@ -166,7 +173,7 @@ Metrics::Sampled::~Sampled() {
     if (metrics_ != nullptr) metrics_->remove_sampled(id_);
 }
 
-std::string Metrics::render() const {
+std::string Metrics::render(Format format) const {
     const std::lock_guard lock(mutex_);
     std::string out;
     for (const auto& [name, family] : families_) {
@@ -174,7 +181,10 @@ std::string Metrics::render() const {
         const std::string_view type = family.kind == Kind::kCounter     ? "counter"
                                       : family.kind == Kind::kHistogram ? "histogram"
                                                                         : "gauge";
-        out += fmt::format("# TYPE {} {}\n# HELP {} {}\n", name, type, name, escape(family.help));
+        const bool is_old = format == Format::kPrometheus;
+        const std::string_view suffix = is_old && family.kind == Kind::kCounter ? "_total" : "";
+        out += fmt::format("# TYPE {}{} {}\n# HELP {}{} {}\n", name, suffix, type, name, suffix,
+                           escape(family.help));
         for (const auto& [labels, series] : family.series) {
             switch (family.kind) {
                 case Kind::kCounter:
@@ -193,7 +203,7 @@ std::string Metrics::render() const {
             }
         }
     }
-    out += "# EOF\n";
+    if (format == Format::kOpenMetrics) out += "# EOF\n";
     return out;
 }
 

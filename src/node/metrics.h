@@ -117,8 +117,12 @@ public:
     [[nodiscard]] Sampled sampled_gauge(std::string_view name, std::string_view help,
                                         MetricLabels labels, std::function<double()> sample);
 
-    // OpenMetrics 1.0 text, ending with "# EOF".
-    std::string render() const;
+    enum class Format : uint8_t {
+        kOpenMetrics,  // 1.0: counters' families lack the "_total" of their samples; ends with #
+                       // EOF
+        kPrometheus,   // text 0.0.4, which older scrapers and `promtool check metrics` read
+    };
+    std::string render(Format format = Format::kOpenMetrics) const;
 
 private:
     enum class Kind : uint8_t { kCounter, kGauge, kHistogram, kSampled };

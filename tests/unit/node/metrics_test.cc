@@ -18,6 +18,11 @@ TEST_CASE("series_render_as_openmetrics_text") {
           "# TYPE requests counter\n# HELP requests Requests.\n"
           "requests_total{code=\"200\"} 3\nrequests_total{code=\"503\"} 1\n"
           "# EOF\n");
+    CHECK(metrics.render(Metrics::Format::kPrometheus) ==
+          "# TYPE connections gauge\n# HELP connections Open connections.\nconnections -2\n"
+          "# TYPE memory_bytes gauge\n# HELP memory_bytes Memory.\nmemory_bytes 1.5\n"
+          "# TYPE requests_total counter\n# HELP requests_total Requests.\n"
+          "requests_total{code=\"200\"} 3\nrequests_total{code=\"503\"} 1\n");
 }
 
 TEST_CASE("histogram_buckets_are_cumulative") {
@@ -29,7 +34,7 @@ TEST_CASE("histogram_buckets_are_cumulative") {
     const std::string text = metrics.render();
     CHECK(text.find("latency_seconds_bucket{s=\"a\",le=\"0.001\"} 1\n") != std::string::npos);
     CHECK(text.find("latency_seconds_bucket{s=\"a\",le=\"0.0025\"} 2\n") != std::string::npos);
-    CHECK(text.find("latency_seconds_bucket{s=\"a\",le=\"60\"} 2\n") != std::string::npos);
+    CHECK(text.find("latency_seconds_bucket{s=\"a\",le=\"60.0\"} 2\n") != std::string::npos);
     CHECK(text.find("latency_seconds_bucket{s=\"a\",le=\"+Inf\"} 3\n") != std::string::npos);
     CHECK(text.find("latency_seconds_sum{s=\"a\"} 100.003\n") != std::string::npos);
     CHECK(text.find("latency_seconds_count{s=\"a\"} 3\n") != std::string::npos);

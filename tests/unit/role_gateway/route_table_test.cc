@@ -186,3 +186,26 @@ TEST_CASE("a newer table keeps the options of routes that stay as they are") {
     const gateway::RouteTable third(source, &second);
     CHECK(third.find(request)->options != second.find(request)->options);
 }
+
+TEST_CASE("routes have one name each for metrics, whatever path is asked for") {
+    proto::RouteTable source;
+    source.services.push_back(serve("root", {{"", "/"}}));
+    service::Route strict;
+    strict.host = "a.example";
+    strict.path = "/api";
+    strict.methods = {"POST"};
+    source.services.push_back(serve("shop", {{"A.example", "/api/"}, route(strict)}));
+    const gateway::RouteTable table(std::move(source));
+    using Name = gateway::RouteTable::RouteName;
+    const auto name_of = [&](std::string_view host, std::string_view path) {
+        http::RequestHead head;
+        head.method = "GET";
+        const auto match = table.find(http::RouteRequest{head, host, path, ""});
+        REQUIRE(match);
+        return table.route_names()[match->route_index];
+    };
+    CHECK(name_of("b.example", "/x/1") == Name{"default/root", "*/"});
+    CHECK(name_of("a.example", "/api/1") == Name{"default/shop", "a.example/api"});
+    CHECK(name_of("a.example", "/api/2") == name_of("a.example", "/api/3"));
+    CHECK(table.route_names().size() == 2);
+}
