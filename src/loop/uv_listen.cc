@@ -27,7 +27,8 @@ public:
 
     ~UvListener() override {
         const bool is_unix = address_.kind == Address::Kind::kUnix;
-        const bool is_given_away = book_ != nullptr && book_->is_given_away();
+        // One that never came to accept leaves the file to the process that does.
+        const bool is_given_away = is_held_ || (book_ != nullptr && book_->is_given_away());
         if (id_ != 0) book_->remove(id_);
         for (UvStreamBlock* block : blocks_) {
             block->handle.any.data = block;
@@ -38,6 +39,7 @@ public:
 
     void note_in(ListenerBook* book, int fd, const Address& wanted, bool is_held) {
         book_ = book;
+        is_held_ = is_held;
         if (book == nullptr) return;
         id_ = book->add(loop_, *this, fd, wanted.to_string(), address_.to_string(), is_held);
     }
@@ -60,7 +62,10 @@ public:
 
 private:
     // The socket listens already: what libuv may say is a defect of ours.
-    void start_accepting() override { CANDELA_CHECK(open(blocks_.front(), backlog_).has_value()); }
+    void start_accepting() override {
+        is_held_ = false;
+        CANDELA_CHECK(open(blocks_.front(), backlog_).has_value());
+    }
     void adopt(Fd socket) override {
         const int fd = socket.get();
         UvStreamBlock* block = UvStreamBlock::make(loop_.uv(), blocks_.front()->is_tcp);
@@ -89,6 +94,7 @@ private:
     ListenerBook* book_ = nullptr;
     uint64_t id_ = 0;  // in the book
     int backlog_ = 0;
+    bool is_held_ = false;  // inherited, and not accepting yet
 };
 
 Result<int> bind_tcp(const Address& address, const ListenOptions& options) {

@@ -113,6 +113,17 @@ test('what can not take over leaves the process before in place, and says why', 
   assert.match(edge.log(), /out of order/);
   edge.write({ gateway: `[gateway.access_log]\nfile = "/nowhere/access.log"` });
   await refused(/nowhere/);
+  // One that is never ready is given up when the old one is told to stop waiting, and has taken nothing away.
+  const hangs = file('hangs', '#!/bin/sh\nexec sleep 1000\n');
+  const waiting = edge.upgrade('--executable', hangs);
+  await until('it to run', () => edge.log().includes(`upgrade_asked executable=${hangs}`));
+  const meanwhile = await edge.upgrade();
+  assert.equal(meanwhile.code, 5, meanwhile.stderr);
+  assert.match(meanwhile.stderr, /another upgrade is under way/);
+  assert.equal((await edge.get()).status, 200);
+  const timedOut = await waiting;
+  assert.equal(timedOut.code, 1);
+  assert.match(timedOut.stderr, /no answer within 30s/);
   edge.write({ gateway: 'nonsense = 1' });
   const checked = await edge.upgrade();
   assert.equal(checked.code, 2, 'the command itself sees a profile with mistakes');

@@ -166,3 +166,17 @@ TEST_CASE("the file of a unix socket stays when another process listens on it") 
     next.listeners.clear();
     CHECK_FALSE(exists());
 }
+
+TEST_CASE("a process that gives up before it accepts leaves the unix socket to the other") {
+    const test::TempFolder folder;
+    const Address address = Address::unix_socket((folder.path() / "door").string());
+    Side before;
+    before.listen(address);
+    {
+        Side next;
+        hand_over(before, next);
+        next.listen(address);
+    }
+    Client client(before.loop, address);
+    CHECK(before.accepts(1));
+}
