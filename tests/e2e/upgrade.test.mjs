@@ -82,7 +82,9 @@ test('the lighthouse hears of requests that are still in flight in the process b
   const { beats } = edge.lighthouse;
   await until('it to be busy', () => edge.lighthouse.busy().includes('web-1') && beats.at(-1)[16]?.[0] === 2n);
   assert.ok(isAlive(edge.before));
-  assert.equal(new Set(beats.slice(-3).map((beat) => beat[2][0].toString())).size, 1, 'one process speaks for the node');
+  const boots = beats.map((beat) => beat[2][0].toString());
+  const first = boots.indexOf(boots.at(-1));
+  assert.ok(first > 0 && boots.slice(first).every((boot) => boot === boots.at(-1)), 'one process speaks for the node');
   assert.equal(beats.at(-1)[8], undefined, 'it is not draining');
   socket.close();
   await edge.ended(edge.before);
@@ -90,7 +92,7 @@ test('the lighthouse hears of requests that are still in flight in the process b
 });
 
 test('what can not take over leaves the process before in place, and says why', async (t) => {
-  const edge = await routed(t, { drain: '2s' });
+  const edge = await routed(t, { drain: '6s' });
   const clients = new Clients(edge.ports);
   const file = (name, text, mode = 0o755) => {
     const at = path.join(edge.cloud.dir, name);
@@ -130,13 +132,13 @@ test('what can not take over leaves the process before in place, and says why', 
   assert.match(checked.stderr, /nonsense/);
   edge.write();
   const socket = await open(edge.ports.http);
+  const closed = new Promise((done) => { socket.on('close', done); });
   assert.equal((await edge.upgrade()).code, 0);
   const early = await edge.upgrade();
   assert.equal(early.code, 5, early.stderr);
   assert.match(early.stderr, /still finishes what it has in flight/);
   // A drain ends, be a WebSocket open or not.
-  const closed = new Promise((done) => { socket.on('close', done); });
-  await within(10_000, 'the WebSocket to be cut', closed);
+  await within(20_000, 'the WebSocket to be cut', closed);
   await edge.ended(edge.before);
   await clients.stop();
 });
