@@ -5,7 +5,7 @@
 BUILD_PACKAGES=(
     g++ meson ninja-build pkgconf ccache python3
     libfmt-dev nlohmann-json3-dev libuv1-dev libsodium-dev libssl-dev libsqlite3-dev
-    libarchive-dev libzstd-dev zlib1g-dev libbrotli-dev libnghttp2-dev libcli11-dev libnanopb-dev nanopb protobuf-compiler
+    libarchive-dev libzstd-dev zlib1g-dev libbrotli-dev libnghttp2-dev libseccomp-dev libcli11-dev libnanopb-dev nanopb protobuf-compiler
     'libllhttp-dev>=9.2' 'libtoml11-dev>=4' 'libcatch2-dev>=3.7'
 )
 # Real servers and clients that the tests and benchmarks run candela with.

@@ -1,5 +1,9 @@
 #include "credentials.h"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
 #include <limits>
 #include <vector>
 
@@ -21,6 +25,18 @@ Result<auth::Credentials> load_valid(const std::filesystem::path& file, int64_t 
     return credentials;
 }
 
+// Whole and with its owner, before it takes the old one's place.
+Result<> write_for(const CredentialFile& file, const Secret& text) {
+    if (!file.owner) return write_file(file.path, text.reveal(), 0600);
+    const std::filesystem::path made = file.path.native() + ".new";
+    CANDELA_TRY(write_file(made, text.reveal(), 0600));
+    if (::chown(made.c_str(), *file.owner, *file.owner) != 0 ||
+        ::rename(made.c_str(), file.path.c_str()) != 0) {
+        return fail_errno(file.path.native(), errno);
+    }
+    return {};
+}
+
 // Half of its life later, at the latest a minute before its end.
 int64_t renewal_time(int64_t now, int64_t expires_at) {
     if (expires_at == 0) return std::numeric_limits<int64_t>::max();
@@ -36,11 +52,10 @@ Credentials::Credentials(Loop& loop, CredentialIssuer& issuer, std::string node,
 
 Credentials::~Credentials() = default;
 
-Task<Result<>> Credentials::provide(std::string instance, std::string space,
-                                    std::filesystem::path file) {
+Task<Result<>> Credentials::provide(std::string instance, std::string space, CredentialFile file) {
     if (!entries_.contains(instance)) {
         const int64_t now = unix_seconds(loop_.wall());
-        auto work = [file, now] { return load_valid(file, now); };
+        auto work = [file, now] { return load_valid(file.path, now); };
         auto known = co_await offload(loop_, std::move(work));
         Entry entry{space, file, auth::KeyPair::generate(auth::KeyKind::kUser)};
         if (known) {
@@ -71,9 +86,9 @@ Task<Result<>> Credentials::request(std::string instance) {
     if (!credential) co_return fail(credential.error().in("bus credential"));
     const auto found = entries_.find(instance);
     if (found == entries_.end()) co_return fail(Code::kCancelled, "the instance is gone");
-    const std::filesystem::path file = found->second.file;
+    const CredentialFile file = found->second.file;
     auto text = std::make_shared<Secret>(auth::format_creds(credential->jwt, found->second.key));
-    auto work = [file, text] { return write_file(file, text->reveal(), 0600); };
+    auto work = [file, text] { return write_for(file, *text); };
     auto written = co_await offload(loop_, std::move(work));
     if (!written) co_return fail(written.error());
     const auto entry = entries_.find(instance);

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "auth/key_pair.h"
@@ -23,6 +24,11 @@ public:
     virtual Task<Result<proto::Credential>> issue(proto::CredentialRequest request) = 0;
 };
 
+struct CredentialFile {
+    std::filesystem::path path;
+    std::optional<uint32_t> owner;  // who alone may read it, where that is not us
+};
+
 class Credentials {
 public:
     Credentials(Loop& loop, CredentialIssuer& issuer, std::string node, Logger log);
@@ -30,7 +36,7 @@ public:
 
     // Makes sure that the file holds a valid credential; one from an earlier life of this host is
     // used on. After a failure it is tried again in the background until forget().
-    Task<Result<>> provide(std::string instance, std::string space, std::filesystem::path file);
+    Task<Result<>> provide(std::string instance, std::string space, CredentialFile file);
     void forget(const std::string& instance);
 
     static constexpr Duration kRenewInterval = 15s;  // how often we look
@@ -38,7 +44,7 @@ public:
 private:
     struct Entry {
         std::string space;
-        std::filesystem::path file;
+        CredentialFile file;
         auth::KeyPair key;
         int64_t expires_at = 0;  // unix seconds; 0: none yet
         int64_t renew_at = 0;

@@ -16,6 +16,14 @@
 
 namespace candela::host {
 
+// What an instance may take; 0 is what the host gives everyone.
+struct InstanceLimits {
+    uint64_t memory_bytes = 0;
+    uint32_t cpu_millis = 0;  // thousandths of a core
+    uint32_t pids = 0;        // processes and threads
+    uint64_t scratch_bytes = 0;
+};
+
 struct StartRequest {
     std::string instance;  // by which find() knows it again
     std::string note;      // what find() tells of it
@@ -23,7 +31,10 @@ struct StartRequest {
     std::vector<std::string> environment;  // NAME=value, all of it
     std::string directory;
     std::string executable;  // what runs in place of the command's first word; empty: nothing does
-    Duration grace = 10s;    // from SIGTERM to SIGKILL, should it have to end while we are away
+    InstanceLimits limits;
+    std::vector<std::string>
+        readable;          // folders that it may read, beside the system's: all it sees
+    Duration grace = 10s;  // from SIGTERM to SIGKILL, should it have to end while we are away
 };
 
 class RunningHandler {

@@ -6,6 +6,7 @@
 
 #include "leftovers.h"
 #include "loop/file.h"
+#include "seccomp_filter.h"
 
 namespace candela::host {
 
@@ -28,6 +29,15 @@ LogShipper::Limits log_limits(const Config& config) {
     return limits;
 }
 
+WallSettings wall_settings(const Config& config) {
+    WallSettings settings;
+    settings.paths = config.strings("sandbox_paths");
+    settings.limits.memory_bytes = config.size_bytes("memory_max");
+    settings.limits.pids = static_cast<uint32_t>(config.integer("pids_max"));
+    settings.limits.scratch_bytes = config.size_bytes("scratch_max");
+    return settings;
+}
+
 // The file that we were started from, also after an upgrade has replaced it; as a keeper sees it.
 std::string own_executable() { return fmt::format("/proc/{}/exe", getpid()); }
 
@@ -44,6 +54,8 @@ Host::Host(NodeContext& context, const Config& config)
       log_(context.log),
       folder_(context.node.data_dir / "host"),
       keeps_instances_(config.boolean("keep_instances")),
+      sandbox_off_(config.strings("sandbox_off")),
+      walls_(wall_settings(config)),
       client_(context.make_bus_client(context.loop, "host")),
       driver_(context.loop, log_),
       ports_(static_cast<uint16_t>(config.integer("ports_first")),
@@ -112,7 +124,28 @@ Task<Result<>> Host::prepare_folder() {
     options.ends_with_host = !keeps_instances_;
     options.run_id = *run_id;
     CO_TRY(driver_.open(std::move(options)));
-    co_return co_await find_instances();
+    CO_TRY(co_await build_walls(*run_id));
+    auto found = co_await find_instances();
+    co_return found;
+}
+
+Task<Result<>> Host::build_walls(std::string run_id) {
+    auto abilities = co_await driver_.examine();
+    if (!abilities) co_return fail(abilities.error().in("host"));
+    walls_.walls = plan_walls(*abilities, geteuid() == 0, sandbox_off_);
+    if (walls_.walls.has_seccomp) {
+        auto filter = co_await offload(context_.loop, make_seccomp_filter);
+        if (!filter) co_return fail(filter.error().in("host"));
+        walls_.seccomp = std::move(*filter);
+    }
+    for (const Protection& protection : list_protections(walls_.walls)) {
+        log_.info(
+            "protection",
+            {{"name", protection.name}, {"on", protection.is_on}, {"detail", protection.detail}});
+    }
+    preparer_.set_walls(walls_.walls, std::move(run_id));
+    driver_.set_walls(walls_);
+    co_return Result<>();
 }
 
 Task<Result<>> Host::find_instances() {

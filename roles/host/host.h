@@ -45,6 +45,7 @@ private:
     Task<Result<proto::Credential>> issue(proto::CredentialRequest request) override;
 
     Task<Result<>> prepare_folder();
+    Task<Result<>> build_walls(std::string run_id);
     Task<Result<>> find_instances();
     void on_assignments(const proto::Assignments& assignments);
     void on_change();
@@ -55,6 +56,8 @@ private:
     Logger log_;
     std::filesystem::path folder_;
     bool keeps_instances_;
+    std::vector<std::string> sandbox_off_;
+    WallSettings walls_;
     std::unique_ptr<bus::Client> client_;
     ProcessDriver driver_;
     Ports ports_;

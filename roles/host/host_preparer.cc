@@ -1,22 +1,41 @@
 #include "host_preparer.h"
 
+#include <ctime>
 #include <memory>
 #include <optional>
 
 #include "loop/file.h"
+#include "walls_plan.h"
 
 namespace candela::host {
 
 namespace {
 
+constexpr const char* kCredentialsFolder = "credentials";
+
 Result<> make_folders(const std::filesystem::path& own) {
     CANDELA_TRY(make_directories(own, 0700));
     CANDELA_TRY(make_directories(own / "home", 0700));
-    return make_directories(own / "tmp", 0700);
+    CANDELA_TRY(make_directories(own / "tmp", 0700));
+    // The instance may be another user, who finds it by a mount of its own: nobody else comes past
+    // the folders above.
+    return make_directories(own / kCredentialsFolder, 0755);
+}
+
+// The keeper's folder in it may be going at the same moment, by another hand.
+Result<> remove_own(const std::filesystem::path& folder) {
+    constexpr int kTriesMax = 10;
+    Result<> removed = remove_tree(folder);
+    for (int i = 1; i < kTriesMax && !removed; ++i) {
+        const timespec pause{0, 10'000'000};
+        nanosleep(&pause, nullptr);
+        removed = remove_tree(folder);
+    }
+    return removed;
 }
 
 Task<void> provide(Credentials& credentials, std::string instance, std::string space,
-                   std::filesystem::path file, std::shared_ptr<Result<>> result) {
+                   CredentialFile file, std::shared_ptr<Result<>> result) {
     *result = co_await credentials.provide(std::move(instance), std::move(space), std::move(file));
 }
 
@@ -30,19 +49,27 @@ HostPreparer::HostPreparer(Loop& loop, BundleStore& bundles, Credentials& creden
       run_folder_(std::move(run_folder)),
       log_(std::move(log)) {}
 
+void HostPreparer::set_walls(const Walls& walls, std::string run_id) {
+    walls_ = walls;
+    run_id_ = std::move(run_id);
+}
+
 Task<Result<Prepared>> HostPreparer::prepare(proto::InstanceSpec spec) {
     const std::filesystem::path own = run_folder_ / spec.instance;
     auto work = [own] { return make_folders(own); };
     CO_TRY(co_await offload(loop_, std::move(work)));
 
     Prepared prepared;
-    prepared.home_folder = own / "home";
-    prepared.temporary_folder = own / "tmp";
-    prepared.credentials_file = own / "bus.creds";
+    prepared.home_folder = walls_.has_namespaces ? kInnerHome : (own / "home").native();
+    prepared.temporary_folder = walls_.has_namespaces ? kInnerTemporary : (own / "tmp").native();
+    prepared.credentials_folder = own / kCredentialsFolder;
+    prepared.credentials_file = own / kCredentialsFolder / "bus.creds";
+    CredentialFile file;
+    file.path = prepared.credentials_file;
+    if (walls_.has_own_uid) file.owner = instance_uid(run_id_, spec.instance);
     TaskGroup side;
     auto provided = std::make_shared<Result<>>();
-    side.spawn(
-        provide(credentials_, spec.instance, spec.space, prepared.credentials_file, provided));
+    side.spawn(provide(credentials_, spec.instance, spec.space, std::move(file), provided));
     auto folder =
         co_await bundles_.acquire(spec.bundle, spec.bundle_bytes, spec.signature, spec.signer);
     if (!folder) co_return fail(folder.error());
@@ -61,7 +88,7 @@ Task<Result<Prepared>> HostPreparer::prepare(proto::InstanceSpec spec) {
 void HostPreparer::clean_up(const std::string& instance) {
     credentials_.forget(instance);
     auto result = std::make_shared<Result<>>();
-    loop_.offload([folder = run_folder_ / instance, result] { *result = remove_tree(folder); },
+    loop_.offload([folder = run_folder_ / instance, result] { *result = remove_own(folder); },
                   [log = log_, instance, result] {
                       if (*result) return;
                       log.warn("folder_not_removed",

@@ -12,6 +12,7 @@
 #include "credentials.h"
 #include "loop/loop.h"
 #include "preparer.h"
+#include "protections.h"
 
 namespace candela::host {
 
@@ -19,6 +20,9 @@ class HostPreparer final : public Preparer {
 public:
     HostPreparer(Loop& loop, BundleStore& bundles, Credentials& credentials,
                  std::filesystem::path run_folder, Logger log);
+
+    // Within these walls instances find their folders elsewhere, and may be another user.
+    void set_walls(const Walls& walls, std::string run_id);
 
     Task<Result<Prepared>> prepare(proto::InstanceSpec spec) override;
     void clean_up(const std::string& instance) override;
@@ -31,6 +35,8 @@ private:
     Credentials& credentials_;
     std::filesystem::path run_folder_;
     Logger log_;
+    Walls walls_;
+    std::string run_id_;
 };
 
 }  // namespace candela::host

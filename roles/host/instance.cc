@@ -212,7 +212,10 @@ StartRequest Instance::start_request() const {
         request.command = {"candela", "serve-static", spec_.root.empty() ? "." : spec_.root};
     }
     request.environment = environment();
-    if (prepared_) request.directory = prepared_->bundle_folder;
+    if (prepared_) {
+        request.directory = prepared_->bundle_folder;
+        request.readable = {prepared_->bundle_folder, prepared_->credentials_folder};
+    }
     return request;
 }
 

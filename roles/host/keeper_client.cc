@@ -66,37 +66,23 @@ void KeeperClient::on_end() { on_error(Error(Code::kUnreachable, "the keeper has
 
 void KeeperClient::on_error(const Error& error) { handler_.on_lost(error); }
 
-namespace {
-
-void add_entry(std::string& plan, keeper::Entry entry, std::string_view bytes) {
-    keeper::EntryHead head;
-    head.entry = static_cast<uint16_t>(entry);
-    head.size = static_cast<uint32_t>(bytes.size());
-    plan += bytes_of(head);
-    plan += bytes;
-}
-
-void add_text(std::string& plan, keeper::Entry entry, const std::string& text) {
-    add_entry(plan, entry, std::string_view(text.c_str(), text.size() + 1));
-}
-
-}  // namespace
-
-std::string encode_plan(const StartRequest& request, bool ends_with_host) {
+std::string encode_plan(const StartRequest& request, bool ends_with_host, const WallSettings* walls,
+                        uint32_t uid, const std::string& cgroup) {
     using keeper::Entry;
-    std::string plan;
-    for (const std::string& argument : request.command) add_text(plan, Entry::kArgument, argument);
+    PlanWriter plan;
+    for (const std::string& argument : request.command) plan.add_text(Entry::kArgument, argument);
     for (const std::string& variable : request.environment) {
-        add_text(plan, Entry::kVariable, variable);
+        plan.add_text(Entry::kVariable, variable);
     }
-    if (!request.directory.empty()) add_text(plan, Entry::kDirectory, request.directory);
-    if (!request.executable.empty()) add_text(plan, Entry::kExecutable, request.executable);
-    add_entry(plan, Entry::kNote, request.note);
+    if (!request.directory.empty()) plan.add_text(Entry::kDirectory, request.directory);
+    if (!request.executable.empty()) plan.add_text(Entry::kExecutable, request.executable);
+    plan.add(Entry::kNote, request.note);
     const auto grace = std::chrono::duration_cast<std::chrono::milliseconds>(request.grace);
     const auto grace_ms = static_cast<uint32_t>(grace.count());
-    add_entry(plan, Entry::kGraceMs, bytes_of(grace_ms));
-    if (ends_with_host) add_entry(plan, Entry::kEndWithHost, {});
-    return plan;
+    plan.add(Entry::kGraceMs, bytes_of(grace_ms));
+    if (ends_with_host) plan.add(Entry::kEndWithHost);
+    if (walls != nullptr) add_walls(plan, request, *walls, uid, cgroup);
+    return plan.take();
 }
 
 }  // namespace candela::host

@@ -11,6 +11,7 @@
 #include "driver.h"
 #include "keeper/wire.h"
 #include "loop/stream.h"
+#include "walls_plan.h"
 
 namespace candela::host {
 
@@ -51,8 +52,9 @@ private:
     bool* is_destroyed_ = nullptr;
 };
 
-// What a keeper is told to run.
-std::string encode_plan(const StartRequest& request, bool ends_with_host);
+// What a keeper is told to run. `walls` is null for what runs beside an instance, within its walls.
+std::string encode_plan(const StartRequest& request, bool ends_with_host, const WallSettings* walls,
+                        uint32_t uid = 0, const std::string& cgroup = {});
 
 // Numbers within a payload; 0 where it is too short.
 template <class Number>
@@ -61,11 +63,6 @@ Number number_at(std::string_view payload, size_t at) {
     if (payload.size() >= at + sizeof(number))
         payload.substr(at).copy(reinterpret_cast<char*>(&number), sizeof(number));
     return number;
-}
-
-template <class Number>
-std::string_view bytes_of(const Number& number) {
-    return {reinterpret_cast<const char*>(&number), sizeof(number)};
 }
 
 }  // namespace candela::host

@@ -12,10 +12,11 @@
 namespace candela::host {
 
 struct Prepared {
-    std::string bundle_folder;     // unpacked
-    std::string home_folder;       // its own, writable
-    std::string temporary_folder;  // its own, writable
-    std::string credentials_file;  // a .creds file; renewed in place while the instance lives
+    std::string bundle_folder;       // unpacked
+    std::string home_folder;         // its own, writable
+    std::string temporary_folder;    // its own, writable
+    std::string credentials_file;    // a .creds file; renewed in place while the instance lives
+    std::string credentials_folder;  // where it lies, alone
 };
 
 class Preparer {

@@ -49,7 +49,8 @@ public:
 
     // Socket and folder on the pool, then the keeper, then the connection, then the plan.
     void start(const StartRequest& request) {
-        plan_ = encode_plan(request, driver_.options_.ends_with_host);
+        plan_ = encode_plan(request, driver_.options_.ends_with_host, &driver_.walls_,
+                            instance_uid(driver_.options_.run_id, instance_));
         program_ = request.command.front();
         begins_with_ = Message::kStart;
         auto made = std::make_shared<Made>();
@@ -62,7 +63,7 @@ public:
 
     // Beside one that runs: its keeper takes a second connection.
     void start_beside(const StartRequest& request) {
-        plan_ = encode_plan(request, true);
+        plan_ = encode_plan(request, true, nullptr);
         program_ = request.command.front();
         begins_with_ = Message::kExec;
         is_beside_ = true;
@@ -368,6 +369,38 @@ Result<> ProcessDriver::open(ProcessDriverOptions options) {
     options_ = std::move(options);
     CANDELA_TRY_ASSIGN(image_, open_keeper_image());
     return {};
+}
+
+namespace {
+
+// A program that prints what we want to know, and ends.
+struct Printing final : ProcessHandler {
+    std::string text;
+    std::optional<ExitStatus> status;
+    bool has_output_ended = false;
+    Event done;
+
+    void on_output(OutputKind, std::string_view bytes) override { text += bytes; }
+    void on_exit(const ExitStatus& s) override {
+        status = s;
+        if (has_output_ended) done.set();
+    }
+    void on_output_end() override {
+        has_output_ended = true;
+        if (status) done.set();
+    }
+};
+
+}  // namespace
+
+Task<Result<Abilities>> ProcessDriver::examine() {
+    Printing printing;
+    SpawnOptions options;
+    options.command = {fmt::format("/proc/self/fd/{}", image_), "abilities"};
+    auto process = Process::spawn(loop_, options, printing);
+    if (!process) co_return fail(process.error().in("keeper"));
+    co_await printing.done.wait();
+    co_return parse_abilities(printing.text);
 }
 
 void ProcessDriver::forget(Kept& kept) {

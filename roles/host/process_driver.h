@@ -13,6 +13,7 @@
 #include "driver.h"
 #include "loop/flow.h"
 #include "loop/loop.h"
+#include "walls_plan.h"
 
 namespace candela::host {
 
@@ -29,6 +30,10 @@ public:
 
     // Before anything else; blocking, for moments.
     Result<> open(ProcessDriverOptions options);
+    // What this kernel lets us do.
+    Task<Result<Abilities>> examine();
+    // What is started from now on stands within these walls; without them within none.
+    void set_walls(WallSettings walls) { walls_ = std::move(walls); }
 
     Result<std::unique_ptr<Running>> start(const StartRequest& request,
                                            RunningHandler& handler) override;
@@ -54,6 +59,7 @@ private:
     Loop& loop_;
     Logger log_;
     ProcessDriverOptions options_;
+    WallSettings walls_;
     int image_ = -1;  // descriptor of the keeper's executable
     bool has_let_go_ = false;
     std::list<std::shared_ptr<Kept>> kept_;

@@ -5,6 +5,7 @@
 #include "auth/key_pair.h"
 #include "base/text.h"
 #include "host.h"
+#include "protections.h"
 
 namespace candela::host {
 
@@ -27,6 +28,22 @@ const ConfigSchema& host_schema() {
                        "lighthouse let deploy."),
         config_size("log_buffer", "16MiB", "Log lines kept while the bus is away.")
             .range("64KiB", "1GiB"),
+        config_strings(
+            "sandbox_off", {},
+            "Walls around instances to do without, of: namespaces, user, privileges, "
+            "seccomp, landlock, cgroup. What is in force shows `candela ctl nodes show`."),
+        config_strings("sandbox_paths", {},
+                       "Folders of this machine that services may read, beside /usr and what else "
+                       "they need of the system."),
+        config_size("memory_max", "0B",
+                    "Memory of an instance that asks for no limit of its own; 0B: no limit."),
+        config_int("pids_max", "1024",
+                   "Processes and threads of an instance that asks for no limit of its own.")
+            .range("16", "1000000"),
+        config_size("scratch_max", "128MiB",
+                    "What an instance that asks for no limit of its own may write to /tmp and its "
+                    "home, which lie in memory.")
+            .range("1MiB", ""),
         config_bool("keep_instances", "true",
                     "Instances run on when this process ends, and the next one goes on with them: "
                     "a restart or an upgrade is not noticed. false: they end with it."),
@@ -48,6 +65,17 @@ void check_host(const Config& config, ConfigProblems& problems) {
                      "bus_url \"{}\" is not of the form "
                      "\"nats://HOST:PORT\"",
                      printable(url));
+    }
+    for (const ConfigItem& item : config.items("sandbox_off")) {
+        if (std::ranges::find(kWallNames, item.value) != std::end(kWallNames)) continue;
+        const auto near = nearest(item.value, kWallNames);
+        const std::vector<std::string> names(std::begin(kWallNames), std::end(kWallNames));
+        problems.add(item.at, "\"{}\" is none of: {}{}", printable(item.value), join(names, ", "),
+                     near ? fmt::format("; did you mean \"{}\"?", *near) : "");
+    }
+    for (const ConfigItem& item : config.items("sandbox_paths")) {
+        if (item.value.starts_with('/') && item.value.size() > 1) continue;
+        problems.add(item.at, "\"{}\" is not an absolute path", printable(item.value));
     }
     for (const ConfigItem& item : config.items("signers")) {
         if (auth::parse_public_key(item.value)) continue;

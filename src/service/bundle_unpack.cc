@@ -15,6 +15,12 @@ namespace candela::service {
 
 namespace {
 
+// Whoever runs the instance is not who unpacks it. What others must not read lies in a folder that
+// they can't enter.
+unsigned readable_by_all(unsigned mode) {
+    return (mode & ~022U) | 0444 | ((mode & 0100) != 0 ? 0111U : 0U);
+}
+
 // Creates entries below one folder, never through a link: each folder on the way is opened with
 // O_NOFOLLOW, each file made with O_EXCL.
 class Unpacker {
@@ -50,7 +56,7 @@ private:
             current_ = std::move(at);
             current_path_ = path;
         }
-        if (mode && !path.empty() && fchmod(folder(), (*mode & ~022U) | 0700) != 0) {
+        if (mode && !path.empty() && fchmod(folder(), (*mode & ~022U) | 0755) != 0) {
             return fail_errno(printable(path), errno);
         }
         return {};
@@ -83,7 +89,7 @@ private:
             }
         }
         // After the data: a file may be read-only.
-        if (fchmod(file.get(), (entry.mode & ~022U) | 0400) != 0) {
+        if (fchmod(file.get(), readable_by_all(entry.mode)) != 0) {
             return fail_errno(printable(entry.path), errno);
         }
         return {};

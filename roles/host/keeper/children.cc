@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace candela::keeper {
@@ -39,8 +41,6 @@ pid_t own_pid_in(int proc) {
     if (write(report, &ready, sizeof(ready)) != sizeof(ready)) _exit(126);
 
     setsid();
-    // Where we have no namespace that ends with us: no program outlives its keeper.
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
@@ -51,11 +51,19 @@ pid_t own_pid_in(int proc) {
     dup2(nothing, 0);
     dup2(out, 1);
     dup2(err, 2);
+    Failure failure;
+    if (!confine(plan.sandbox, starter.host_proc, starter.executable, failure)) {
+        give_up(report, failure.what, failure.error);
+    }
+    // Where we have no namespace that ends with us: no program outlives its keeper. A change of the
+    // user would undo it.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (plan.directory != nullptr && chdir(plan.directory) != 0) {
         give_up(report, "entering its folder", errno);
     }
     // It inherits the first three descriptors, and nothing else.
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+    if (!filter(plan.sandbox, failure)) give_up(report, failure.what, failure.error);
     if (starter.executable >= 0) {
         execveat(starter.executable, "", plan.arguments, plan.environment, AT_EMPTY_PATH);
     } else {
@@ -67,6 +75,16 @@ pid_t own_pid_in(int proc) {
         execvpe(plan.arguments[0], plan.arguments, plan.environment);
     }
     give_up(report, "starting it", errno);
+}
+
+// Into its cgroup from the first moment: moving a process later takes the kernel milliseconds.
+pid_t fork_into(int cgroup) {
+    if (cgroup < 0) return fork();
+    clone_args arguments{};
+    arguments.flags = CLONE_INTO_CGROUP;
+    arguments.exit_signal = SIGCHLD;
+    arguments.cgroup = static_cast<uint64_t>(cgroup);
+    return static_cast<pid_t>(syscall(SYS_clone3, &arguments, sizeof(arguments)));
 }
 
 bool make_pipe(int (&ends)[2], Failure& failure) {
@@ -133,7 +151,7 @@ bool start_program(const Plan& plan, const Starter& starter, Child& child, Failu
     if (!make_pipe(out, failure) || !make_pipe(err, failure) || !make_pipe(report, failure)) {
         return false;
     }
-    const pid_t pid = fork();
+    const pid_t pid = fork_into(starter.cgroup);
     if (pid < 0) {
         failure = {"making a process", errno};
         return false;

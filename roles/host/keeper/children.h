@@ -7,14 +7,9 @@
 #include <sys/types.h>
 
 #include "keeper/plan.h"
+#include "keeper/sandbox.h"
 
 namespace candela::keeper {
-
-// What could not be done, and why.
-struct Failure {
-    const char* what = nullptr;
-    int error = 0;
-};
 
 struct Child {
     pid_t pid = 0;       // as we see it
@@ -26,6 +21,7 @@ struct Child {
 struct Starter {
     int host_proc = -1;   // the host's /proc
     int executable = -1;  // in place of the first argument
+    int cgroup = -1;      // the folder of the one that programs run in
 };
 
 // Returns when the program has taken over. The child leads a session of its own.

@@ -61,6 +61,8 @@ bool Keeper::start(const Plan& plan) {
     spool_.open(make_spool(folder_));
     last_progress_ = now_ms();
     if (start_program(plan, starter_, child_, failure)) {
+        // Nothing within can look into us, whoever it is.
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         const int32_t pid = child_.host_pid;
         host_.send(Message::kStarted, &pid, sizeof(pid));
         return true;
@@ -245,7 +247,11 @@ void Keeper::begin_beside() {
         !read_plan(bytes, head.size, plan)) {
         _exit(1);
     }
-    static Keeper beside(-1, -1, starter_.host_proc, -1, signals);
+    // Within the same walls.
+    plan.sandbox = plan_->sandbox;
+    Starter starter = starter_;
+    starter.executable = -1;
+    static Keeper beside(-1, -1, signals, starter);
     _exit(beside.run_beside(plan, connection));
 }
 

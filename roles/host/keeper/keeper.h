@@ -19,11 +19,8 @@ namespace candela::keeper {
 class Keeper {
 public:
     // `listener` and `folder` are descriptors: of the socket, and of the folder that it is in.
-    Keeper(int listener, int folder, int host_proc, int executable, int signals)
-        : listener_(listener),
-          folder_(folder),
-          signals_(signals),
-          starter_{host_proc, executable} {}
+    Keeper(int listener, int folder, int signals, const Starter& starter)
+        : listener_(listener), folder_(folder), signals_(signals), starter_(starter) {}
 
     // Runs the plan, whose message came over `connection`, and returns when there is nothing left
     // to keep.

@@ -60,7 +60,8 @@ void refuse(int connection, const char* what, int error) {
 
 }  // namespace
 
-int main(int, char** arguments) {
+int main(int count, char** arguments) {
+    if (count == 2 && strcmp(arguments[1], "abilities") == 0) return print_abilities();
     // What lists of processes show is no path of a descriptor.
     constexpr char kName[] = "candela-keeper";
     const size_t room = strlen(arguments[0]);
@@ -90,13 +91,32 @@ int main(int, char** arguments) {
             return 1;
         }
     }
+    Starter starter;
+    starter.host_proc = host_proc;
+    starter.executable = executable;
+    if (plan.sandbox.cgroup != nullptr) {
+        starter.cgroup = open(plan.sandbox.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (starter.cgroup < 0) {
+            refuse(connection, "opening its cgroup", errno);
+            return 1;
+        }
+    }
+    Failure failure;
+    if (!leave(plan.sandbox, failure)) {
+        refuse(connection, failure.what, failure.error);
+        return 1;
+    }
     // The host's child is gone at once: whoever is the host later, none of them is our parent.
     const pid_t kept = fork();
     if (kept != 0) _exit(kept < 0 ? 1 : 0);
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
 
+    if (!furnish(plan.sandbox, failure)) {
+        refuse(connection, failure.what, failure.error);
+        return 1;
+    }
     const int signals = watch_signals();
-    static Keeper keeper(listener, folder, host_proc, executable, signals);
+    static Keeper keeper(listener, folder, signals, starter);
     return keeper.run(plan, connection);
 }

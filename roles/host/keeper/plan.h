@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "keeper/sandbox.h"
+
 namespace candela::keeper {
 
 struct Plan {
@@ -19,9 +21,11 @@ struct Plan {
     uint32_t note_size = 0;
     uint32_t grace_ms = 10'000;
     bool ends_with_host = false;
+    Sandbox sandbox;
 };
 
-// Each text in a plan ends with a NUL, which its size counts. False where the bytes are no plan.
+// Each text in a plan ends with a NUL, which its size counts. False where the bytes are no plan,
+// or ask for a wall that this keeper does not know how to build.
 bool read_plan(char* bytes, size_t size, Plan& plan);
 
 }  // namespace candela::keeper

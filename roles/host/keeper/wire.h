@@ -60,6 +60,28 @@ enum class Entry : uint16_t {
     kNote = 5,
     kEndWithHost = 6,  // nothing: ends the instance when the host goes
     kGraceMs = 7,      // uint32_t: from SIGTERM to SIGKILL, where no host says when
+
+    // The walls (keeper/sandbox.h). First what its root has, in order; without kNamespaces none of
+    // it.
+    kNamespaces = 16,  // uint32_t: CLONE_NEW…
+    kHostName = 17,
+    kReadOnly = 18,  // a path of the host, where it has it
+    kWritable = 19,  // likewise
+    kTmpfs = 20,     // uint64_t bytes at most, then the path
+    kFile = 21,      // the path, then its content
+    kFolder = 22,    // empty, and the program's own
+    kDevices = 23,   // /dev
+    kProc = 24,      // /proc
+
+    // What each program is, and may.
+    kIds = 32,           // uint32_t uid, uint32_t gid
+    kConfined = 33,      // no new privileges, no capabilities
+    kLimit = 34,         // uint32_t RLIMIT_…, uint32_t 0, uint64_t soft, uint64_t hard
+    kOomScore = 35,      // int32_t
+    kSeccomp = 36,       // sock_filter[]
+    kLandlock = 37,      // uint64_t[]: struct landlock_ruleset_attr
+    kLandlockRule = 38,  // uint64_t access, then the path
+    kCgroup = 39,        // the folder of its cgroup
 };
 
 struct EntryHead {

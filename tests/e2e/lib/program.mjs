@@ -61,8 +61,20 @@ const isKeeper = (pid) => {
   }
 };
 
-// Of those, the ones that keep instances, and the rest: what instances are made of.
-export const keepersIn = (dir) => processesIn(dir).filter(isKeeper);
+const parentOf = (pid) => {
+  try {
+    return Number(fs.readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').pop().split(' ')[1]);
+  } catch {
+    return 0;
+  }
+};
+
+// The keepers of instances: those that are in the folder, and those that have a root of their own and are known by
+// what they keep. Then the rest: what instances are made of.
+export const keepersIn = (dir) => {
+  const found = processesIn(dir);
+  return [...new Set([...found, ...found.map(parentOf)])].filter((pid) => pid > 1 && isKeeper(pid));
+};
 export const programsIn = (dir) => processesIn(dir).filter((pid) => !isKeeper(pid));
 
 export class Program {

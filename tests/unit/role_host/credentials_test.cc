@@ -42,7 +42,9 @@ struct Issuing : CredentialIssuer {
     }
     static Task<void> provide_into(Credentials& credentials, std::filesystem::path file,
                                    std::optional<Result<>>& out) {
-        auto result = co_await credentials.provide("hello-1", "default", std::move(file));
+        CredentialFile where;
+        where.path = std::move(file);
+        auto result = co_await credentials.provide("hello-1", "default", std::move(where));
         out.emplace(std::move(result));
     }
     Result<> provide() {
