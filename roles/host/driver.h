@@ -19,8 +19,8 @@ namespace candela::host {
 // What an instance may take; 0 is what the host gives everyone.
 struct InstanceLimits {
     uint64_t memory_bytes = 0;
-    uint32_t cpu_millis = 0;  // thousandths of a core
-    uint32_t pids = 0;        // processes and threads
+    uint32_t cpu_percent = 0;  // of one core
+    uint32_t pids = 0;         // processes and threads
     uint64_t scratch_bytes = 0;
 };
 

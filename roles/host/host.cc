@@ -2,7 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 
 #include "leftovers.h"
 #include "loop/file.h"
@@ -38,6 +41,21 @@ WallSettings wall_settings(const Config& config) {
     return settings;
 }
 
+Result<CgroupBase> find_groups(const std::string& named) {
+    if (!named.empty()) return use_cgroup_folder(named);
+    // Files of /proc have no size.
+    std::ifstream file("/proc/self/cgroup");
+    const std::string own{std::istreambuf_iterator<char>(file), {}};
+    return find_cgroup_base("/sys/fs/cgroup", own, getpid());
+}
+
+void add_groups(Walls& walls, const CgroupBase& groups) {
+    walls.has_memory = groups.has_memory;
+    walls.has_cpu = groups.has_cpu;
+    walls.has_pids = groups.has_pids;
+    walls.has_io = groups.has_io;
+}
+
 // The file that we were started from, also after an upgrade has replaced it; as a keeper sees it.
 std::string own_executable() { return fmt::format("/proc/{}/exe", getpid()); }
 
@@ -55,6 +73,7 @@ Host::Host(NodeContext& context, const Config& config)
       folder_(context.node.data_dir / "host"),
       keeps_instances_(config.boolean("keep_instances")),
       sandbox_off_(config.strings("sandbox_off")),
+      cgroup_folder_(config.string("cgroup_folder")),
       walls_(wall_settings(config)),
       client_(context.make_bus_client(context.loop, "host")),
       driver_(context.loop, log_),
@@ -78,7 +97,8 @@ Host::Host(NodeContext& context, const Config& config)
                  std::string(config.string("bus_url")),
                  "",
                  own_executable(),
-                 service_path()},
+                 service_path(),
+                 Walls()},
       supervisor_(instances_, jobs_, static_cast<size_t>(config.integer("instances_max")),
                   [this] { on_change(); }),
       tunnels_(
@@ -138,11 +158,24 @@ Task<Result<>> Host::build_walls(std::string run_id) {
         if (!filter) co_return fail(filter.error().in("host"));
         walls_.seccomp = std::move(*filter);
     }
+    const bool wants_groups = std::ranges::find(sandbox_off_, "cgroup") == sandbox_off_.end();
+    if (wants_groups) {
+        auto find = [named = cgroup_folder_] { return find_groups(named); };
+        auto groups = co_await offload(context_.loop, std::move(find));
+        if (groups)
+            walls_.cgroups = std::move(*groups);
+        else if (!cgroup_folder_.empty())
+            co_return fail(groups.error().in("[host] cgroup_folder"));
+        else
+            walls_.walls.no_cgroup = groups.error().message();
+        add_groups(walls_.walls, walls_.cgroups);
+    }
     for (const Protection& protection : list_protections(walls_.walls)) {
         log_.info(
             "protection",
             {{"name", protection.name}, {"on", protection.is_on}, {"detail", protection.detail}});
     }
+    instances_.walls = walls_.walls;
     preparer_.set_walls(walls_.walls, std::move(run_id));
     driver_.set_walls(walls_);
     co_return Result<>();
@@ -186,6 +219,10 @@ void Host::add_to_heartbeat(proto::NodeHeartbeat& beat) {
     beat.assignments_version = puller_.version();
     beat.instances_max = instances_max_;
     beat.instances = supervisor_.statuses();
+    for (const Protection& each : list_protections(walls_.walls)) {
+        beat.protections.push_back(proto::Protection{each.name, each.is_on, each.detail});
+    }
+    beat.sandbox_level = to_string(level_of(walls_.walls));
     beat.instances_complete = puller_.has_assignments();
 }
 

@@ -57,6 +57,7 @@ private:
     std::filesystem::path folder_;
     bool keeps_instances_;
     std::vector<std::string> sandbox_off_;
+    std::string cgroup_folder_;
     WallSettings walls_;
     std::unique_ptr<bus::Client> client_;
     ProcessDriver driver_;

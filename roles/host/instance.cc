@@ -206,6 +206,10 @@ StartRequest Instance::start_request() const {
     request.instance = spec_.instance;
     request.note = note();
     request.grace = millis(spec_.stop_grace_ms);
+    request.limits.memory_bytes = spec_.memory_bytes_max;
+    request.limits.cpu_percent = spec_.cpu_percent_max;
+    request.limits.pids = spec_.pids_max;
+    request.limits.scratch_bytes = spec_.scratch_bytes_max;
     request.command = spec_.command;
     if (spec_.kind == "static") {
         request.executable = context_.executable;

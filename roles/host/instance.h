@@ -18,6 +18,7 @@
 #include "ports.h"
 #include "preparer.h"
 #include "prober.h"
+#include "protections.h"
 
 namespace candela::host {
 
@@ -34,6 +35,7 @@ struct InstanceContext {
     std::string run_id;      // of this data folder, by which leftovers are known
     std::string executable;  // candela's own, for static services
     std::string path;        // $PATH of services
+    Walls walls;             // that this host builds
 };
 
 class Instance final : private RunningHandler {

@@ -49,16 +49,22 @@ public:
 
     // Socket and folder on the pool, then the keeper, then the connection, then the plan.
     void start(const StartRequest& request) {
-        plan_ = encode_plan(request, driver_.options_.ends_with_host, &driver_.walls_,
-                            instance_uid(driver_.options_.run_id, instance_));
+        const WallSettings& walls = driver_.walls_;
+        if (!walls.cgroups.folder.empty()) cgroup_ = cgroup_of(walls.cgroups, instance_);
+        plan_ = encode_plan(request, driver_.options_.ends_with_host, &walls,
+                            instance_uid(driver_.options_.run_id, instance_), cgroup_);
         program_ = request.command.front();
         begins_with_ = Message::kStart;
         auto made = std::make_shared<Made>();
-        driver_.loop_.offload(
-            [folder = folder_, made] { made->socket = KeeperSocket::make(folder); },
-            [weak = weak_from_this(), made] {
-                if (const auto self = weak.lock()) self->on_socket(*made);
-            });
+        auto work = [folder = folder_, cgroup = cgroup_, base = walls.cgroups,
+                     limits = limits_for(request.limits, walls.limits), made] {
+            const auto group = cgroup.empty() ? Result<>() : make_cgroup(base, cgroup, limits);
+            made->socket =
+                group ? KeeperSocket::make(folder) : Result<KeeperSocket>(fail(group.error()));
+        };
+        driver_.loop_.offload(std::move(work), [weak = weak_from_this(), made] {
+            if (const auto self = weak.lock()) self->on_socket(*made);
+        });
     }
 
     // Beside one that runs: its keeper takes a second connection.
@@ -98,6 +104,8 @@ public:
 
     void adopt(RunningHandler& handler) {
         handler_ = &handler;
+        const CgroupBase& groups = driver_.walls_.cgroups;
+        if (!groups.folder.empty()) cgroup_ = cgroup_of(groups, instance_);
         if (client_ != nullptr && !is_lost_) {
             const std::weak_ptr<Kept> weak = weak_from_this();
             driver_.loop_.defer([weak] {
@@ -276,7 +284,7 @@ private:
         RunningHandler* const handler = std::exchange(handler_, nullptr);
         if (client_ != nullptr && !is_lost_ && status_) client_->send(Message::kRelease);
         client_.reset();
-        if (!is_beside_) driver_.discard(folder_);
+        if (!is_beside_) driver_.discard(folder_, cgroup_);
         driver_.forget(*this);
         if (handler == nullptr) return;
         if (start_error_)
@@ -298,6 +306,7 @@ private:
     std::string plan_;
     std::string program_;
     std::string note_;
+    std::string cgroup_;
     std::optional<Message> wish_;  // to be told when it has started
     std::optional<Error> start_error_;
     std::optional<ExitStatus> status_;
@@ -407,12 +416,17 @@ void ProcessDriver::forget(Kept& kept) {
     kept_.remove_if([&](const auto& other) { return other.get() == &kept; });
 }
 
-void ProcessDriver::discard(const std::filesystem::path& folder) {
+void ProcessDriver::discard(const std::filesystem::path& folder, const std::string& cgroup) {
     auto result = std::make_shared<Result<>>();
-    loop_.offload([folder, result] { *result = remove_tree(folder); },
-                  [log = log_, result] {
-                      if (!*result) log.warn("folder_not_removed", {{"error", result->error()}});
-                  });
+    auto work = [folder, cgroup, result] {
+        *result = remove_tree(folder);
+        if (cgroup.empty()) return;
+        const auto removed = remove_cgroup(cgroup);
+        if (!removed) *result = fail(removed.error());
+    };
+    loop_.offload(std::move(work), [log = log_, result] {
+        if (!*result) log.warn("folder_not_removed", {{"error", result->error()}});
+    });
 }
 
 Result<std::unique_ptr<Running>> ProcessDriver::start(const StartRequest& request,

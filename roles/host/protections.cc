@@ -128,6 +128,13 @@ Result<Level> parse_level(std::string_view text) {
                 printable(text));
 }
 
+Level level_of(const Walls& walls) {
+    for (const Level level : {Level::kStrict, Level::kIsolated}) {
+        if (missing_for(level, walls).empty()) return level;
+    }
+    return Level::kNone;
+}
+
 std::string missing_for(Level level, const Walls& walls) {
     std::vector<std::string_view> needed;
     if (level >= Level::kIsolated) needed = {"namespaces", "root", "privileges", "seccomp"};

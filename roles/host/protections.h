@@ -65,6 +65,9 @@ enum class Level : uint8_t { kNone, kIsolated, kStrict };
 std::string_view to_string(Level level);
 Result<Level> parse_level(std::string_view text);  // "" is none
 
+// The highest that these walls have.
+Level level_of(const Walls& walls);
+
 // What is missing here for the level: "seccomp is off: …". Empty: nothing.
 std::string missing_for(Level level, const Walls& walls);
 

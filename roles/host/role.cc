@@ -32,6 +32,9 @@ const ConfigSchema& host_schema() {
             "sandbox_off", {},
             "Walls around instances to do without, of: namespaces, user, privileges, "
             "seccomp, landlock, cgroup. What is in force shows `candela ctl nodes show`."),
+        config_string("cgroup_folder", "",
+                      "A group of cgroup v2 that is ours, in which each instance gets one. Empty: "
+                      "the one that we run in."),
         config_strings("sandbox_paths", {},
                        "Folders of this machine that services may read, beside /usr and what else "
                        "they need of the system."),

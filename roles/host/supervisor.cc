@@ -61,10 +61,22 @@ void Supervisor::add(const proto::InstanceSpec& spec) {
     else if (is_full) {
         added.refuse(fmt::format("this host runs at most {} instances ([host] instances_max)",
                                  instances_max_));
+    } else if (const std::string missing = missing_walls(spec); !missing.empty()) {
+        added.refuse(missing);
     } else {
         added.start();
         added.update(spec);  // draining already
     }
+}
+
+// The lighthouse places nothing where walls are missing that it knows of; we know better.
+std::string Supervisor::missing_walls(const proto::InstanceSpec& spec) const {
+    const auto level = parse_level(spec.sandbox_level);
+    if (!level) return level.error().message();
+    const std::string missing = missing_for(*level, context_.walls);
+    if (missing.empty()) return {};
+    return fmt::format("it requires the sandbox level \"{}\", but here {}", to_string(*level),
+                       missing);
 }
 
 Instance& Supervisor::make(const proto::InstanceSpec& spec) {

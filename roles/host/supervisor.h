@@ -49,6 +49,7 @@ public:
 
 private:
     void add(const proto::InstanceSpec& spec);
+    std::string missing_walls(const proto::InstanceSpec& spec) const;
     Instance& make(const proto::InstanceSpec& spec);
     // One that was found, as `spec` wants it.
     void adopt(const proto::InstanceSpec& spec);

@@ -144,13 +144,19 @@ void add_limit(PlanWriter& plan, uint32_t resource, uint64_t value) {
 
 }  // namespace
 
+InstanceLimits limits_for(const InstanceLimits& wanted, const InstanceLimits& usual) {
+    InstanceLimits limits = wanted;
+    if (limits.memory_bytes == 0) limits.memory_bytes = usual.memory_bytes;
+    if (limits.cpu_percent == 0) limits.cpu_percent = usual.cpu_percent;
+    if (limits.pids == 0) limits.pids = usual.pids;
+    if (limits.scratch_bytes == 0) limits.scratch_bytes = usual.scratch_bytes;
+    return limits;
+}
+
 void add_walls(PlanWriter& plan, const StartRequest& request, const WallSettings& settings,
                uint32_t uid, const std::string& cgroup) {
     const Walls& walls = settings.walls;
-    const InstanceLimits& wanted = request.limits;
-    const InstanceLimits& usual = settings.limits;
-    const uint32_t pids = wanted.pids != 0 ? wanted.pids : usual.pids;
-    const uint64_t memory = wanted.memory_bytes != 0 ? wanted.memory_bytes : usual.memory_bytes;
+    const InstanceLimits limits = limits_for(request.limits, settings.limits);
     if (walls.has_namespaces) {
         uint32_t spaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
         if (walls.in_user_namespace) spaces |= CLONE_NEWUSER;
@@ -159,7 +165,7 @@ void add_walls(PlanWriter& plan, const StartRequest& request, const WallSettings
         constexpr size_t kHostNameMax = 63;
         plan.add_text(Entry::kHostName, request.instance.substr(0, kHostNameMax));
         add_root(plan, request, settings, walls.has_own_uid ? uid : geteuid(),
-                 wanted.scratch_bytes != 0 ? wanted.scratch_bytes : usual.scratch_bytes);
+                 limits.scratch_bytes);
     }
     if (walls.has_own_uid) {
         const uint32_t ids[2] = {uid, uid};
@@ -174,8 +180,10 @@ void add_walls(PlanWriter& plan, const StartRequest& request, const WallSettings
         add_limit(plan, RLIMIT_RTPRIO, 0);
         // The kernel counts a user's processes: of one that others share it would count theirs.
         const bool is_counted_alone = walls.has_own_uid || walls.in_user_namespace;
-        if (pids != 0 && is_counted_alone) add_limit(plan, RLIMIT_NPROC, pids);
-        if (memory != 0 && !walls.has_memory) add_limit(plan, RLIMIT_DATA, memory);
+        if (limits.pids != 0 && is_counted_alone) add_limit(plan, RLIMIT_NPROC, limits.pids);
+        if (limits.memory_bytes != 0 && !walls.has_memory) {
+            add_limit(plan, RLIMIT_DATA, limits.memory_bytes);
+        }
     }
     if (walls.has_seccomp) plan.add(Entry::kSeccomp, settings.seccomp);
     if (walls.landlock_abi > 0) add_landlock(plan, request, settings);

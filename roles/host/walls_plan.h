@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cgroups.h"
 #include "driver.h"
 #include "plan_writer.h"
 #include "protections.h"
@@ -13,10 +14,14 @@ namespace candela::host {
 
 struct WallSettings {
     Walls walls;
+    CgroupBase cgroups;              // without a folder: there are none
     std::string seccomp;             // the filter, where walls.has_seccomp
     std::vector<std::string> paths;  // what else of the machine services may read
     InstanceLimits limits;           // where a service names none
 };
+
+// What the instance asks for, and where it asks for nothing, what everyone gets.
+InstanceLimits limits_for(const InstanceLimits& wanted, const InstanceLimits& usual);
 
 // `cgroup` is the folder of the instance's own; empty: none.
 void add_walls(PlanWriter& plan, const StartRequest& request, const WallSettings& settings,

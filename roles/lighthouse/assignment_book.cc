@@ -48,6 +48,11 @@ proto::InstanceSpec spec_of(const Instance& instance, const Release& release, ui
     spec.draining = instance.stage == Stage::kDraining;
     spec.epoch = epoch;
     spec.root = manifest.root;
+    spec.sandbox_level = service::to_string(manifest.sandbox);
+    spec.memory_bytes_max = manifest.limits.memory_bytes;
+    spec.cpu_percent_max = manifest.limits.cpu_percent;
+    spec.pids_max = manifest.limits.pids;
+    spec.scratch_bytes_max = manifest.limits.scratch_bytes;
     return spec;
 }
 

@@ -65,7 +65,39 @@ Fleet::Presence Fleet::presence(std::string_view node) const {
                : Presence::kHere;
 }
 
+namespace {
+
+// A host that does not say has been there before there were walls.
+int rank_of_level(std::string_view level) {
+    if (level == "strict") return 2;
+    return level == "isolated" ? 1 : 0;
+}
+
+}  // namespace
+
 bool Fleet::fits(const Host& host, const Release& release) const {
+    return has_capacity(host, release) &&
+           rank_of_level(host.node->sandbox_level) >= static_cast<int>(release.manifest.sandbox);
+}
+
+std::string Fleet::why_no_room(const Release& release) const {
+    const Host* best = nullptr;
+    for (const auto& [name, host] : hosts_) {
+        if (!has_capacity(host, release)) continue;
+        const bool is_better = best == nullptr || rank_of_level(host.node->sandbox_level) >
+                                                      rank_of_level(best->node->sandbox_level);
+        if (is_better) best = &host;
+    }
+    if (best == nullptr) return "no host is ready to take another instance";
+    const std::string& level = best->node->sandbox_level;
+    return fmt::format(
+        "no host has the walls that it requires (sandbox level \"{}\"; the most is "
+        "\"{}\", on {}: `candela ctl nodes show {}` says what is missing)",
+        service::to_string(release.manifest.sandbox), level.empty() ? "none" : level,
+        best->node->name, best->node->name);
+}
+
+bool Fleet::has_capacity(const Host& host, const Release& release) const {
     return host.is_candidate && host.instances < host.instances_max &&
            host.bytes + assignment_bytes(release) <= limits_.assignment_bytes_max;
 }

@@ -24,6 +24,8 @@ public:
     // The instance counts from then on.
     std::string place(const ServiceKey& service, const Release& release);
     bool has_room(const Release& release) const;
+    // Why no host takes it, where has_room() says so.
+    std::string why_no_room(const Release& release) const;
 
     // Every live gateway serves a table that is at least as new as `version`.
     bool gateways_serve(uint64_t version) const;
@@ -44,6 +46,7 @@ private:
     };
     void find_hosts(const Wanted& wanted);
     bool fits(const Host& host, const Release& release) const;
+    bool has_capacity(const Host& host, const Release& release) const;
 
     const Seen& seen_;
     MonoTime now_;

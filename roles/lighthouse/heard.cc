@@ -79,7 +79,8 @@ Heard hear(const proto::NodeHeartbeat& beat, uint64_t assignments_version, const
                          node.machine_id != beat.machine_id || node.address != beat.address;
     heard.needs_plan = heard.node_changed || !node.heard_at || node.draining != beat.draining ||
                        node.instances_max != beat.instances_max ||
-                       node.assignments_version != beat.assignments_version;
+                       node.assignments_version != beat.assignments_version ||
+                       node.sandbox_level != beat.sandbox_level;
     node.name = beat.node;
     node.boot_id = beat.boot_id;
     node.version = beat.version;
@@ -93,6 +94,8 @@ Heard hear(const proto::NodeHeartbeat& beat, uint64_t assignments_version, const
     node.memory_bytes = beat.memory_bytes;
     node.cpus = beat.cpus;
     node.load_percent = beat.load_percent;
+    node.protections = beat.protections;
+    node.sandbox_level = beat.sandbox_level;
     node.heard_at = now;
     node.heard_wall = wall;
     if (node.has_role("gateway")) hear_gateway(beat, node, heard);

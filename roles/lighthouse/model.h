@@ -142,6 +142,8 @@ struct Node {
     uint64_t memory_bytes = 0;
     uint32_t cpus = 0;
     uint32_t load_percent = 0;
+    std::vector<proto::Protection> protections;
+    std::string sandbox_level;
 
     bool has_role(std::string_view role) const;
 };

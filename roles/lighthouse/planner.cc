@@ -261,8 +261,8 @@ std::optional<std::string> ServicePlanner::stuck() const {
     });
     if (!is_coming && since > start_max && count_live(true) < wanted_ &&
         !fleet_.has_room(*target_)) {
-        return fmt::format("no host is ready to take another instance; {} of {} serve",
-                           count_live(true), wanted_);
+        return fmt::format("{}; {} of {} serve", fleet_.why_no_room(*target_), count_live(true),
+                           wanted_);
     }
     const Duration stuck_max =
         start_max + limits_.pending_max + limits_.stuck_max + grace_of(target_) + limits_.drain_max;
@@ -399,7 +399,7 @@ void ServicePlanner::create(size_t replacements) {
     for (int64_t i = 0; i < std::min(missing, room); ++i) {
         std::string node = fleet_.place(service_.key, *target_);
         if (node.empty()) {
-            plan_.waiting[service_.key] = "no host is ready to take another instance";
+            plan_.waiting[service_.key] = fleet_.why_no_room(*target_);
             return;
         }
         const bool is_replacement = i < static_cast<int64_t>(replacements);

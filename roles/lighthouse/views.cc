@@ -59,6 +59,10 @@ Json view_of(const Node& node, const State& state) {
     }
     const bool silent =
         !node.heard_at || is_silent(node, state.seen(), state.loop().now(), state.limits());
+    Json protections = Json::array();
+    for (const proto::Protection& each : node.protections) {
+        protections.push_back({{"name", each.name}, {"on", each.is_on}, {"detail", each.detail}});
+    }
     return Json{{"name", node.name},
                 {"state", silent          ? "silent"
                           : node.draining ? "draining"
@@ -71,6 +75,8 @@ Json view_of(const Node& node, const State& state) {
                 {"cpus", node.cpus},
                 {"memory_bytes", node.memory_bytes},
                 {"load_percent", node.load_percent},
+                {"sandbox_level", node.sandbox_level},
+                {"protections", protections},
                 {"draining", node.draining},
                 {"routes_version", node.routes_version},
                 {"heard_at", time_text(node.heard_wall)}};

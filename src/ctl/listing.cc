@@ -2,16 +2,58 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "ctl/api_model.h"
 #include "ctl/show.h"
 #include "ctl/table.h"
 #include "ctl/verb.h"
+#include "http/target.h"
 
 namespace candela::ctl {
 
 namespace {
 
-Task<Result<int>> run_nodes(Session& session, Arguments) {
+// What one node is, and what it can do for services.
+Task<Result<int>> show_node(Session& session, std::string name) {
+    auto answer = co_await session.api.get("/v1/nodes/" + http::percent_encode(name));
+    if (!answer) co_return fail(answer.error());
+    if (session.json) {
+        session.terminal.out_json(*answer);
+        co_return kOk;
+    }
+    const Json one = Json::array({*answer});
+    session.terminal.out(nodes_table(session, one));
+    const Json& protections = list_of(*answer, "protections");
+    if (protections.empty()) co_return kOk;
+    const std::string level = json_string_or(*answer, "sandbox_level");
+    session.terminal.out(fmt::format("\nsandbox level: {}\n", level.empty() ? "none" : level));
+    Table table({"PROTECTION", "STATE", "HOW"});
+    for (const Json& each : protections) {
+        table.add({json_string_or(each, "name"), json_bool_or(each, "on", false) ? "on" : "off",
+                   json_string_or(each, "detail")});
+    }
+    const auto paint = [&](size_t column, const std::string& cell) {
+        if (column != 1) return cell;
+        return session.terminal.paint(cell == "on" ? Style::kGreen : Style::kYellow, cell);
+    };
+    session.terminal.out(table.render(paint));
+    co_return kOk;
+}
+
+Task<Result<int>> run_nodes(Session& session, Arguments arguments) {
+    const std::string action = arguments.text("ACTION");
+    if (action == "show") {
+        std::string name = arguments.text("NODE");
+        if (name.empty()) {
+            co_return fail(Code::kInvalid, "which node? try: candela ctl nodes show NODE");
+        }
+        auto shown = co_await show_node(session, std::move(name));
+        co_return shown;
+    }
+    if (!action.empty()) {
+        co_return fail(Code::kInvalid, "\"{}\" is no action; try: candela ctl nodes show {}",
+                       printable(action), printable(action));
+    }
     auto answer = co_await session.api.get("/v1/nodes");
     if (!answer) co_return fail(answer.error());
     const Json& nodes = list_of(*answer, "nodes");
@@ -71,7 +113,14 @@ Task<Result<int>> run_instances(Session& session, Arguments arguments) {
 }  // namespace
 
 Verb nodes_verb() {
-    return Verb{"", "nodes", "The cloud's nodes with their roles", {}, {}, true, run_nodes};
+    return Verb{"",
+                "nodes",
+                "The cloud's nodes with their roles; \"nodes show NODE\": what one can do",
+                {{"ACTION", "show: one node, with the walls around its services.", false},
+                 {"NODE", "Its name.", false}},
+                {},
+                true,
+                run_nodes};
 }
 Verb services_verb() {
     return Verb{"", "services", "The services of the space", {}, {}, true, run_services};

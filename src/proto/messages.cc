@@ -24,6 +24,7 @@ CANDELA_SHAPE(AssignmentsPull);
 CANDELA_SHAPE(EnvironmentVariable);
 CANDELA_SHAPE(Probe);
 CANDELA_SHAPE(InstanceSpec);
+CANDELA_SHAPE(Protection);
 CANDELA_SHAPE(Assignments);
 CANDELA_SHAPE(Nudge);
 CANDELA_SHAPE(RoutesPull);
@@ -77,6 +78,13 @@ void visit(V& v, As<InstanceStatus> auto& m, candela_wire_InstanceStatus& w) {
 }
 
 template <class V>
+void visit(V& v, As<Protection> auto& m, candela_wire_Protection& w) {
+    v.text(w.name, m.name, kNameBytesMax);
+    v.number(w.is_on, m.is_on);
+    v.text(w.detail, m.detail, kTextBytesMax);
+}
+
+template <class V>
 void visit(V& v, As<NodeHeartbeat> auto& m, candela_wire_NodeHeartbeat& w) {
     v.text(w.node, m.node, kNameBytesMax);
     v.text(w.boot_id, m.boot_id, kNameBytesMax);
@@ -96,6 +104,8 @@ void visit(V& v, As<NodeHeartbeat> auto& m, candela_wire_NodeHeartbeat& w) {
     v.number(w.memory_bytes, m.memory_bytes);
     v.number(w.cpus, m.cpus);
     v.number(w.load_percent, m.load_percent);
+    v.list(w.protections, m.protections, kProtectionsMax);
+    v.text(w.sandbox_level, m.sandbox_level, kNameBytesMax);
 }
 
 template <class V>
@@ -140,6 +150,11 @@ void visit(V& v, As<InstanceSpec> auto& m, candela_wire_InstanceSpec& w) {
     v.number(w.epoch, m.epoch);
     v.number(w.draining, m.draining);
     v.text(w.root, m.root, kArgumentBytesMax);
+    v.text(w.sandbox_level, m.sandbox_level, kNameBytesMax);
+    v.number(w.memory_bytes_max, m.memory_bytes_max);
+    v.number(w.cpu_percent_max, m.cpu_percent_max);
+    v.number(w.pids_max, m.pids_max);
+    v.number(w.scratch_bytes_max, m.scratch_bytes_max);
 }
 
 template <class V>

@@ -34,6 +34,7 @@ inline constexpr size_t kVariablesMax = 512;
 inline constexpr size_t kLogEntriesMax = 4096;  // in one batch
 inline constexpr size_t kLogTailMax = 32;
 inline constexpr size_t kRolesMax = 8;
+inline constexpr size_t kProtectionsMax = 64;
 inline constexpr uint32_t kBundleReadBytesMax = 512 << 10;
 inline constexpr size_t kChainBytesMax = 128 << 10;
 inline constexpr size_t kKeyBytesMax = 32 << 10;
@@ -99,6 +100,13 @@ struct InstanceStatus {
     bool operator==(const InstanceStatus&) const = default;
 };
 
+struct Protection {
+    std::string name;
+    bool is_on = false;
+    std::string detail;
+    bool operator==(const Protection&) const = default;
+};
+
 struct NodeHeartbeat {
     std::string node;
     std::string boot_id;
@@ -118,6 +126,8 @@ struct NodeHeartbeat {
     uint64_t memory_bytes = 0;
     uint32_t cpus = 0;
     uint32_t load_percent = 0;
+    std::vector<Protection> protections;
+    std::string sandbox_level;
     bool operator==(const NodeHeartbeat&) const = default;
 };
 
@@ -166,6 +176,11 @@ struct InstanceSpec {
     uint64_t epoch = 0;
     bool draining = false;
     std::string root;
+    std::string sandbox_level;
+    uint64_t memory_bytes_max = 0;
+    uint32_t cpu_percent_max = 0;
+    uint32_t pids_max = 0;
+    uint64_t scratch_bytes_max = 0;
     bool operator==(const InstanceSpec&) const = default;
 };
 

@@ -41,6 +41,23 @@ Probe read_probe(const Table& table, Kind kind,
     return probe;
 }
 
+SandboxLevel parse_sandbox_level(std::string_view text) {
+    for (const SandboxLevel level : {SandboxLevel::kIsolated, SandboxLevel::kStrict}) {
+        if (to_string(level) == text) return level;
+    }
+    return SandboxLevel::kNone;
+}
+
+template <class Table>
+Limits read_limits(const Table& table) {
+    Limits limits;
+    limits.memory_bytes = table.size_bytes("memory");
+    limits.cpu_percent = static_cast<uint32_t>(table.integer("cpu_percent"));
+    limits.pids = static_cast<uint32_t>(table.integer("pids"));
+    limits.scratch_bytes = table.size_bytes("scratch");
+    return limits;
+}
+
 // Config and JsonTable answer the same questions.
 template <class Table>
 Manifest read_manifest(const Table& table, const std::function<void(ManifestMistake)>& report) {
@@ -54,6 +71,8 @@ Manifest read_manifest(const Table& table, const std::function<void(ManifestMist
     for (const ConfigItem& item : table.items("env")) m.env[item.name] = item.value;
     m.probe = read_probe(table.table("probe"), m.kind, report);
     m.stop.grace = table.table("stop").duration("grace");
+    m.sandbox = parse_sandbox_level(table.table("sandbox").string("level"));
+    m.limits = read_limits(table.table("limits"));
     m.update.max_surge = static_cast<uint32_t>(table.table("update").integer("max_surge"));
     m.update.max_unavailable =
         static_cast<uint32_t>(table.table("update").integer("max_unavailable"));
@@ -119,6 +138,15 @@ Result<Kind> parse_kind(std::string_view text) {
     return fail(Code::kInvalid, "\"{}\" is not a kind: http, bus, job or static", printable(text));
 }
 
+std::string_view to_string(SandboxLevel level) {
+    switch (level) {
+        case SandboxLevel::kNone: return "none";
+        case SandboxLevel::kIsolated: return "isolated";
+        case SandboxLevel::kStrict: return "strict";
+    }
+    return "none";
+}
+
 std::string_view to_string(Protocol protocol) {
     return protocol == Protocol::kH2c ? "h2c" : "http1";
 }
@@ -180,6 +208,17 @@ Json to_json(const Manifest& m) {
     if (m.probe.type == Probe::Type::kExec) probe["exec"] = m.probe.exec;
 
     json["stop"]["grace"] = format_duration(m.stop.grace);
+    // Left out where nothing is said: an older lighthouse takes it then.
+    if (m.sandbox != SandboxLevel::kNone) json["sandbox"]["level"] = to_string(m.sandbox);
+    const auto limit = [&](const char* key, uint64_t value, Json shown) {
+        if (value != 0) json["limits"][key] = std::move(shown);
+    };
+    const Limits& limits = m.limits;
+    limit("memory", limits.memory_bytes, fmt::format("{}B", limits.memory_bytes));
+    limit("cpu_percent", limits.cpu_percent, limits.cpu_percent);
+    limit("pids", limits.pids, limits.pids);
+    limit("scratch", limits.scratch_bytes, fmt::format("{}B", limits.scratch_bytes));
+
     Json& update = json["update"];
     update["strategy"] = "rolling";
     update["max_surge"] = m.update.max_surge;

@@ -59,6 +59,19 @@ struct Stop {
     friend bool operator==(const Stop&, const Stop&) = default;
 };
 
+// The walls that a host must be able to build around it (docs/host.md).
+enum class SandboxLevel : uint8_t { kNone, kIsolated, kStrict };
+
+// What one instance may take; 0 is what the host gives everyone.
+struct Limits {
+    uint64_t memory_bytes = 0;
+    uint32_t cpu_percent = 0;  // of one core
+    uint32_t pids = 0;         // processes and threads
+    uint64_t scratch_bytes = 0;
+
+    friend bool operator==(const Limits&, const Limits&) = default;
+};
+
 enum class UpdateStrategy : uint8_t { kRolling };
 
 struct Update {
@@ -87,6 +100,8 @@ struct Manifest {
     std::map<std::string, std::string> env;  // PORT, HOST and CANDELA_* belong to the host
     Probe probe;
     Stop stop;
+    SandboxLevel sandbox = SandboxLevel::kNone;
+    Limits limits;
     Update update;
     // Pages for answers of the gateway's own, by status ("502", "4xx"): files of the bundle, and
     // what is in them, which `candela ctl deploy` fills in.
@@ -115,6 +130,8 @@ inline constexpr Duration kDurationMax = 24h;
 
 // The name that a service, and a space, may have.
 bool is_valid_name(std::string_view name);
+
+std::string_view to_string(SandboxLevel level);
 
 // Reads service.toml. The error's message has one line for each mistake, in the order of the file:
 // "<file_name>:<line>:<column>: <what is wrong>, <the nearest valid key or value>".

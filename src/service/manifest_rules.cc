@@ -153,6 +153,20 @@ void check_probe(const Manifest& m, const Report& report) {
     if (probe.type == Probe::Type::kExec) check_arguments(probe.exec, "probe", "exec", report);
 }
 
+void check_limits(const Manifest& m, const Report& report) {
+    constexpr uint64_t kMemoryMin = 4ULL << 20;
+    constexpr uint32_t kPidsMin = 4;
+    const auto check = [&](std::string_view key, uint64_t value, uint64_t min,
+                           std::string_view shown) {
+        if (value == 0 || value >= min) return;
+        report({{"limits", std::string(key)},
+                fmt::format("so little lets no program start; at least {}", shown)});
+    };
+    check("memory", m.limits.memory_bytes, kMemoryMin, "4MiB");
+    check("pids", m.limits.pids, kPidsMin, "4");
+    check("scratch", m.limits.scratch_bytes, 64ULL << 10, "64KiB");
+}
+
 void check_update(const Manifest& m, const Report& report) {
     if (m.update.max_surge == 0 && m.update.max_unavailable == 0) {
         report({{"update", "max_surge"},
@@ -255,6 +269,7 @@ void check_manifest(const Manifest& m, const Report& report) {
     check_probe(m, report);
     check_protocol(m, report);
     check_duration(m.stop.grace, 0s, kDurationMax, "stop", "grace", report);
+    check_limits(m, report);
     check_update(m, report);
     check_error_pages(m, report);
     check_maintenance(m, report);

@@ -27,6 +27,28 @@ ConfigSchema stop_schema() {
     });
 }
 
+ConfigSchema sandbox_schema() {
+    return ConfigSchema({
+        config_string("level", "none",
+                      "The walls that a host must have to run it; elsewhere it does not run.")
+            .one_of({"none", "isolated", "strict"}),
+    });
+}
+
+ConfigSchema limits_schema() {
+    return ConfigSchema({
+        config_size("memory", "0B", "Memory of an instance; 0B: what the host gives everyone."),
+        config_int("cpu_percent", "0", "Of one core; 0: what the host gives everyone.")
+            .range("0", "100000"),
+        config_int("pids", "0", "Processes and threads; 0: what the host gives everyone.")
+            .range("0", "1000000"),
+        config_size(
+            "scratch", "0B",
+            "What it may write to /tmp and its home, which lie in memory; 0B: what the host "
+            "gives everyone."),
+    });
+}
+
 ConfigSchema update_schema() {
     return ConfigSchema({
         config_string("strategy", "rolling", "How a new release takes over.").one_of({"rolling"}),
@@ -60,6 +82,8 @@ const ConfigSchema& manifest_schema() {
         config_string_map("env", "Environment of the program."),
         config_table("probe", probe_schema(), "How candela knows that an instance is well."),
         config_table("stop", stop_schema(), "How an instance is stopped."),
+        config_table("sandbox", sandbox_schema(), "The walls around an instance."),
+        config_table("limits", limits_schema(), "What an instance may take."),
         config_table("update", update_schema(), "How a new release replaces the old."),
         config_string_map("errors", "Pages for the gateway's own answers: status and file.")
             .at_most(kErrorPagesMax),

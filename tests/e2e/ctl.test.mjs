@@ -62,6 +62,12 @@ test('lists are tables, and JSON where asked', async (t) => {
   const { ctl, fake } = await setUp(t);
   fake.releases.push({ number: 1, state: 'done', bundle: 'b'.repeat(64) });
   assert.match((await ctl('nodes')).stdout, /^NODE +STATE.*\nvm +ready +bus,host +1 +7% of 4 +8\.0 GiB/);
+  const shown = (await ctl('nodes show vm')).stdout;
+  assert.match(shown, /sandbox level: isolated/);
+  assert.match(shown, /seccomp +on +system calls by a list\nmemory +off +there is no cgroup v2/);
+  assert.equal(JSON.parse((await ctl('nodes show vm --json')).stdout).protections.length, 2);
+  assert.equal((await ctl('nodes show')).code, 2);
+  assert.equal((await ctl('nodes vm')).code, 2);
   assert.match((await ctl('services')).stdout, /hello +serving +http +1\/1 +1 +hello\.localhost\//);
   assert.match((await ctl('instances hello')).stdout, /hello-1 +ready +hello +1 +vm/);
   assert.match((await ctl('releases hello')).stdout, /1 +done .* bbbbbbbbbbbb /);

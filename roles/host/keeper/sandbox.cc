@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <initializer_list>
+
 namespace candela::keeper {
 
 namespace {
@@ -153,6 +155,16 @@ bool put_proc() {
     if (mkdir("/new/proc", 0555) != 0) return false;
     constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
     if (mount("proc", "/new/proc", "proc", kFlags, nullptr) != 0) return false;
+    // What root may write without any capability.
+    for (const char* name : {"sys", "irq", "bus", "fs"}) {
+        char path[64];
+        snprintf(path, sizeof(path), "/new/proc/%s", name);
+        if (access(path, F_OK) != 0) continue;
+        if (mount(path, path, nullptr, MS_BIND | MS_REC, nullptr) != 0 ||
+            !set_attributes(path, MOUNT_ATTR_RDONLY)) {
+            return false;
+        }
+    }
     // What tells of the machine more than a service needs.
     constexpr const char* kMasked[] = {"kcore", "keys",        "sysrq-trigger", "timer_list",
                                        "kmsg",  "sched_debug", "kallsyms"};

@@ -45,6 +45,10 @@ export class FakeLighthouse {
     const missing = () => send(404, { error: { code: 'not_found', message: `${url.pathname} is not there`, hint: 'candela ctl services' } });
     if (key === 'GET /v1/version') return send(200, { version: '9.9.9' });
     if (key === 'GET /v1/status') return send(200, { trouble: this.trouble ?? '' });
+    if (key === 'GET /v1/nodes/vm') {
+      return send(200, { ...this.node(), sandbox_level: 'isolated', protections: [
+        { name: 'seccomp', on: true, detail: 'system calls by a list' }, { name: 'memory', on: false, detail: 'there is no cgroup v2' }] });
+    }
     if (key === 'GET /v1/nodes') return send(200, { nodes: [this.node()] });
     if (key === 'GET /v1/spaces') return send(200, { spaces: [{ name: 'default', services: 1, created_at: TIME }] });
     if (key === 'POST /v1/spaces') return send(201, { name: json.name });

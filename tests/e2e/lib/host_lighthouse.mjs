@@ -142,6 +142,10 @@ export class HostLighthouse {
     if (spec.stop) parts.push(number(14, 1));
     if (spec.draining) parts.push(number(16, 1));
     if (spec.root) parts.push(bytes(17, spec.root));
+    if (spec.level) parts.push(bytes(24, spec.level));
+    if (spec.memory) parts.push(number(25, spec.memory));
+    if (spec.pids) parts.push(number(27, spec.pids));
+    if (spec.scratch) parts.push(number(28, spec.scratch));
     return Buffer.concat(parts);
   }
 
@@ -179,6 +183,14 @@ export class HostLighthouse {
     return found;
   }
 
+  // {name: {on, detail}} of the walls that the host builds.
+  protections() {
+    return Object.fromEntries((this.beat?.[40] ?? []).map((part) => {
+      const wall = decode(part);
+      return [wall[1][0].toString(), { on: Number(wall[2]?.[0] ?? 0n) === 1, detail: (wall[3]?.[0] ?? '').toString() }];
+    }));
+  }
+
   // The instance's status once the heartbeat shows it in that state.
   reached(instance, state, timeout = 20_000) {
     return until(`${instance} to be ${state} (it is ${JSON.stringify(this.instances()[instance])})`, () => {
@@ -187,8 +199,8 @@ export class HostLighthouse {
     }, { timeout });
   }
 
-  said(instance, text) {
+  said(instance, text, timeout = 20_000) {
     return until(`${instance} to say ${text}`, () =>
-      this.lines.find((line) => line.instance === instance && line.text.includes(text)));
+      this.lines.find((line) => line.instance === instance && line.text.includes(text)), { timeout });
   }
 }

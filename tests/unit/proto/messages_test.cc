@@ -40,6 +40,8 @@ NodeHeartbeat full_heartbeat() {
     beat.memory_bytes = 5;
     beat.cpus = 2;
     beat.load_percent = 50;
+    beat.protections = {Protection{"seccomp", true, "a list"}, Protection()};
+    beat.sandbox_level = "isolated";
     return beat;
 }
 
@@ -50,6 +52,11 @@ InstanceSpec full_spec() {
     spec.service = "hello";
     spec.release = 4;
     spec.kind = "http";
+    spec.sandbox_level = "strict";
+    spec.memory_bytes_max = 1ULL << 33;
+    spec.cpu_percent_max = 150;
+    spec.pids_max = 64;
+    spec.scratch_bytes_max = 5;
     spec.command = {"node", "", "server.js"};
     spec.env.push_back(EnvironmentVariable("GREETING", "hi"));
     spec.probe.kind = ProbeKind::kHttp;

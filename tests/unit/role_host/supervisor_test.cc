@@ -46,9 +46,9 @@ struct Supervised {
                            return true;
                        }};
     JobRecords jobs{loop, folder / "jobs", Logger()};
-    InstanceContext context{loop,    driver,           preparer,       ports,
-                            shipper, Logger(),         "node-1",       "nats://127.0.0.1:4222",
-                            "run-1", "/proc/self/exe", "/usr/bin:/bin"};
+    InstanceContext context{loop,    driver,           preparer,        ports,
+                            shipper, Logger(),         "node-1",        "nats://127.0.0.1:4222",
+                            "run-1", "/proc/self/exe", "/usr/bin:/bin", Walls()};
     int changes = 0;
     std::unique_ptr<Supervisor> supervisor;
     proto::Assignments wanted;

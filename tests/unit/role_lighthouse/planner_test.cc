@@ -35,6 +35,7 @@ public:
         Release next;
         next.instances = instances;
         next.manifest.kind = kind;
+        next.manifest.sandbox = level;
         next.manifest.stop.grace = 5s;
         next.manifest.probe.start_timeout = 20s;
         if (routed) next.manifest.routes = {service::Route("web.localhost", "/")};
@@ -85,6 +86,7 @@ public:
     std::map<ServiceKey, std::string> waiting;
     std::set<std::string> silent;
     service::Kind kind = service::Kind::kHttp;
+    service::SandboxLevel level = service::SandboxLevel::kNone;
     int ids = 0;
 };
 
@@ -198,6 +200,26 @@ TEST_CASE_METHOD(World, "an_instance_that_is_never_ready_fails_its_release") {
     const Lines done = settle();
     REQUIRE_FALSE(done.empty());
     CHECK(done[0].find("was not ready within 20s: HTTP 503") != std::string::npos);
+}
+
+TEST_CASE_METHOD(World, "a_service_goes_only_where_the_walls_are_that_it_requires") {
+    seen.nodes["a"].sandbox_level = "none";
+    seen.nodes["b"].sandbox_level = "isolated";
+    level = service::SandboxLevel::kIsolated;
+    release(2);
+    CHECK(settle() ==
+          Lines{"create default/web release 1 on b", "create default/web release 1 on b"});
+    is("i1", InstanceState::kReady);
+    is("i2", InstanceState::kReady);
+    settle();
+
+    level = service::SandboxLevel::kStrict;
+    release(2);
+    CHECK(settle().empty());
+    CHECK(waiting.at(kWeb).find("sandbox level \"strict\"; the most is \"isolated\", on b") !=
+          std::string::npos);
+    seen.nodes["a"].sandbox_level = "strict";
+    CHECK(settle() == Lines{"create default/web release 2 on a"});
 }
 
 TEST_CASE_METHOD(World, "a_release_without_a_host_ends_with_that_cause") {

@@ -70,6 +70,28 @@ TEST_CASE("every key of service.toml is read") {
     CHECK(m.routes[1] == Route{"", "/"});
 }
 
+TEST_CASE("walls and limits of a service are read, and come back from JSON") {
+    const Manifest m = parse(
+        "name = \"a\"\ncommand = [\"x\"]\n[sandbox]\nlevel = \"strict\"\n"
+        "[limits]\nmemory = \"256MiB\"\ncpu_percent = 150\npids = 64\nscratch = \"1GiB\"\n");
+    CHECK(m.sandbox == SandboxLevel::kStrict);
+    CHECK(m.limits == Limits{256ULL << 20, 150, 64, 1ULL << 30});
+    CHECK(manifest_from_json(to_json(m)).value() == m);
+    const Manifest plain = parse("name = \"a\"\ncommand = [\"x\"]\n");
+    CHECK(plain.sandbox == SandboxLevel::kNone);
+    CHECK(plain.limits == Limits());
+    // What an older lighthouse would not know is not said where nothing is asked for.
+    CHECK_FALSE(to_json(plain).contains("sandbox"));
+    CHECK_FALSE(to_json(plain).contains("limits"));
+    const auto little = parse_manifest(
+        "name = \"a\"\ncommand = [\"x\"]\n[limits]\nmemory = \"1KiB\"\npids = 1\nscratch = \"1B\"\n"
+        "[sandbox]\nlevel = \"stric\"\n");
+    REQUIRE_FALSE(little.has_value());
+    for (const char* said : {"at least 4MiB", "at least 4", "at least 64KiB", "strict"}) {
+        CHECK(little.error().message().find(said) != std::string::npos);
+    }
+}
+
 TEST_CASE("defaults stand in for what is not written") {
     const Manifest m = parse("name = \"a\"\ncommand = [\"x\"]\n");
     CHECK(m.kind == Kind::kHttp);
