@@ -11,7 +11,7 @@ import { Cloud } from './lib/cloud.mjs';
 import { HostLighthouse } from './lib/host_lighthouse.mjs';
 import { request } from './lib/http.mjs';
 import { freePort } from './lib/ports.mjs';
-import { CANDELA, Program, ROOT, isAlive, run, tempDir } from './lib/program.mjs';
+import { CANDELA, Program, ROOT, isAlive, makeTempDir, run, tempDir } from './lib/program.mjs';
 import { until } from './lib/wait.mjs';
 
 const isRoot = process.getuid() === 0;
@@ -181,6 +181,46 @@ test('without namespaces files of the machine are readable, and that is said', {
   const { came } = await attack(t, host);
   assert.equal(came["another's file"], 'done');
   for (const name of ['a user namespace', 'mounting', 'ptrace', 'bpf', 'a raw socket', 'a device']) assert.match(came[name], /refused/, name);
+});
+
+test('each instance has a group of cgroup v2, and it goes with it', { timeout: 90_000 }, async (t) => {
+  const mount = makeTempDir('cgroup');
+  try {
+    execFileSync('mount', ['-t', 'cgroup2', 'none', mount], { stdio: 'pipe' });
+  } catch (error) {
+    fs.rmdirSync(mount);
+    return t.skip(`cgroup v2 can't be mounted here: ${String(error.stderr).trim()}`);
+  }
+  const group = path.join(mount, `candela-test-${process.pid}`);
+  fs.mkdirSync(group);
+  const cleanUp = () => {
+    try {
+      fs.rmdirSync(group);
+    } finally {
+      execFileSync('umount', [mount]);
+      fs.rmdirSync(mount);
+    }
+  };
+  const { cloud, lighthouse, start } = await startHost(t, { lines: `cgroup_folder = "${group}"` })
+    .catch((error) => { cleanUp(); throw error; });
+  t.after(cleanUp);  // behind the end of the nodes
+  const bundle = lighthouse.add({ a: 'x' });
+  const service = { instance: 'web-1', kind: 'bus', command: ['sh', '-c', 'sleep 1000 & cat /proc/self/cgroup; exec sleep 1000'], probe: {}, bundle };
+  await lighthouse.assign([service]);
+  const { pid } = await lighthouse.reached('web-1', 'ready');
+  const own = path.join(group, 'i-web-1');
+  assert.match(fs.readFileSync(`/proc/${pid}/cgroup`, 'latin1'), new RegExp(`^0::/candela-test-${process.pid}/i-web-1$`, 'm'));
+  assert.equal(fs.readFileSync(path.join(own, 'cgroup.procs'), 'latin1').trim().split('\n').length, 2);
+  // Within its walls it is the root of all groups.
+  await lighthouse.said('web-1', '0::/');
+  // What this kernel has no controller for is off, and said; what it has is on.
+  const given = fs.readFileSync(path.join(group, 'cgroup.subtree_control'), 'latin1').trim().split(' ');
+  for (const name of ['memory', 'cpu', 'pids', 'io']) assert.equal(lighthouse.protections()[name].on, given.includes(name), name);
+  await cloud.node('host').kill('SIGKILL');
+  await start();
+  assert.equal((await lighthouse.reached('web-1', 'ready')).pid, pid);
+  await lighthouse.assign([]);
+  await until('the group to be gone', () => !fs.existsSync(own));
 });
 
 test('a service that requires walls is refused where they are not', { timeout: 90_000 }, async (t) => {

@@ -199,7 +199,8 @@ bool put(const Sandbox& sandbox, const Furniture& piece) {
 }
 
 bool enter_new_root(Failure& failure) {
-    if (umount2("/old", MNT_DETACH) != 0) return fail(failure, "leaving the host's root");
+    // What is left behind goes as one tree, the host's root with it: each detaching costs the
+    // kernel a grace period.
     if (chdir("/new") != 0 || syscall(SYS_pivot_root, ".", ".") != 0 ||
         umount2(".", MNT_DETACH) != 0 || chdir("/") != 0) {
         return fail(failure, "entering its root");
