@@ -269,6 +269,8 @@ void Keeper::attach(int fd) {
 }
 
 void Keeper::on_host_gone() {
+    // What was on its way to it may not have come: if it has to be dropped now, it counts as lost.
+    spool_.rewind();
     if (has_ended_) return leave_behind();
     if (!ends_with_host_) return;
     if (is_beside_)
