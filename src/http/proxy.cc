@@ -75,6 +75,27 @@ void Proxy::collect_busy(std::vector<std::string>& ids) const {
     for (const auto& upstream : retired_) upstream->collect_busy(ids);
 }
 
+std::unique_ptr<RequestParser> Proxy::take_parser() {
+    if (free_parsers_.empty()) return std::make_unique<RequestParser>(options_.request_limits);
+    std::unique_ptr<RequestParser> parser = std::move(free_parsers_.back());
+    free_parsers_.pop_back();
+    return parser;
+}
+
+void Proxy::give_back_parser(std::unique_ptr<RequestParser> parser) {
+    if (free_parsers_.size() >= kFreeParsersMax) return;
+    const RequestHead& head = parser->head();
+    const bool is_large = head.target.size() + head.headers.size_bytes() > kKeptHeadBytesMax;
+    if (is_large || !parser->trailers().empty()) parser->release();
+    free_parsers_.push_back(std::move(parser));
+}
+
+void Proxy::set_options(ProxyOptions options) {
+    options_ = std::move(options);
+    ++options_version_;
+    free_parsers_.clear();
+}
+
 Exchange& Proxy::take_exchange() {
     if (free_exchanges_.empty()) {
         all_exchanges_.push_back(std::make_unique<Exchange>(*this));

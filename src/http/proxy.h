@@ -188,7 +188,7 @@ public:
     const ProxyCounters& counters() const { return counters_; }
     const ProxyOptions& options() const { return options_; }
     // For what begins from now on.
-    void set_options(ProxyOptions options) { options_ = std::move(options); }
+    void set_options(ProxyOptions options);
 
 private:
     friend class DetachedRequest;
@@ -209,6 +209,10 @@ private:
     void add(std::unique_ptr<ProxyClient> client);
     // Frees it in a later step of the loop.
     void bury(ProxyClient& client);
+    // A connection has a parser only while it has a request: a few serve many connections.
+    std::unique_ptr<RequestParser> take_parser();
+    // Only between messages, and only one that was made with these options.
+    void give_back_parser(std::unique_ptr<RequestParser> parser);
     Exchange& take_exchange();
     void recycle(Exchange& exchange);
     void clean_up();
@@ -222,10 +226,15 @@ private:
 
     // Each has up to a megabyte; answers beyond them go out as they come.
     static constexpr size_t kEncodersMax = 256;
+    // Parsers that wait for a request; further ones are freed.
+    static constexpr size_t kFreeParsersMax = 256;
+    // Of a head: beyond, its memory isn't kept for the next request.
+    static constexpr size_t kKeptHeadBytesMax = 8 * 1024;
 
     Loop& loop_;
     Router& router_;
     ProxyOptions options_;
+    uint32_t options_version_ = 0;
     Logger log_;
     ProxyCounters counters_;
     Cork to_client_;
@@ -246,6 +255,7 @@ private:
     std::vector<std::unique_ptr<Upstream>> retired_;
     std::vector<std::unique_ptr<Exchange>> all_exchanges_;
     std::vector<Exchange*> free_exchanges_;
+    std::vector<std::unique_ptr<RequestParser>> free_parsers_;
     std::shared_ptr<ResponseCache> cache_;
     std::vector<std::unique_ptr<DetachedRequest>> detached_;
     size_t mirrors_ = 0;   // copies that are gathered or on their way

@@ -43,7 +43,7 @@ void ProxyConnection::drain() {
         finish_and_close();
         return;
     }
-    parser_.reset();
+    let_go_of_parser();
     memory_released_ = true;
     wait(Wait::kIdle, proxy_.idle_grace_);
 }
@@ -85,7 +85,8 @@ void ProxyConnection::on_data(std::string_view bytes) {
     }
     if (state_ == State::kLinger || state_ == State::kClosed) return;
     if (parser_ == nullptr) {
-        parser_ = std::make_unique<RequestParser>(proxy_.options_.request_limits);
+        parser_ = proxy_.take_parser();
+        parser_version_ = proxy_.options_version_;
     }
     if (is_new_ && may_be_http2(bytes)) return;
     if (input_.empty()) process(bytes);
@@ -168,6 +169,14 @@ void ProxyConnection::process_input() {
     settle();
 }
 
+void ProxyConnection::let_go_of_parser() {
+    if (parser_ == nullptr) return;
+    if (parser_version_ == proxy_.options_version_) {
+        proxy_.give_back_parser(std::move(parser_));
+    }
+    parser_.reset();
+}
+
 // After input was processed: what to wait for, and whether to read on.
 void ProxyConnection::settle() {
     const bool is_upstream_full = state_ == State::kBusy && exchange_->is_upstream_full();
@@ -188,10 +197,11 @@ void ProxyConnection::settle() {
         return;
     }
     if (state_ == State::kReading) {
-        if (parser_->is_in_head()) {
+        if (parser_ != nullptr && parser_->is_in_head()) {
             if (wait_ != Wait::kHead) wait(Wait::kHead, proxy_.options_.head_timeout);
-        } else if (wait_ != Wait::kIdle) {
-            wait(Wait::kIdle, kReleaseMemoryAfter);
+        } else {
+            if (input_.empty()) let_go_of_parser();
+            if (wait_ != Wait::kIdle) wait(Wait::kIdle, kReleaseMemoryAfter);
         }
     } else if (state_ == State::kBusy) {
         if (request_complete_) {
@@ -389,7 +399,7 @@ void ProxyConnection::on_timer() {
         case Wait::kIdle:
             if (!memory_released_ && input_.empty()) {
                 memory_released_ = true;
-                parser_.reset();
+                let_go_of_parser();
                 input_ = std::string();
                 wait(Wait::kIdle, proxy_.options_.idle_timeout - kReleaseMemoryAfter);
             } else if (memory_released_ || !has_taken_more()) {

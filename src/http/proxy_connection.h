@@ -76,6 +76,8 @@ private:
     void process(std::string_view& bytes);
     void process_input();
     void settle();
+    // Only between messages.
+    void let_go_of_parser();
     void on_request_head();
     void on_request_complete();
     void on_malformed();
@@ -91,8 +93,9 @@ private:
 
     Proxy& proxy_;
     StreamPtr stream_;
-    // Null while the connection is new or idle: many are, and it is most of what one takes.
+    // Null between requests: most connections are there, and it is most of what one takes.
     std::unique_ptr<RequestParser> parser_;
+    uint32_t parser_version_ = 0;  // of the options that it was made with
     Exchange* exchange_ = nullptr;
     std::string input_;  // read and not parsed yet: the next request, or a body that has to wait
     Timer timer_;

@@ -153,3 +153,58 @@ TEST_CASE("a request on warm connections allocates nothing") {
     CHECK(count(kRequest, kAnswer) == 0);
     CHECK(count(kUpload, kChunkedAnswer) == 0);
 }
+
+TEST_CASE("connections share a bounded number of parsers") {
+    constexpr size_t kClients = 300;
+    constexpr size_t kParsersKept = 256;
+    StubLoop loop;
+    Upstream upstream(loop, "default/hello", UpstreamOptions());
+    StubRouter router(upstream);
+    upstream.update(
+        {EndpointSpec{"a", "a", std::make_shared<AddressConnector>(Address::tcp("x", 1))}});
+    Proxy proxy(loop, router, ProxyOptions(), Logger());
+    std::vector<StubStream*> clients;
+    const auto accept = [&] {
+        auto made = std::make_unique<StubStream>(loop);
+        clients.push_back(made.get());
+        proxy.accept(std::move(made));
+    };
+    for (size_t i = 0; i < kClients; ++i) accept();
+
+    std::vector<StubStream*> endpoints;
+    // Requests of the first clients, all in progress at once; how many allocations that took.
+    const auto serve = [&](size_t from, size_t to) {
+        const size_t before = allocations;
+        size_t connected = 0;
+        for (size_t i = from; i < to; ++i) {
+            clients[i]->handler().on_data(kRequest);
+            if (!loop.connecting) continue;
+            auto made = std::make_unique<StubStream>(loop);
+            endpoints.push_back(made.get());
+            auto done = std::move(loop.connecting);
+            loop.connecting = nullptr;
+            done(std::move(made));
+            ++connected;
+        }
+        for (StubStream* endpoint : endpoints) {
+            if (endpoint->written.empty()) continue;
+            endpoint->written.clear();
+            endpoint->handler().on_data(kAnswer);
+        }
+        const size_t made = allocations - before;
+        for (size_t i = from; i < to; ++i) {
+            CHECK(clients[i]->written.starts_with("HTTP/1.1 200 OK"));
+            clients[i]->written.clear();
+        }
+        return made;
+    };
+    for (int i = 0; i < 3; ++i) serve(0, kClients);  // warm: as many exchanges and connections
+
+    CHECK(serve(0, kParsersKept) == 0);
+    // Beyond, each has a new parser, which is not kept.
+    CHECK(serve(0, kClients) >= kClients - kParsersKept);
+    CHECK(serve(0, kClients) >= kClients - kParsersKept);
+    // A client's first request is served by a parser that was another's.
+    accept();
+    CHECK(serve(kClients, kClients + 1) == 0);
+}

@@ -218,6 +218,37 @@ TEST_CASE("a body that turns out malformed takes the request down with it") {
     CHECK(world.at[1][0]->is_over());
 }
 
+TEST_CASE("a connection's next request is held to the options of that time") {
+    World world;
+    world.open_endpoint(1);
+    world.route_to({1});
+    auto early = world.connect();
+    auto late = world.connect();
+    const auto ask = [&](Peer& client, const std::string& answer) {
+        client.send(kGet);
+        world.settle();
+        if (!world.at[1].empty() && !world.at[1][0]->take().empty()) world.at[1][0]->send(kOk);
+        world.settle();
+        CHECK_THAT(client.take(), ContainsSubstring(answer));
+    };
+    ask(*early, "200 OK");
+    ask(*late, "200 OK");
+    // A head that has begun by then, whose parser goes back to the others' when it is answered.
+    early->send(kGet.substr(0, 10));
+    world.settle();
+    ProxyOptions options;
+    options.request_limits.head_bytes_max = 20;
+    world.proxy->set_options(options);
+    early->send(kGet.substr(10));
+    world.settle();
+    world.at[1][0]->take();
+    world.at[1][0]->send(kOk);
+    world.settle();
+    CHECK_THAT(early->take(), ContainsSubstring("200 OK"));
+    ask(*late, "431 ");
+    ask(*early, "431 ");
+}
+
 TEST_CASE("routes and endpoints see one normal path") {
     World world;
     world.open_endpoint(1);
