@@ -63,7 +63,19 @@ UvStream::UvStream(UvLoop& loop, UvStreamBlock* block) : loop_(loop), block_(blo
     if (block_->is_tcp) uv_tcp_nodelay(&block_->handle.tcp, 1);
 }
 
-UvStream::~UvStream() { block_->close(); }
+// What the peer was to get is cut off: it hears of a reset, not of an end that looks like the
+// whole. The kernel, too, drops what it holds for a reader that would never take it.
+static void reset_on_close(const UvStreamBlock& block) {
+    uv_os_fd_t fd = -1;
+    if (!block.is_tcp || uv_fileno(&block.handle.any, &fd) != 0) return;
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+UvStream::~UvStream() {
+    if (queued_bytes_ > 0) reset_on_close(*block_);
+    block_->close();
+}
 
 void UvStream::start(StreamHandler& handler) {
     handler_ = &handler;

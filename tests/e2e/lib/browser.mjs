@@ -59,10 +59,10 @@ export async function startBrowser(t, files) {
   t.after(() => { server.closeAllConnections(); server.close(); });
   const { port } = server.address();
 
-  async function visit(url, { timeout = 60_000 } = {}) {
+  async function visit(url, { timeout = 60_000, args = [] } = {}) {
     const dir = tempDir(t, 'candela-browser');
     const browser = spawn('chromium', ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-sync',
-      '--disable-background-networking', '--disable-component-update', `--user-data-dir=${path.join(dir, 'profile')}`, url],
+      '--disable-background-networking', '--disable-component-update', `--user-data-dir=${path.join(dir, 'profile')}`, ...args, url],
     { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: dir }, detached: true });
     let said = '';
     browser.stderr.on('data', (bytes) => { said = (said + bytes).slice(-4000); });

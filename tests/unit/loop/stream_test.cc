@@ -145,6 +145,21 @@ TEST_CASE("a_stream_may_be_destroyed_in_its_own_callback_and_the_peer_is_told") 
     CHECK(pair.server.stream == nullptr);
 }
 
+TEST_CASE("a_tcp_stream_destroyed_with_bytes_in_its_queue_is_reset") {
+    const auto net = make_net(0);
+    Connected pair(*net);
+    pair.client.stream->pause();
+    const std::string big(20'000'000, 'x');
+    pair.server.stream->write(big);
+    REQUIRE(pair.server.stream->queued_bytes() > 0);
+    const size_t with_the_kernel = big.size() - pair.server.stream->queued_bytes();
+    pair.server.stream.reset();
+    pair.client.stream->resume();
+    REQUIRE(net->run_until([&] { return pair.client.ended || !pair.client.failure.empty(); }));
+    // What the client had not been sent yet is dropped, in the kernel as well.
+    CHECK(pair.client.received.size() < with_the_kernel);
+}
+
 TEST_CASE("connecting_where_nobody_listens_fails_with_the_address") {
     const auto net = make_net(GENERATE(0, 2, 3));
     auto listening = net->loop().listen(net->listen_address(), ListenOptions(), [](StreamPtr) {});
