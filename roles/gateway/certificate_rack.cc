@@ -71,6 +71,11 @@ CertificateRack::CertificateRack(NodeContext& context, SetAnswers set_answers)
 
 void CertificateRack::start() { flows_.spawn(run()); }
 
+void CertificateRack::set_asks(std::vector<tls::CertificateAsk> asks) {
+    asks_ = std::move(asks);
+    if (tls_ != nullptr) tls::set_certificate_asks(*tls_, asks_);
+}
+
 void CertificateRack::take(CertificateSetPtr set) {
     wanted_ = std::move(set);
     wake_.set();
@@ -103,6 +108,7 @@ Task<Result<>> CertificateRack::open(std::string folder, tls::ServerOptions opti
     auto made = tls::ServerContext::create(std::span<const tls::KeyPair>(), empty);
     if (!made) co_return fail(made.error());
     tls_ = std::move(*made);
+    tls::set_certificate_asks(*tls_, asks_);
     auto pairs = std::make_shared<const KeyPairs>(std::move(*own));
     CertificatesPtr pulled = wanted_ == nullptr ? shown_ : wanted_->certificates;
     auto shown = co_await show(std::move(pairs), std::move(pulled));

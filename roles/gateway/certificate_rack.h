@@ -15,6 +15,7 @@
 #include "certificate_source.h"
 #include "loop/flow.h"
 #include "node/context.h"
+#include "tls/certificate_asks.h"
 #include "tls/context.h"
 
 namespace candela::gateway {
@@ -44,6 +45,8 @@ public:
     // Null before open().
     const std::shared_ptr<tls::ServerContext>& context() const { return tls_; }
 
+    // Whom to ask for a certificate from now on.
+    void set_asks(std::vector<tls::CertificateAsk> asks);
     // Serves that set from soon on; of several in a row the last.
     void take(CertificateSetPtr set);
     void start();
@@ -60,6 +63,7 @@ private:
     NodeContext& context_;
     SetAnswers set_answers_;
     tls::ServerOptions options_;
+    std::vector<tls::CertificateAsk> asks_;
     Timer ticket_timer_;
     std::shared_ptr<tls::ServerContext> tls_;
     std::shared_ptr<const KeyPairs> own_;  // of the folder

@@ -137,6 +137,7 @@ Task<Result<Address>> Gateway::open(size_t index, Address address) {
 void Gateway::on_table(RouteTablePtr table) {
     table_ = std::move(table);
     purge_cache(*table_);
+    rack_.set_asks(table_->certificate_asks());
     workers_.post_to_all([shared = table_](Worker& worker) { worker.apply(shared); });
 }
 

@@ -118,6 +118,17 @@ http::RouteOptionsPtr make_route_options(const service::Route& route,
         request_edits["Authorization"].clear();
         request_edits["X-Forwarded-User"].clear();
     }
+    if (route.client_certificate) {
+        auto authority = tls::ClientAuthority::create(route.client_certificate->ca);
+        CANDELA_CHECK(authority.has_value());
+        options->client_authority = std::move(*authority);
+        options->needs_client_certificate = route.client_certificate->required;
+        // Only this gateway says who the client is, not a proxy in front of it either.
+        for (const std::string_view field :
+             {http::kClientCertField, http::kClientCertChainField, http::kClientSubjectField}) {
+            request_edits[std::string(field)].clear();
+        }
+    }
     options->request_fields = edits_of(request_edits);
     options->answer_fields = edits_of(route.response_headers);
     options->compress = route.compress;

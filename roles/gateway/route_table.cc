@@ -92,6 +92,10 @@ void RouteTable::add(size_t service_index, const proto::Route& route, const Serv
         rule.options =
             options_of(service::Route(), name + " " + service.identity, service, previous);
     }
+    if (rule.options != nullptr && rule.options->client_authority != nullptr) {
+        asks_.push_back(
+            tls::CertificateAsk(ascii_lower(route.host), rule.options->client_authority));
+    }
     const std::string host = route.host.empty() ? "*" : ascii_lower(route.host);
     std::string prefix = without_slash_at_end(std::move(*normal));
     rule.route = index_of_name(RouteName{name, host + (prefix.empty() ? "/" : prefix)});

@@ -18,6 +18,7 @@
 #include "proto/messages.h"
 #include "route_conditions.h"
 #include "route_options.h"
+#include "tls/certificate_asks.h"
 
 namespace candela::gateway {
 
@@ -50,6 +51,8 @@ public:
     const std::vector<proto::RouteService>& services() const { return table_.services; }
     const std::vector<RouteName>& route_names() const { return route_names_; }
     const proto::RouteTable& source() const { return table_; }
+    // Which hosts' clients are asked for a certificate, and by which authority.
+    const std::vector<tls::CertificateAsk>& certificate_asks() const { return asks_; }
     // What can't be served as it is written, as text for the log: routes that another service had
     // already, or that this gateway does not understand.
     const std::vector<std::string>& problems() const { return problems_; }
@@ -93,6 +96,7 @@ private:
     TextMap<http::RouteOptionsPtr> options_;  // by service and settings
     std::vector<RouteName> route_names_;
     TextMap<size_t> route_indexes_;  // by both parts of the name
+    std::vector<tls::CertificateAsk> asks_;
     std::vector<std::string> problems_;
 };
 

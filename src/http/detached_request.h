@@ -42,6 +42,7 @@ public:
 
     bool is_detached() const override { return true; }
     ClientInfo client_info() const override;
+    ClientCertificates* client_certificates() override { return nullptr; }  // it has its route
     const RequestHead& request_head() const override { return head_; }
     const Framing& request_framing() const override { return framing_; }
     const Headers& request_trailers() const override { return kNoHeaders; }

@@ -220,6 +220,10 @@ void H2Stream::on_closed() {
 
 ClientInfo H2Stream::client_info() const { return connection_.client_info(); }
 
+ClientCertificates* H2Stream::client_certificates() {
+    return connection_.certificates_of(connection_.stream_.get());
+}
+
 void H2Stream::send_interim(const ResponseHead& head) {
     // RFC 9110 §15.2.1: 100 is for those who wait for it.
     if (head.status == 100 && !framing_.expects_continue) return;

@@ -40,6 +40,7 @@ public:
     size_t index = 0;  // in the connection's list
 
     ClientInfo client_info() const override;
+    ClientCertificates* client_certificates() override;
     const RequestHead& request_head() const override { return head_; }
     const Framing& request_framing() const override { return framing_; }
     const Headers& request_trailers() const override {

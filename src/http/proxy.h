@@ -199,11 +199,12 @@ private:
 
     // Views of the result are good until the next call, and as long as the head. Where it has an
     // upstream and options, options->leave() is owed.
-    RoutedRequest find_route(const Requester& client);
+    RoutedRequest find_route(Requester& client);
     // What the route's options make of it: an answer of our own, or another target.
-    void apply_options(const Requester& client, const RouteRequest& request, RoutedRequest& out);
+    void apply_options(Requester& client, const RouteRequest& request, RoutedRequest& out);
     void lead_elsewhere(const RouteRequest& request, RoutedRequest& out);
     void check_login(const RouteOptions& options, const Headers& request, RoutedRequest& out);
+    void check_certificate(Requester& client, const RouteRequest& request, RoutedRequest& out);
     void ask_for_token(const Error& error, const Headers& request, RoutedRequest& out);
     bool is_rate_exceeded(const Requester& client, const RouteOptions& options, Headers& fields);
     void add(std::unique_ptr<ProxyClient> client);

@@ -30,6 +30,7 @@ public:
         return ClientInfo{peer_ip_, peer_is_trusted_, stream_ != nullptr && stream_->is_encrypted(),
                           false};
     }
+    ClientCertificates* client_certificates() override { return certificates_of(stream_.get()); }
     const RequestHead& request_head() const override { return parser_->head(); }
     const Framing& request_framing() const override { return parser_->framing(); }
     const Headers& request_trailers() const override { return parser_->trailers(); }

@@ -52,7 +52,9 @@ bool is_forwarding(FieldId id, std::string_view name) {
         case FieldId::kXForwardedPort:
         case FieldId::kXRealIp: return true;
         case FieldId::kOther:
-            return name.size() > 12 && ascii_iequals(name.substr(0, 12), "x-forwarded-");
+            return (name.size() > 12 && ascii_iequals(name.substr(0, 12), "x-forwarded-")) ||
+                   ascii_iequals(name, kClientCertField) ||
+                   ascii_iequals(name, kClientCertChainField);
         default: return false;
     }
 }

@@ -14,6 +14,12 @@
 
 namespace candela::http {
 
+// What a proxy says of the certificate that the client has shown it (RFC 9440), and of whom that
+// is. Like X-Forwarded-* they are dropped where a client sends them.
+inline constexpr std::string_view kClientCertField = "Client-Cert";
+inline constexpr std::string_view kClientCertChainField = "Client-Cert-Chain";
+inline constexpr std::string_view kClientSubjectField = "X-Forwarded-Client-Subject";
+
 // Peers whose X-Forwarded-* and Forwarded fields are believed and continued: proxies in front of
 // us. From anyone else these fields are dropped, since a client may write into them what it likes.
 class TrustedPeers {

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "http/client_certificates.h"
 #include "http/proxy.h"
+#include "http/proxy_headers.h"
 #include "http/target.h"
 
 namespace candela::http {
@@ -24,7 +26,7 @@ bool came_by_https(const ClientInfo& client, const Headers& headers) {
 
 }  // namespace
 
-RoutedRequest Proxy::find_route(const Requester& client) {
+RoutedRequest Proxy::find_route(Requester& client) {
     const RequestHead& head = client.request_head();
     const Framing& framing = client.request_framing();
     RoutedRequest out;
@@ -78,8 +80,7 @@ RoutedRequest Proxy::find_route(const Requester& client) {
     return out;
 }
 
-void Proxy::apply_options(const Requester& client, const RouteRequest& request,
-                          RoutedRequest& out) {
+void Proxy::apply_options(Requester& client, const RouteRequest& request, RoutedRequest& out) {
     const RouteOptions& options = *out.route.options;
     const Headers& headers = request.head.headers;
     if (options.https_only && !came_by_https(client.client_info(), headers)) {
@@ -123,6 +124,10 @@ void Proxy::apply_options(const Requester& client, const RouteRequest& request,
         refuse(out, 429, "too many requests; try again later");
     }
     if (out.route.upstream == nullptr) return;
+    if (options.client_authority != nullptr) {
+        check_certificate(client, request, out);
+        if (out.route.upstream == nullptr) return;
+    }
     if (options.jwt != nullptr) {
         const Result<> allowed = options.jwt->check(headers, loop_.wall(), request_fields_);
         if (!allowed) {
@@ -139,6 +144,37 @@ void Proxy::apply_options(const Requester& client, const RouteRequest& request,
         if (!request.query.empty()) rewritten_.append("?").append(request.query);
         out.target = rewritten_;
     }
+}
+
+// A certificate counts for the host that its connection was made for, and no other: RFC 9110
+// §15.5.20 has a client with one connection for several hosts make another.
+void Proxy::check_certificate(Requester& client, const RouteRequest& request, RoutedRequest& out) {
+    const RouteOptions& options = *out.route.options;
+    ClientCertificates* const certificates = client.client_certificates();
+    if (certificates == nullptr) {
+        if (!options.needs_client_certificate) return;
+        refuse(out, 403, "a client certificate is needed, and so HTTPS");
+        return;
+    }
+    const std::string_view asked_name = certificates->server_name();
+    if (!certificates->was_asked() || (!asked_name.empty() && asked_name != request.host)) {
+        refuse(out, 421, "a connection of its own is needed for this host", true);
+        return;
+    }
+    if (certificates->empty()) {
+        if (!options.needs_client_certificate) return;
+        refuse(out, 403, "a client certificate is needed");
+        return;
+    }
+    const ClientCertificates::Verdict& verdict =
+        certificates->check(options.client_authority, loop_.wall());
+    if (!verdict.refusal.empty()) {
+        refusal_ = "the client certificate is not taken: " + verdict.refusal;
+        refuse(out, 403, refusal_);
+        return;
+    }
+    request_fields_.add(kClientCertField, verdict.field);
+    request_fields_.add(kClientSubjectField, verdict.subject);
 }
 
 void Proxy::check_login(const RouteOptions& options, const Headers& request, RoutedRequest& out) {

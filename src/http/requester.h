@@ -24,11 +24,15 @@ struct ClientInfo {
     bool is_http2 = false;
 };
 
+class ClientCertificates;
+
 class Requester {
 public:
     // Nobody waits for the answer.
     virtual bool is_detached() const { return false; }
     virtual ClientInfo client_info() const = 0;
+    // Null where the connection is not encrypted.
+    virtual ClientCertificates* client_certificates() = 0;
     virtual const RequestHead& request_head() const = 0;
     virtual const Framing& request_framing() const = 0;
     // Once Exchange::end_body() is called.

@@ -22,6 +22,7 @@
 #include "http/rate_limiter.h"
 #include "http/stored_answer.h"
 #include "http/traffic_split.h"
+#include "tls/client_authority.h"
 
 namespace candela::http {
 
@@ -79,6 +80,9 @@ struct RouteOptions {
     std::shared_ptr<RateLimiter> rate_limiter;
     std::shared_ptr<const JwtCheck> jwt;          // null: anybody may ask
     std::shared_ptr<const BasicAuth> basic_auth;  // the same
+    // Whose client certificates are taken; null: none is looked at.
+    std::shared_ptr<const tls::ClientAuthority> client_authority;
+    bool needs_client_certificate = false;  // otherwise a client may come without one
     std::string rate_key_field;  // the field that is counted by; empty: the client's address
     uint64_t body_bytes_max = 0;
     uint32_t requests_max = 0;  // in flight

@@ -48,6 +48,13 @@ ConfigSchema jwt_schema() {
     });
 }
 
+ConfigSchema client_certificate_schema() {
+    return ConfigSchema({
+        config_string("ca", "", "The authority's certificate, or several, in PEM.").required(),
+        config_bool("required", "true", "Whether clients without a certificate are refused."),
+    });
+}
+
 ConfigSchema basic_auth_schema() {
     return ConfigSchema({
         config_string_map("users", "Name and hash, as `candela hash-password` prints it.")
@@ -170,6 +177,8 @@ const ConfigSchema& route_schema() {
         config_table("jwt", jwt_schema(), "Lets bearers of a token in, and nobody else."),
         config_table("basic_auth", basic_auth_schema(),
                      "Lets users with a password in, and nobody else."),
+        config_table("client_certificate", client_certificate_schema(),
+                     "Lets clients with a certificate of an authority in, over HTTPS."),
         config_size("body_max", "0", "The largest body of a request; 0: as the gateway says."),
         config_int("concurrency", "0", "Requests in progress on a gateway; 0: no limit.")
             .range("0", "1000000"),
@@ -217,6 +226,10 @@ Json to_json(const Route& route) {
     if (route.cors) json["cors"] = cors_json(*route.cors);
     if (route.rate_limit) json["rate_limit"] = rate_limit_json(*route.rate_limit);
     if (route.basic_auth) json["basic_auth"] = basic_auth_json(*route.basic_auth);
+    if (route.client_certificate) {
+        json["client_certificate"] = {{"ca", route.client_certificate->ca},
+                                      {"required", route.client_certificate->required}};
+    }
     if (route.jwt) json["jwt"] = jwt_json(*route.jwt);
     if (route.body_bytes_max != 0) json["body_max"] = route.body_bytes_max;
     if (route.concurrency != 0) json["concurrency"] = route.concurrency;

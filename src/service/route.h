@@ -49,6 +49,14 @@ struct RouteJwt {
     friend bool operator==(const RouteJwt&, const RouteJwt&) = default;
 };
 
+// Who may ask: clients with a certificate of this authority (TLS client authentication).
+struct RouteClientCertificate {
+    std::string ca;        // PEM
+    bool required = true;  // otherwise clients without any may ask, too
+
+    friend bool operator==(const RouteClientCertificate&, const RouteClientCertificate&) = default;
+};
+
 // Who may ask: these users, by name, with argon2id hashes of their passwords (RFC 7617).
 struct RouteBasicAuth {
     std::map<std::string, std::string> users;
@@ -112,6 +120,7 @@ struct Route {
     std::optional<RouteRateLimit> rate_limit;
     std::optional<RouteJwt> jwt;
     std::optional<RouteBasicAuth> basic_auth;
+    std::optional<RouteClientCertificate> client_certificate;
     uint64_t body_bytes_max = 0;  // 0: as the gateway says
     uint32_t concurrency = 0;     // requests in flight; 0: no limit
     Duration response_timeout{};  // 0: as the gateway says
@@ -127,6 +136,7 @@ inline constexpr size_t kRouteFieldsMax = 32;      // headers that are set or re
 inline constexpr size_t kRouteOriginsMax = 32;
 inline constexpr size_t kRouteUsersMax = 256;
 inline constexpr size_t kRouteSharesMax = 16;
+inline constexpr size_t kClientCaBytesMax = 32 * 1024;
 
 const ConfigSchema& route_schema();
 

@@ -76,6 +76,14 @@ RouteBasicAuth read_basic_auth(const Table& table) {
 }
 
 template <class Table>
+RouteClientCertificate read_client_certificate(const Table& table) {
+    RouteClientCertificate certificate;
+    certificate.ca = table.string("ca");
+    certificate.required = table.boolean("required");
+    return certificate;
+}
+
+template <class Table>
 Route read_route(const Table& table) {
     Route route;
     route.host = ascii_lower(table.string("host"));
@@ -113,6 +121,9 @@ Route read_route(const Table& table) {
     if (table.is_written("jwt")) route.jwt = read_jwt(table.table("jwt"));
     if (table.is_written("basic_auth")) {
         route.basic_auth = read_basic_auth(table.table("basic_auth"));
+    }
+    if (table.is_written("client_certificate")) {
+        route.client_certificate = read_client_certificate(table.table("client_certificate"));
     }
     route.body_bytes_max = table.size_bytes("body_max");
     route.concurrency = static_cast<uint32_t>(table.integer("concurrency"));

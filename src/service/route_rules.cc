@@ -9,6 +9,7 @@
 #include "http/jwt.h"
 #include "service/manifest.h"
 #include "service/route.h"
+#include "tls/client_authority.h"
 
 namespace candela::service {
 namespace {
@@ -85,6 +86,7 @@ public:
         check_split();
         if (route_.mirror) check_mirror(*route_.mirror);
         if (route_.cache) check_cache(*route_.cache);
+        if (route_.client_certificate) check_client_certificate(*route_.client_certificate);
         if (route_.rate_limit) check_rate_limit(*route_.rate_limit);
         if (route_.response_timeout < 0s || route_.response_timeout > 24h) {
             report_("response_timeout", "a day is the most");
@@ -106,6 +108,16 @@ private:
         Fields by_header;
         for (const auto& [claim, header] : jwt.claim_headers) by_header.emplace_back(header, claim);
         check_fields("jwt.claim_headers", by_header);
+    }
+
+    void check_client_certificate(const RouteClientCertificate& certificate) {
+        if (certificate.ca.size() > kClientCaBytesMax) {
+            report_("client_certificate.ca",
+                    fmt::format("{} bytes are the most", kClientCaBytesMax));
+        } else if (const auto authority = tls::ClientAuthority::create(certificate.ca);
+                   !authority) {
+            report_("client_certificate.ca", std::string(authority.error().message()));
+        }
     }
 
     void check_basic_auth(const RouteBasicAuth& auth) {

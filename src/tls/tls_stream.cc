@@ -5,6 +5,7 @@
 
 #include <openssl/err.h>
 
+#include "base/text.h"
 #include "loop/loop.h"
 
 namespace candela::tls {
@@ -166,6 +167,34 @@ std::string_view TlsStream::alpn() const {
     unsigned size = 0;
     SSL_get0_alpn_selected(ssl_.get(), &name, &size);
     return {reinterpret_cast<const char*>(name), size};
+}
+
+TlsClient client_of(const Stream& stream) {
+    const auto* const encrypted = dynamic_cast<const TlsStream*>(&stream);
+    return encrypted == nullptr ? TlsClient() : encrypted->client();
+}
+
+TlsClient TlsStream::client() const {
+    TlsClient client;
+    if (SSL_is_server(ssl_.get()) == 0) return client;
+    const char* const name = SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name);
+    client.server_name = ascii_lower(name == nullptr ? "" : name);
+    if (client.server_name.ends_with('.')) client.server_name.pop_back();
+    client.was_asked = (SSL_get_verify_mode(ssl_.get()) & SSL_VERIFY_PEER) != 0;
+    const auto add = [&client](const X509* certificate) {
+        unsigned char* bytes = nullptr;
+        const int size = i2d_X509(certificate, &bytes);
+        if (size <= 0) return;
+        client.certificates.emplace_back(reinterpret_cast<char*>(bytes), static_cast<size_t>(size));
+        OPENSSL_free(bytes);
+    };
+    const X509* const leaf = peer_certificate();
+    if (leaf == nullptr) return client;
+    add(leaf);
+    // At a server, without the leaf.
+    const STACK_OF(X509)* const others = SSL_get_peer_cert_chain(ssl_.get());
+    for (int i = 0; i < sk_X509_num(others); ++i) add(sk_X509_value(others, i));
+    return client;
 }
 
 void TlsStream::start(StreamHandler& handler) {

@@ -10,6 +10,7 @@
 #include "loop/flow.h"
 #include "loop/stream.h"
 #include "tls/openssl_impl.h"
+#include "tls/tls_client.h"
 #include "tls/verify_impl.h"
 
 namespace candela::tls {
@@ -45,6 +46,7 @@ public:
     std::optional<uint32_t> peer_uid() const override { return below_->peer_uid(); }
     std::string_view alpn() const override;
     bool is_encrypted() const override { return true; }
+    TlsClient client() const;
 
 private:
     friend struct TlsBio;

@@ -4,9 +4,7 @@
 
 namespace candela::tls {
 
-namespace {
-
-std::string describe(int error, X509* certificate, const std::string& server_name) {
+std::string describe_verification(int error, X509* certificate, const std::string& server_name) {
     switch (error) {
         case X509_V_ERR_CERT_HAS_EXPIRED:
             return fmt::format("certificate of \"{}\" expired on {}",
@@ -37,8 +35,6 @@ std::string describe(int error, X509* certificate, const std::string& server_nam
     }
 }
 
-}  // namespace
-
 int note_verification(int ok, X509_STORE_CTX* store) {
     if (ok == 1) return ok;
     const auto* const ssl =
@@ -47,8 +43,8 @@ int note_verification(int ok, X509_STORE_CTX* store) {
         ssl == nullptr ? nullptr : static_cast<Verification*>(SSL_get_app_data(ssl));
     X509* const certificate = X509_STORE_CTX_get_current_cert(store);
     if (verification != nullptr && certificate != nullptr && verification->problem.empty()) {
-        verification->problem =
-            describe(X509_STORE_CTX_get_error(store), certificate, verification->server_name);
+        verification->problem = describe_verification(X509_STORE_CTX_get_error(store), certificate,
+                                                      verification->server_name);
     }
     return ok;
 }

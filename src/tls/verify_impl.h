@@ -14,6 +14,9 @@ struct Verification {
     std::string problem;      // the first one found
 };
 
+// What an X509_V_ERR_… means for that certificate. `server_name` is what a client wanted.
+std::string describe_verification(int error, X509* certificate, const std::string& server_name);
+
 // OpenSSL's verify callback: decides nothing, and notes the first problem in the Verification.
 int note_verification(int ok, X509_STORE_CTX* store);
 
