@@ -14,7 +14,13 @@ Gateway::Gateway(NodeContext& context, const Config& config)
       workers_(context.loop, context.loops),
       reports_(workers_.size()),
       alive_(std::make_shared<Gateway*>(this)),
-      source_(context, [this](RouteTablePtr table) { on_table(std::move(table)); }),
+      jwks_(context, settings_.jwks_refetch),
+      source_(
+          context,
+          [this](const std::string& url, const std::string& ca_pem) {
+              return jwks_.keys_of(url, ca_pem);
+          },
+          [this](RouteTablePtr table) { on_table(std::move(table)); }),
       rack_(context,
             [this](ChallengeAnswersPtr answers) { return set_challenges(std::move(answers)); }),
       certificates_(context, [this](CertificateSetPtr set) { rack_.take(std::move(set)); }) {}
@@ -195,6 +201,9 @@ Task<Result<>> Gateway::reload(const Config& config) {
     }
     if (settings.proxy.proxy_protocol != settings_.proxy.proxy_protocol) {
         co_return fail(Code::kUnsupported, "[gateway] proxy_protocol changes with a restart only");
+    }
+    if (settings.jwks_refetch != settings_.jwks_refetch) {
+        co_return fail(Code::kUnsupported, "[gateway] jwks_refetch changes with a restart only");
     }
     TlsSettings same = settings.tls;
     same.certificates = settings_.tls.certificates;

@@ -12,6 +12,7 @@
 #include "certificate_rack.h"
 #include "certificate_source.h"
 #include "http/response_cache.h"
+#include "jwks_keeper.h"
 #include "loop/flow.h"
 #include "loop/per_loop.h"
 #include "node/heartbeat.h"
@@ -63,6 +64,7 @@ private:
     std::shared_ptr<Gateway*> alive_;
     RouteTablePtr table_;
     uint64_t purged_ = 0;  // the last purge that was done
+    JwksKeeper jwks_;
     RouteSource source_;
     CertificateRack rack_;
     CertificateSource certificates_;

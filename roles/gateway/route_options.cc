@@ -36,11 +36,15 @@ http::Cors cors_of(const service::RouteCors& source) {
     return cors;
 }
 
-http::JwtRules jwt_rules_of(const service::RouteJwt& source) {
+http::JwtRules jwt_rules_of(const service::RouteJwt& source, const KeysOf& keys_of) {
     http::JwtRules rules;
-    auto keys = http::parse_jwks(source.jwks);
-    CANDELA_CHECK(keys.has_value());
-    rules.keys = std::move(*keys);
+    if (!source.jwks_url.empty()) {
+        rules.fetched = keys_of(source.jwks_url, source.jwks_ca);
+    } else {
+        auto keys = http::parse_jwks(source.jwks);
+        CANDELA_CHECK(keys.has_value());
+        rules.keys = std::move(*keys);
+    }
     rules.issuer = source.issuer;
     rules.audience = source.audience;
     rules.claim_fields.assign(source.claim_headers.begin(), source.claim_headers.end());
@@ -76,8 +80,8 @@ ServiceOptions service_options(const proto::RouteService& service) {
     return options;
 }
 
-http::RouteOptionsPtr make_route_options(const service::Route& route,
-                                         const ServiceOptions& service) {
+http::RouteOptionsPtr make_route_options(const service::Route& route, const ServiceOptions& service,
+                                         const KeysOf& keys_of) {
     service::Route conditions_only;
     conditions_only.host = route.host;
     conditions_only.path = route.path;
@@ -105,7 +109,7 @@ http::RouteOptionsPtr make_route_options(const service::Route& route,
     }
     std::map<std::string, std::string> request_edits = route.request_headers;
     if (route.jwt) {
-        options->jwt = std::make_shared<http::JwtCheck>(jwt_rules_of(*route.jwt));
+        options->jwt = std::make_shared<http::JwtCheck>(jwt_rules_of(*route.jwt, keys_of));
         // Only a token may say what its claims are.
         for (const auto& [claim, header] : route.jwt->claim_headers) request_edits[header].clear();
     }

@@ -2,6 +2,10 @@
 
 // From what service.toml says of a route to what the proxy does.
 
+#include <functional>
+#include <memory>
+#include <string>
+
 #include "http/route_options.h"
 #include "proto/messages.h"
 #include "service/route.h"
@@ -21,9 +25,13 @@ struct ServiceOptions {
 };
 ServiceOptions service_options(const proto::RouteService& service);
 
+// The keys that a URL leads to, whose server has a certificate of that authority (PEM).
+using KeysOf = std::function<std::shared_ptr<http::JwtKeys>(const std::string& url,
+                                                            const std::string& ca_pem)>;
+
 // Null where the route asks for nothing. The route is one that check_route() finds nothing in, and
-// its service is of that space.
-http::RouteOptionsPtr make_route_options(const service::Route& route,
-                                         const ServiceOptions& service);
+// its service is of that space; `keys_of` is there where it names keys by URL.
+http::RouteOptionsPtr make_route_options(const service::Route& route, const ServiceOptions& service,
+                                         const KeysOf& keys_of);
 
 }  // namespace candela::gateway

@@ -4,8 +4,9 @@
 #include "proto/messages.h"
 
 namespace candela::gateway {
-RouteSource::RouteSource(NodeContext& context, OnTable on_table)
+RouteSource::RouteSource(NodeContext& context, KeysOf keys_of, OnTable on_table)
     : context_(context),
+      keys_of_(std::move(keys_of)),
       on_table_(std::move(on_table)),
       folder_(context.node.data_dir / "gateway"),
       puller_(context, {.nudge_subject = proto::kRoutesNudgeSubject,
@@ -32,7 +33,7 @@ void RouteSource::load() {
     }
     context_.log.info("routes_loaded",
                       {{"version", table->version}, {"services", table->services.size()}});
-    table_ = std::make_shared<const RouteTable>(std::move(*table));
+    table_ = std::make_shared<const RouteTable>(std::move(*table), nullptr, keys_of_);
     on_table_(table_);
 }
 
@@ -58,7 +59,7 @@ Task<Result<>> RouteSource::pull() {
 
 void RouteSource::adopt(proto::RouteTable table) {
     std::string bytes = proto::encode(table);
-    table_ = std::make_shared<const RouteTable>(std::move(table), table_.get());
+    table_ = std::make_shared<const RouteTable>(std::move(table), table_.get(), keys_of_);
     context_.log.info("routes_changed",
                       {{"version", table_->version()}, {"services", table_->services().size()}});
     for (const std::string& problem : table_->problems()) {

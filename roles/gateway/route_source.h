@@ -19,7 +19,7 @@ class RouteSource {
 public:
     using OnTable = std::function<void(RouteTablePtr)>;
 
-    RouteSource(NodeContext& context, OnTable on_table);
+    RouteSource(NodeContext& context, KeysOf keys_of, OnTable on_table);
 
     // Hands out the table kept on disk, if there is one. Blocks: for the role's start.
     void load();
@@ -34,6 +34,7 @@ private:
     Task<void> keep(std::string bytes);
 
     NodeContext& context_;
+    KeysOf keys_of_;
     OnTable on_table_;
     std::filesystem::path folder_;
     RouteTablePtr table_;

@@ -19,7 +19,7 @@ std::string without_slash_at_end(std::string path) {
 
 }  // namespace
 
-RouteTable::RouteTable(proto::RouteTable table, const RouteTable* previous)
+RouteTable::RouteTable(proto::RouteTable table, const RouteTable* previous, const KeysOf& keys_of)
     : table_(std::move(table)) {
     // The order of services decides between two that claim one route, so it must not be chance.
     std::sort(table_.services.begin(), table_.services.end(), [](const auto& a, const auto& b) {
@@ -28,7 +28,7 @@ RouteTable::RouteTable(proto::RouteTable table, const RouteTable* previous)
     for (size_t i = 0; i < table_.services.size(); ++i) {
         const ServiceOptions service = service_options(table_.services[i]);
         for (const proto::Route& route : table_.services[i].routes) {
-            add(i, route, service, previous);
+            add(i, route, service, previous, keys_of);
         }
     }
 }
@@ -54,19 +54,19 @@ RouteTable::Host& RouteTable::host_of(const std::string& name) {
 
 http::RouteOptionsPtr RouteTable::options_of(const service::Route& settings, const std::string& key,
                                              const ServiceOptions& service,
-                                             const RouteTable* previous) {
+                                             const RouteTable* previous, const KeysOf& keys_of) {
     const auto known = options_.find(key);
     if (known != options_.end()) return known->second;
     const auto* kept = previous == nullptr ? nullptr : &previous->options_;
     http::RouteOptionsPtr options = kept != nullptr && kept->contains(key)
                                         ? kept->find(key)->second
-                                        : make_route_options(settings, service);
+                                        : make_route_options(settings, service, keys_of);
     options_.emplace(key, options);
     return options;
 }
 
 void RouteTable::add(size_t service_index, const proto::Route& route, const ServiceOptions& service,
-                     const RouteTable* previous) {
+                     const RouteTable* previous, const KeysOf& keys_of) {
     const std::string name = name_of(service_index);
     // A path that has no normal form can't be asked for either.
     auto normal = http::normalize_path(route.path);
@@ -87,10 +87,10 @@ void RouteTable::add(size_t service_index, const proto::Route& route, const Serv
         }
         rule.conditions = RouteConditions(*settings);
         const std::string key = fmt::format("{} {} {}", name, service.identity, route.settings);
-        rule.options = options_of(*settings, key, service, previous);
+        rule.options = options_of(*settings, key, service, previous, keys_of);
     } else if (!service.is_plain()) {
         rule.options =
-            options_of(service::Route(), name + " " + service.identity, service, previous);
+            options_of(service::Route(), name + " " + service.identity, service, previous, keys_of);
     }
     if (rule.options != nullptr && rule.options->client_authority != nullptr) {
         asks_.push_back(

@@ -42,7 +42,9 @@ public:
 
     // Routes that stand in `previous` with the same settings keep their options, and so the count
     // of what is in flight and of who asked how often.
-    explicit RouteTable(proto::RouteTable table, const RouteTable* previous = nullptr);
+    // `keys_of` gives the keys of routes that name them by URL; only called here.
+    explicit RouteTable(proto::RouteTable table, const RouteTable* previous = nullptr,
+                        const KeysOf& keys_of = KeysOf());
 
     // The host in lower case without port and final dot, the path in normal form (http/target.h).
     std::optional<Match> find(const http::RouteRequest& request) const;
@@ -80,9 +82,10 @@ private:
     };
 
     void add(size_t service_index, const proto::Route& route, const ServiceOptions& service,
-             const RouteTable* previous);
+             const RouteTable* previous, const KeysOf& keys_of);
     http::RouteOptionsPtr options_of(const service::Route& settings, const std::string& key,
-                                     const ServiceOptions& service, const RouteTable* previous);
+                                     const ServiceOptions& service, const RouteTable* previous,
+                                     const KeysOf& keys_of);
     void add_rule(Host& host, std::string prefix, Rule rule, const proto::Route& route);
     Host& host_of(const std::string& name);
     std::optional<Match> find_in(const Host& host, const http::RouteRequest& request) const;

@@ -16,6 +16,10 @@ const ConfigSchema& settings_schema() {
              config_size("cache_size", "64MiB",
                          "Of answers kept for routes that say `cache`, in memory; 0: none.")
                  .range("0", "1TiB"),
+             config_duration("jwks_refetch", "1m",
+                             "How often at most the keys of tokens are fetched again because a "
+                             "token names one that is not known.")
+                 .range("1s", "1h"),
              tls_key(), access_log_key()});
         http::add_proxy_keys(made);
         return made;
@@ -32,6 +36,7 @@ Settings read_settings(const Config& config) {
     auto listen = Address::parse(config.string("listen"));
     CANDELA_CHECK(listen.has_value());
     settings.listen = std::move(*listen);
+    settings.jwks_refetch = config.duration("jwks_refetch");
     settings.tls = read_tls_settings(config);
     settings.access_log = read_access_log_settings(config);
     settings.cache_bytes_max = config.size_bytes("cache_size");

@@ -16,6 +16,7 @@ struct Settings {
     AccessLogSettings access_log;
     http::ProxyOptions proxy;
     uint64_t cache_bytes_max = 0;  // 0: nothing is kept
+    Duration jwks_refetch{};
 };
 
 const ConfigSchema& settings_schema();

@@ -128,19 +128,22 @@ Result<> JwtCheck::check(const Headers& request, WallTime now, Headers& added) c
         credentials_of(request.get(FieldId::kAuthorization).value_or(""), "bearer");
     if (token.empty()) return denied("a bearer token is needed");
     if (token.size() > kJwtBytesMax) return denied("the token is too long");
+    const uint64_t generation = rules_.fetched == nullptr ? 0 : rules_.fetched->generation();
     const auto digest = crypto::sha256(as_bytes(token));
     size_t place = 0;
     for (size_t i = 0; i < sizeof place; ++i) place = place << 8 | digest[i];
     place %= kKnownMax;
     {
         const std::unique_lock lock(mutex_, std::try_to_lock);
-        if (lock.owns_lock() && known_.size() == kKnownMax && known_[place].digest == digest) {
+        if (lock.owns_lock() && known_.size() == kKnownMax && known_[place].digest == digest &&
+            known_[place].generation == generation) {
             return apply(known_[place], now, added);
         }
     }
     auto known = verify(token);
     if (!known) return fail(known.error());
     known->digest = digest;
+    known->generation = generation;
     const Result<> applied = apply(*known, now, added);
     if (!applied) return applied;
     const std::unique_lock lock(mutex_, std::try_to_lock);
@@ -162,9 +165,12 @@ Result<> JwtCheck::apply(const Known& known, WallTime now, Headers& added) const
     return {};
 }
 
-const JwtKey* JwtCheck::find_key(std::string_view id, tls::SignatureAlgorithm algorithm) const {
+namespace {
+
+const JwtKey* find_key(const std::vector<JwtKey>& keys, std::string_view id,
+                       tls::SignatureAlgorithm algorithm) {
     const JwtKey* only = nullptr;
-    for (const JwtKey& key : rules_.keys) {
+    for (const JwtKey& key : keys) {
         if (key.key.algorithm() != algorithm) continue;
         if (!id.empty() && key.id == id) return &key;
         // Without names there is no choice, so that there must be one only.
@@ -174,6 +180,26 @@ const JwtKey* JwtCheck::find_key(std::string_view id, tls::SignatureAlgorithm al
         }
     }
     return only;
+}
+
+}  // namespace
+
+Result<> JwtCheck::check_signature(std::string_view signed_part, const std::string& signature,
+                                   std::string_view id, tls::SignatureAlgorithm algorithm) const {
+    JwtKeySet fetched;
+    if (rules_.fetched != nullptr) {
+        fetched = rules_.fetched->current();
+        if (fetched == nullptr) {
+            return fail(Code::kUnreachable, "the keys that tokens are checked with are not here");
+        }
+    }
+    const JwtKey* const key = find_key(fetched == nullptr ? rules_.keys : *fetched, id, algorithm);
+    if (key == nullptr) {
+        if (rules_.fetched != nullptr) rules_.fetched->tell_unknown();
+        return denied("the token's key is not known");
+    }
+    if (!key->key.verify(signed_part, signature)) return denied("the token's signature is wrong");
+    return {};
 }
 
 Result<JwtCheck::Known> JwtCheck::verify(std::string_view token) const {
@@ -192,11 +218,8 @@ Result<JwtCheck::Known> JwtCheck::verify(std::string_view token) const {
     if (head->contains("crit")) return denied("the token has critical extensions");
     const auto algorithm = algorithm_of(json_string_or(*head, "alg"));
     if (!algorithm) return denied("the token's algorithm is not RS256, ES256 or EdDSA");
-    const JwtKey* key = find_key(json_string_or(*head, "kid"), *algorithm);
-    if (key == nullptr) return denied("the token's key is not known");
-    if (!key->key.verify(token.substr(0, body_end), *signature)) {
-        return denied("the token's signature is wrong");
-    }
+    CANDELA_TRY(check_signature(token.substr(0, body_end), *signature, json_string_or(*head, "kid"),
+                                *algorithm));
     Known known;
     CANDELA_TRY(check_claims(*body_text, known));
     return known;

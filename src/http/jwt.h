@@ -16,7 +16,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "http/headers.h"
-#include "tls/verify_key.h"
+#include "http/jwt_keys.h"
 
 namespace candela::http {
 
@@ -25,18 +25,14 @@ inline constexpr size_t kJwksBytesMax = 64 * 1024;
 inline constexpr size_t kJwksKeysMax = 32;
 inline constexpr Duration kJwtLeeway = 1min;  // by which clocks may differ
 
-struct JwtKey {
-    std::string id;  // empty: none was said
-    tls::VerifyKey key;
-};
-
 // Keys of kinds that are not known, or not for signatures, are passed over; at least one is left.
 Result<std::vector<JwtKey>> parse_jwks(std::string_view json);
 
 struct JwtRules {
     std::vector<JwtKey> keys;
-    std::string issuer;                                             // empty: any
-    std::vector<std::string> audience;                              // one of them; empty: any
+    std::shared_ptr<JwtKeys> fetched;   // instead of them; null: none are
+    std::string issuer;                 // empty: any
+    std::vector<std::string> audience;  // one of them; empty: any
     std::vector<std::pair<std::string, std::string>> claim_fields;  // claim, and field it goes to
 };
 
@@ -46,7 +42,8 @@ public:
 
     const JwtRules& rules() const { return rules_; }
     // Checks what "Authorization: Bearer" brings, and appends what its claims say as fields for the
-    // service. kDenied says what is wrong, in words that may go to the client.
+    // service. kDenied says what is wrong, in words that may go to the client; kUnreachable, that
+    // the keys were not fetched yet.
     Result<> check(const Headers& request, WallTime now, Headers& added) const;
 
 private:
@@ -55,13 +52,15 @@ private:
         std::array<uint8_t, 32> digest{};
         int64_t from = 0;  // unix seconds
         int64_t until = 0;
+        uint64_t generation = 0;          // of the keys that it was found with
         std::vector<std::string> values;  // of claim_fields
     };
     static constexpr size_t kKnownMax = 1024;
 
     Result<Known> verify(std::string_view token) const;
     Result<> check_claims(const std::string& json, Known& out) const;
-    const JwtKey* find_key(std::string_view id, tls::SignatureAlgorithm algorithm) const;
+    Result<> check_signature(std::string_view signed_part, const std::string& signature,
+                             std::string_view id, tls::SignatureAlgorithm algorithm) const;
     Result<> apply(const Known& known, WallTime now, Headers& added) const;
 
     JwtRules rules_;

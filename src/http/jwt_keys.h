@@ -4,9 +4,11 @@
 // all loops see them. Any thread.
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "tls/verify_key.h"
@@ -30,10 +32,13 @@ public:
         const std::lock_guard lock(mutex_);
         return keys_;
     }
+    // Grows with each set().
+    uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
     void set(JwtKeySet keys) {
         {
             const std::lock_guard lock(mutex_);
             keys_ = std::move(keys);
+            generation_.fetch_add(1, std::memory_order_release);
         }
         forgive();
     }
@@ -46,6 +51,7 @@ private:
     const std::function<void()> on_unknown_;
     mutable std::mutex mutex_;
     JwtKeySet keys_;
+    std::atomic<uint64_t> generation_{1};
     std::atomic<bool> was_told_{false};
 };
 

@@ -130,6 +130,11 @@ void Proxy::apply_options(Requester& client, const RouteRequest& request, Routed
     }
     if (options.jwt != nullptr) {
         const Result<> allowed = options.jwt->check(headers, loop_.wall(), request_fields_);
+        if (!allowed && allowed.error().code() == Code::kUnreachable) {
+            refusal_ = allowed.error().message();
+            refuse(out, 503, refusal_);
+            return;
+        }
         if (!allowed) {
             ask_for_token(allowed.error(), headers, out);
             return;

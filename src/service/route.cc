@@ -39,7 +39,10 @@ ConfigSchema rate_limit_schema() {
 
 ConfigSchema jwt_schema() {
     return ConfigSchema({
-        config_string("jwks", "", "The issuer's public keys, a JSON Web Key Set.").required(),
+        config_string("jwks", "", "The issuer's public keys, a JSON Web Key Set."),
+        config_string("jwks_url", "", "Where the issuer publishes them: the gateway fetches them."),
+        config_string("jwks_ca", "",
+                      "The authority of that address, in PEM; absent: a public one."),
         config_string("issuer", "", "Whose tokens are taken; absent: any that a key has signed."),
         config_strings("audience", {}, "For whom a token must be; absent: anybody.")
             .at_most(kRouteConditionsMax),
@@ -130,7 +133,10 @@ Json cache_json(const RouteCache& cache) {
 }
 
 Json jwt_json(const RouteJwt& jwt) {
-    Json json = {{"jwks", jwt.jwks}};
+    Json json = Json::object();
+    if (!jwt.jwks.empty()) json["jwks"] = jwt.jwks;
+    if (!jwt.jwks_url.empty()) json["jwks_url"] = jwt.jwks_url;
+    if (!jwt.jwks_ca.empty()) json["jwks_ca"] = jwt.jwks_ca;
     if (!jwt.issuer.empty()) json["issuer"] = jwt.issuer;
     add_list(json, "audience", jwt.audience);
     add_map(json, "claim_headers", jwt.claim_headers);

@@ -41,7 +41,9 @@ struct RouteRateLimit {
 
 // Who may ask: bearers of a token that one of these keys has signed (RFC 7519).
 struct RouteJwt {
-    std::string jwks;  // a JSON Web Key Set (RFC 7517)
+    std::string jwks;      // a JSON Web Key Set (RFC 7517), or:
+    std::string jwks_url;  // where it is fetched
+    std::string jwks_ca;   // PEM, that its server is trusted by; empty: the system's authorities
     std::string issuer;
     std::vector<std::string> audience;
     std::map<std::string, std::string> claim_headers;  // claim, and header that the service gets

@@ -61,6 +61,8 @@ template <class Table>
 RouteJwt read_jwt(const Table& table) {
     RouteJwt jwt;
     jwt.jwks = table.string("jwks");
+    jwt.jwks_url = table.string("jwks_url");
+    jwt.jwks_ca = table.string("jwks_ca");
     jwt.issuer = table.string("issuer");
     jwt.audience = table.strings("audience");
     jwt.claim_headers = read_texts(table, "claim_headers", false);

@@ -7,9 +7,11 @@
 #include "crypto/password.h"
 #include "http/headers.h"
 #include "http/jwt.h"
+#include "http/url.h"
 #include "service/manifest.h"
 #include "service/route.h"
 #include "tls/client_authority.h"
+#include "tls/context.h"
 
 namespace candela::service {
 namespace {
@@ -101,8 +103,15 @@ private:
     }
 
     void check_jwt(const RouteJwt& jwt) {
-        if (const auto keys = http::parse_jwks(jwt.jwks); !keys) {
+        if (jwt.jwks.empty() == jwt.jwks_url.empty()) {
+            report_("jwt.jwks", "the keys come by jwks or by jwks_url, one of them");
+        } else if (!jwt.jwks_url.empty()) {
+            check_jwks_url(jwt);
+        } else if (const auto keys = http::parse_jwks(jwt.jwks); !keys) {
             report_("jwt.jwks", std::string(keys.error().message()));
+        }
+        if (!jwt.jwks_ca.empty() && jwt.jwks_url.empty()) {
+            report_("jwt.jwks_ca", "goes with jwks_url");
         }
         // By header: two claims can't have one.
         Fields by_header;
@@ -110,7 +119,26 @@ private:
         check_fields("jwt.claim_headers", by_header);
     }
 
+    void check_jwks_url(const RouteJwt& jwt) {
+        const auto url = http::parse_url(jwt.jwks_url);
+        if (!url) {
+            report_("jwt.jwks_url", std::string(url.error().message()));
+        } else if (!url->is_encrypted && !url->is_loopback()) {
+            report_("jwt.jwks_url", "must be https://: whoever changed the keys would be let in");
+        }
+        if (jwt.jwks_ca.empty()) return;
+        tls::ClientOptions options;
+        options.ca_pem = jwt.jwks_ca;
+        const auto trusted = tls::ClientContext::create(options);
+        if (!trusted) report_("jwt.jwks_ca", std::string(trusted.error().message()));
+    }
+
     void check_client_certificate(const RouteClientCertificate& certificate) {
+        if (route_.cache) {
+            // Nothing in a request tells a cache whose certificate it came with (RFC 9440 §3.2).
+            report_("cache",
+                    "one client would get the other's answer: not with client_certificate");
+        }
         if (certificate.ca.size() > kClientCaBytesMax) {
             report_("client_certificate.ca",
                     fmt::format("{} bytes are the most", kClientCaBytesMax));

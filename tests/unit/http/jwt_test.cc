@@ -112,6 +112,33 @@ TEST_CASE("tokens of each algorithm are taken, and again") {
     }
 }
 
+TEST_CASE("keys that are fetched are used from then on, and asked for where one is missing") {
+    int told = 0;
+    JwtRules made;
+    made.fetched = std::make_shared<JwtKeys>([&told] { ++told; });
+    const JwtCheck check(made);
+    const auto all = std::make_shared<const std::vector<JwtKey>>(*parse_jwks(kKeys));
+    Headers added;
+    const auto early =
+        check.check(Headers{{"Authorization", "Bearer " + std::string(kEs256)}}, kNow, added);
+    CHECK(early.error().code() == Code::kUnreachable);
+    CHECK(told == 0);
+    made.fetched->set(all);
+    for (int i = 0; i < 2; ++i) CHECK(verdict(check, kEs256).empty());
+    CHECK(verdict(check, kUnknownKey) == "the token's key is not known");
+    CHECK(verdict(check, kUnknownKey) == "the token's key is not known");
+    CHECK(told == 1);  // once until something is done about it
+    made.fetched->forgive();
+    verdict(check, kUnknownKey);
+    CHECK(told == 2);
+    // A key that is gone takes along what it was known for.
+    made.fetched->set(std::make_shared<const std::vector<JwtKey>>());
+    CHECK(verdict(check, kEs256) == "the token's key is not known");
+    CHECK(told == 3);
+    made.fetched->set(all);
+    CHECK(verdict(check, kEs256).empty());
+}
+
 TEST_CASE("claims become fields for the service") {
     JwtRules made = rules();
     made.claim_fields = {{"sub", "X-User"}, {"roles", "X-Roles"}, {"n", "X-N"}, {"none", "X-None"}};

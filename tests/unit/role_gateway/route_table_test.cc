@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "service/route.h"
+#include "tls/authority.h"
 
 using namespace candela;
 
@@ -52,6 +53,25 @@ std::string found(const gateway::RouteTable& table, const Asked& asked) {
 }
 
 }  // namespace
+
+TEST_CASE("hosts with routes for client certificates have their clients asked for one") {
+    service::Route some;
+    some.host = "*.Example.org";
+    some.client_certificate.emplace();
+    some.client_certificate->ca =
+        tls::Authority::create("people", std::chrono::system_clock::now(), 24h)->ca_pem();
+    service::Route any = some;
+    any.host = "";
+    proto::RouteTable source;
+    source.services.push_back(serve("a", {{"open.example", "/"}, route(some), route(any)}));
+    const gateway::RouteTable table(source);
+    REQUIRE(table.certificate_asks().size() == 2);
+    CHECK(table.certificate_asks()[0].host == "*.example.org");
+    CHECK(table.certificate_asks()[1].host.empty());
+    // What stays the same keeps its authority, and so what connections know of it.
+    const gateway::RouteTable newer(source, &table);
+    CHECK(newer.certificate_asks()[0].authority == table.certificate_asks()[0].authority);
+}
 
 TEST_CASE("the longest prefix on a segment border wins") {
     proto::RouteTable source;

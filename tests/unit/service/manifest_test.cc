@@ -3,6 +3,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <nlohmann/json.hpp>
 
+#include "tls/authority.h"
+
 namespace candela::service {
 
 namespace {
@@ -328,6 +330,50 @@ TEST_CASE("each rule of a route has its own message, at its place") {
     CHECK(contains(in_route("[route.basic_auth]\nusers={a='x'}\n[route.jwt]\njwks='{}'"),
                    "take jwt or basic_auth"));
     CHECK(contains(in_route("rate_limits={}"), "did you mean \"rate_limit\"?"));
+}
+
+TEST_CASE("keys by URL and client certificates are read, and come back from JSON") {
+    const auto authority = tls::Authority::create("people", std::chrono::system_clock::now(), 24h);
+    const Manifest m = parse(fmt::format(R"(
+name = "a"
+command = ["x"]
+[[route]]
+[route.jwt]
+jwks_url = "https://login.example.org/keys"
+jwks_ca = """{0}"""
+[route.client_certificate]
+ca = """{0}"""
+required = false
+)",
+                                         authority->ca_pem()));
+    REQUIRE(m.routes.size() == 1);
+    const Route& route = m.routes[0];
+    CHECK(route.jwt->jwks.empty());
+    CHECK(route.jwt->jwks_url == "https://login.example.org/keys");
+    CHECK(route.jwt->jwks_ca == authority->ca_pem());
+    CHECK(route.client_certificate->ca == authority->ca_pem());
+    CHECK_FALSE(route.client_certificate->required);
+    CHECK(*route_from_json(to_json(route)) == route);
+    CHECK(*manifest_from_json(to_json(m)) == m);
+    const auto in_route = [](std::string_view keys) {
+        return mistakes(fmt::format("name='a'\ncommand=['x']\n[[route]]\n{}\n", keys));
+    };
+    CHECK(contains(in_route("[route.client_certificate]\nca='x'"), "not a certificate in PEM"));
+    CHECK(contains(in_route("[route.client_certificate]\nrequired=true"), "ca"));
+    CHECK(contains(in_route("[route.client_certificate]\nca='" +
+                            std::string(kClientCaBytesMax + 1, 'x') + "'"),
+                   "are the most"));
+    CHECK(contains(in_route("[route.client_certificate]\nca='x'\n[route.cache]\nfresh='1s'"),
+                   "the other's answer"));
+    CHECK(contains(in_route("[route.jwt]\nissuer='x'"), "one of them"));
+    CHECK(contains(in_route("[route.jwt]\njwks='{}'\njwks_url='https://x'"), "one of them"));
+    CHECK(contains(in_route("[route.jwt]\njwks_url='login.example.org'"), "not an address"));
+    CHECK(contains(in_route("[route.jwt]\njwks_url='http://login.example.org'"), "https://"));
+    CHECK(parse("name='a'\ncommand=['x']\n[[route]]\n[route.jwt]\n"
+                "jwks_url='http://127.0.0.1:1/k'\n")
+              .routes.size() == 1);
+    CHECK(contains(in_route("[route.jwt]\njwks_url='https://x'\njwks_ca='x'"), "in PEM"));
+    CHECK(contains(in_route("[route.jwt]\njwks='{}'\njwks_ca='x'"), "goes with jwks_url"));
 }
 
 TEST_CASE("the same path under other conditions is another route") {
