@@ -84,7 +84,7 @@ test('the lighthouse hears of requests that are still in flight in the process b
   assert.ok(isAlive(edge.before));
   const boots = beats.map((beat) => beat[2][0].toString());
   const first = boots.indexOf(boots.at(-1));
-  assert.ok(first > 0 && boots.slice(first).every((boot) => boot === boots.at(-1)), 'one process speaks for the node');
+  assert.ok(first > 0 && boots.slice(first).every((boot) => boot === boots.at(-1)), `one process speaks for the node: ${boots.map((boot) => boot.slice(-6)).join(' ')}`);
   assert.equal(beats.at(-1)[8], undefined, 'it is not draining');
   socket.close();
   await edge.ended(edge.before);

@@ -66,6 +66,8 @@ export class FakeLighthouse {
     self.bus.subscribe('candela.nodes.*.heartbeat', {
       callback: (error, message) => {
         const beat = decode(message.data);
+        // A bus that runs beside has beats of its own.
+        if (!beat[4]?.some((role) => ['gateway', 'loadbalancer'].includes(role.toString()))) return;
         self.beats.push(beat);
         self.machineId = beat[5]?.[0]?.toString();
       },
