@@ -113,7 +113,8 @@ Host::Host(NodeContext& context, const Config& config)
               folder_ / "assignments", log_,
               [this](const proto::Assignments& assignments) { on_assignments(assignments); }),
       collect_timer_(context.loop.timers(), [this] { collect(); }),
-      instances_max_(static_cast<uint32_t>(config.integer("instances_max"))) {}
+      instances_max_(static_cast<uint32_t>(config.integer("instances_max"))),
+      capacity_(config) {}
 
 Host::~Host() = default;
 
@@ -218,6 +219,7 @@ void Host::collect() {
 void Host::add_to_heartbeat(proto::NodeHeartbeat& beat) {
     beat.assignments_version = puller_.version();
     beat.instances_max = instances_max_;
+    capacity_.add_to(beat);
     beat.instances = supervisor_.statuses();
     for (const Protection& each : list_protections(walls_.walls)) {
         beat.protections.push_back(proto::Protection{each.name, each.is_on, each.detail});
@@ -251,6 +253,7 @@ bool Host::send_logs(std::string_view subject, std::string_view payload) {
 
 Task<Result<>> Host::reload(const Config& config) {
     instances_max_ = static_cast<uint32_t>(config.integer("instances_max"));
+    capacity_ = Capacity(config);
     supervisor_.set_instances_max(instances_max_);
     on_change();
     co_return Result<>();

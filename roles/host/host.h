@@ -8,6 +8,7 @@
 
 #include "assignment_puller.h"
 #include "bundle_store.h"
+#include "capacity.h"
 #include "credentials.h"
 #include "host_preparer.h"
 #include "instance.h"
@@ -73,6 +74,7 @@ private:
     AssignmentPuller puller_;
     Timer collect_timer_;
     uint32_t instances_max_;
+    Capacity capacity_;
     bool is_draining_ = false;
     proto::Assignments assignments_;   // the newest
     std::set<std::string> found_;      // instances of an earlier life, until the first assignments

@@ -13,6 +13,10 @@ const ConfigSchema& host_schema() {
     static const ConfigSchema schema({
         config_int("instances_max", "200", "How many instances run here at most.")
             .range("0", "4096"),
+        config_float("reserve_cpu", "0", "Cores that are not given to instances.")
+            .range("0", "1024"),
+        config_size("reserve_memory", "256MiB",
+                    "Memory that is not given to instances: for the system, and candela itself."),
         config_int("ports_first", "21000", "The first port given to instances, on loopback.")
             .range("1024", "65535"),
         config_int("ports_last", "28999", "The last one.").range("1024", "65535"),

@@ -130,9 +130,10 @@ Task<Result<>> Api::dispatch(http::ServerRequest& request) {
         auto may = check_access(*found, call);
         if (!may) co_return fail(may.error());
     }
-    // A backup changes nothing, but it has all of the cloud's keys.
+    // A backup changes nothing, but it has all of the cloud's keys; a plan is asked by POST for its
+    // body's sake alone.
     const bool is_change =
-        found->access != Access::kAnyone &&
+        found->access != Access::kAnyone && !found->path.ends_with("/plan") &&
         ((found->method != "GET" && found->method != "HEAD") || found->path == "/v1/backup");
     if (is_change) {
         auto answered = co_await answer_audited(*found, call);
@@ -251,7 +252,17 @@ std::span<const Api::Endpoint> Api::endpoints() {
         {"GET", "/v1/status", kViewer, &Api::get_status, "Counts of everything, and what is wrong.",
          "", ""},
         {"GET", "/v1/nodes", kViewer, &Api::list_nodes, "The nodes of the cloud.", "", ""},
-        {"GET", "/v1/nodes/{node}", kViewer, &Api::get_node, "One node.", "", ""},
+        {"GET", "/v1/nodes/{node}", kViewer, &Api::get_node,
+         "One node, what is placed on it, and why its services wait.", "", ""},
+        {"DELETE", "/v1/nodes/{node}", kOperator, &Api::delete_node,
+         "Forgets a node that is gone; what was on it is placed elsewhere at once.", "", ""},
+        {"POST", "/v1/nodes/{node}/cordon", kOperator, &Api::cordon_node,
+         "Places nothing new on a node.", "", ""},
+        {"POST", "/v1/nodes/{node}/uncordon", kOperator, &Api::uncordon_node,
+         "Uses a node again that was cordoned or drained.", "", ""},
+        {"POST", "/v1/nodes/{node}/drain", kOperator, &Api::drain_node,
+         "Moves what is on a node elsewhere, successors first, and places nothing new on it.", "",
+         ""},
         {"GET", "/v1/spaces", kViewer, &Api::list_spaces, "The spaces that the caller may see.", "",
          ""},
         {"POST", "/v1/spaces", kOperator, &Api::create_space, "Makes a space.", "name: string", ""},
@@ -271,12 +282,31 @@ std::span<const Api::Endpoint> Api::endpoints() {
          "The releases of a service, the newest first.", "", ""},
         {"POST", "/v1/spaces/{space}/services/{service}/releases", kDeveloper, &Api::create_release,
          "Deploys: makes a release and rolls it out.",
-         "manifest: object, bundle: string, signature: string, signer: string", ""},
+         "manifest: object, bundle: string, signature: string, signer: string, "
+         "idempotency_key: string",
+         ""},
         {"GET", "/v1/spaces/{space}/services/{service}/releases/{number}", kViewer,
          &Api::get_release, "One release: its rollout, and why it failed.", "", ""},
         {"POST", "/v1/spaces/{space}/services/{service}/rollback", kDeveloper, &Api::rollback,
-         "Makes a new release of an old one; 0: the last that served before this one.",
-         "to: integer", ""},
+         "Makes a new release of an old one; 0: the last that served before this one. Takes one "
+         "back that is rolling out.",
+         "to: integer, idempotency_key: string", ""},
+        {"POST", "/v1/spaces/{space}/services/{service}/plan", kViewer, &Api::plan_release,
+         "What a release would change, and what would be in its way; changes nothing.",
+         "manifest: object, bundle: string", ""},
+        {"POST", "/v1/spaces/{space}/services/{service}/promote", kDeveloper, &Api::promote_release,
+         "Lets the canary, or green, take over.", "", ""},
+        {"POST", "/v1/spaces/{space}/services/{service}/pause", kDeveloper, &Api::pause_release,
+         "Lets a rollout stand still.", "", ""},
+        {"POST", "/v1/spaces/{space}/services/{service}/resume", kDeveloper, &Api::resume_release,
+         "Lets it go on.", "", ""},
+        {"POST", "/v1/spaces/{space}/services/{service}/restart", kDeveloper, &Api::restart_service,
+         "Makes a new release of the one that serves.", "idempotency_key: string", ""},
+        {"POST", "/v1/spaces/{space}/services/{service}/lock", kDeveloper, &Api::lock_service,
+         "Keeps everybody else from changing the service, for a while.",
+         "seconds: integer, reason: string", ""},
+        {"DELETE", "/v1/spaces/{space}/services/{service}/lock", kDeveloper, &Api::unlock_service,
+         "Ends a lock before its time.", "", ""},
         {"POST", "/v1/spaces/{space}/services/{service}/scale", kDeveloper, &Api::scale_service,
          "Sets how many instances a service has.", "instances: integer", ""},
         {"POST", "/v1/spaces/{space}/services/{service}/purge", kDeveloper, &Api::purge_service,

@@ -5,6 +5,7 @@
 // is made from it. Handlers look at the state, and change it only through State and Credentials.
 // Lives on the control loop.
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -101,10 +102,19 @@ private:
     Task<Result<>> create_space(Call& call);
     Task<Result<>> delete_space(Call& call);
 
-    // api_services.cc
-    Task<Result<>> get_status(Call& call);
+    // api_nodes.cc
     Task<Result<>> list_nodes(Call& call);
     Task<Result<>> get_node(Call& call);
+    Task<Result<>> cordon_node(Call& call);
+    Task<Result<>> uncordon_node(Call& call);
+    Task<Result<>> drain_node(Call& call);
+    Task<Result<>> delete_node(Call& call);
+    Task<Result<>> set_mode(Call& call, NodeMode mode);
+    Result<const Node*> find_node(const std::string& name) const;
+    Json view_with_instances(const Node& node, const auth::Principal& who) const;
+
+    // api_services.cc
+    Task<Result<>> get_status(Call& call);
     Task<Result<>> list_services(Call& call);
     Task<Result<>> get_service(Call& call);
     Task<Result<>> remove_service(Call& call);
@@ -123,6 +133,17 @@ private:
     Task<Result<>> put_bundle(Call& call);
     Task<Result<>> begin_release(Call& call, ServiceKey key, Release release);
     Result<std::string> signer_key(const Call& call, std::string_view signer) const;
+
+    // api_updates.cc
+    using MakeServiceChange = std::function<Result<Change>(const Service& service)>;
+    Task<Result<>> plan_release(Call& call);
+    Task<Result<>> promote_release(Call& call);
+    Task<Result<>> pause_release(Call& call);
+    Task<Result<>> resume_release(Call& call);
+    Task<Result<>> restart_service(Call& call);
+    Task<Result<>> lock_service(Call& call);
+    Task<Result<>> unlock_service(Call& call);
+    Task<Result<>> change_rollout(Call& call, MakeServiceChange make);
 
     // api_certificates.cc
     Task<Result<>> list_certificates(Call& call);
@@ -157,6 +178,16 @@ private:
     auth::Sessions sessions_;
     size_t followers_ = 0;
 };
+
+// kConflict where somebody else has locked the service.
+Result<> check_unlocked(const State& state, const ServiceKey& key, std::string_view who);
+// Whether a release of the service would be taken as it is: space, lock, routes, quotas.
+Result<> check_release(const State& state, const ServiceKey& key, const Release& release,
+                       std::string_view who);
+// The release that was asked for by this key before; null where there is none, or no key.
+const Release* find_by_key(const Service& service, std::string_view idempotency_key);
+// A new release of what an old one was.
+Release copy_of(const Release& old, std::string_view reason);
 
 // The one form of errors, and the HTTP status that goes with it.
 int status_of(const Error& error);

@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kServicesMax = 5000;
 constexpr uint64_t kInstancesTotalMax = 20'000;
+constexpr size_t kIdempotencyKeyBytesMax = 128;
 
 // A route can lead to one service only.
 Result<> check_routes(const Wanted& wanted, const ServiceKey& key,
@@ -48,7 +49,25 @@ Result<> check_quotas(const Wanted& wanted, const ServiceKey& key, const Release
     return {};
 }
 
-Result<Change> make_release(const State& state, const ServiceKey& key, Release release) {
+bool is_same_wish(const Release& a, const Release& b) {
+    if (a.reason != b.reason) return false;
+    // A restart asked for again would be of the release that the first one made.
+    if (a.reason == "restart") return true;
+    return a.bundle == b.bundle && a.manifest == b.manifest;
+}
+
+}  // namespace
+
+const Release* find_by_key(const Service& service, std::string_view idempotency_key) {
+    if (idempotency_key.empty()) return nullptr;
+    const auto found = std::ranges::find_if(service.releases, [&](const auto& entry) {
+        return entry.second.idempotency_key == idempotency_key;
+    });
+    return found == service.releases.end() ? nullptr : &found->second;
+}
+
+Result<> check_release(const State& state, const ServiceKey& key, const Release& release,
+                       std::string_view who) {
     const Wanted& wanted = state.wanted();
     if (!state.spaces().contains(key.first)) {
         return fail(Code::kNotFound, "there is no space '{}'", key.first);
@@ -58,12 +77,23 @@ Result<Change> make_release(const State& state, const ServiceKey& key, Release r
         return fail(Code::kConflict, "{} is being deleted; deploy it again when it is gone",
                     key.second);
     }
+    CANDELA_TRY(check_unlocked(state, key, who));
     CANDELA_TRY(check_routes(wanted, key, release.manifest));
-    CANDELA_TRY(check_quotas(wanted, key, release));
-    return start_release(wanted, key, std::move(release), state.loop().now(), state.loop().wall());
+    return check_quotas(wanted, key, release);
 }
 
-}  // namespace
+Release copy_of(const Release& old, std::string_view reason) {
+    Release release;
+    release.manifest = old.manifest;
+    release.instances = old.instances;
+    release.bundle = old.bundle;
+    release.bundle_bytes = old.bundle_bytes;
+    release.signature = old.signature;
+    release.signer = old.signer;
+    release.copy_of = old.number;
+    release.reason = reason;
+    return release;
+}
 
 // The key that must have signed: an nkey, or the one that a JWT is for. It must be a credential of
 // this cloud; on the unix socket, where the node's own user speaks, any key will do.
@@ -145,6 +175,8 @@ Task<Result<>> Api::create_release(Call& call) {
     if (!size) co_return fail(size.error());
     release.bundle_bytes = *size;
     release.instances = release.manifest.instances;
+    release.reason = "deploy";
+    release.idempotency_key = json_string_or(*json, "idempotency_key");
     auto begun = co_await begin_release(call, key, std::move(release));
     co_return begun;
 }
@@ -156,6 +188,19 @@ Task<Result<>> Api::rollback(Call& call) {
         static_cast<uint64_t>(std::max<int64_t>(0, json_int_or(*json, "to", 0)));
     auto service = find_service(call);
     if (!service) co_return fail(service.error());
+    const Release* rolling = (*service)->find((*service)->target);
+    const bool is_on_its_way = rolling != nullptr && rolling->rollout == Rollout::kRolling &&
+                               (*service)->find((*service)->stable) != nullptr &&
+                               (*service)->stable != rolling->number && !(*service)->deleting;
+    if (is_on_its_way && (wanted == 0 || wanted == (*service)->stable)) {
+        MakeServiceChange make = [this, who = call.who.name](const Service& now) -> Result<Change> {
+            if (now.find(now.stable) == nullptr || now.stable == now.target)
+                return fail(Code::kConflict, "{} changed meanwhile", now.key.second);
+            return take_back(now, who, state_.loop().now(), state_.loop().wall());
+        };
+        auto taken_back = co_await change_rollout(call, std::move(make));
+        co_return taken_back;
+    }
     const Release* back = (*service)->find(wanted);
     if (wanted == 0) {
         // The last one that served before what is the target now.
@@ -167,14 +212,8 @@ Task<Result<>> Api::rollback(Call& call) {
         co_return fail(Code::kNotFound, "{} has no release {} to go back to", call.param("service"),
                        wanted == 0 ? std::string("before this one") : std::to_string(wanted));
     }
-    Release release;
-    release.manifest = back->manifest;
-    release.instances = back->instances;
-    release.bundle = back->bundle;
-    release.bundle_bytes = back->bundle_bytes;
-    release.signature = back->signature;
-    release.signer = back->signer;
-    release.copy_of = back->number;
+    Release release = copy_of(*back, "rollback");
+    release.idempotency_key = json_string_or(*json, "idempotency_key");
     auto size = co_await bundles_.size_of(release.bundle);
     if (!size) co_return fail(size.error());
     const ServiceKey key(call.param("space"), call.param("service"));
@@ -183,11 +222,32 @@ Task<Result<>> Api::rollback(Call& call) {
 }
 
 Task<Result<>> Api::begin_release(Call& call, ServiceKey key, Release release) {
+    if (release.idempotency_key.size() > kIdempotencyKeyBytesMax) {
+        co_return fail(Code::kInvalid, "an idempotency key has at most {} bytes",
+                       kIdempotencyKeyBytesMax);
+    }
     release.author = call.who.name;
     auto number = std::make_shared<uint64_t>(0);
+    auto is_known = std::make_shared<bool>(false);
     auto shared = std::make_shared<Release>(std::move(release));
-    State::MakeChange make = [this, key, number, shared]() -> Result<Change> {
-        CANDELA_TRY_ASSIGN(Change change, make_release(state_, key, std::move(*shared)));
+    State::MakeChange make = [this, key, number, is_known, shared]() -> Result<Change> {
+        const std::string who = shared->author;
+        const auto known = state_.wanted().services.find(key);
+        const Release* before = known == state_.wanted().services.end()
+                                    ? nullptr
+                                    : find_by_key(known->second, shared->idempotency_key);
+        if (before != nullptr) {
+            if (!is_same_wish(*before, *shared)) {
+                return fail(Code::kConflict, "the idempotency key '{}' was used for release {}",
+                            shared->idempotency_key, before->number);
+            }
+            *number = before->number;
+            *is_known = true;
+            return Change();
+        }
+        CANDELA_TRY(check_release(state_, key, *shared, who));
+        Change change = start_release(state_.wanted(), key, std::move(*shared), state_.loop().now(),
+                                      state_.loop().wall());
         *number = change.services.front().last_number;
         return change;
     };
@@ -199,7 +259,7 @@ Task<Result<>> Api::begin_release(Call& call, ServiceKey key, Release release) {
     if (made == nullptr) co_return fail(Code::kConflict, "{} was deleted meanwhile", key.second);
     call.note = fmt::format("release {}, bundle {}", *number, made->bundle);
     if (made->copy_of != 0) call.note += fmt::format(", as release {}", made->copy_of);
-    respond(call, 201, view_of(service->second, *made, state_));
+    respond(call, *is_known ? 200 : 201, view_of(service->second, *made, state_));
     co_return Result<>();
 }
 

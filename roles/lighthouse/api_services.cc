@@ -1,4 +1,4 @@
-// What there is: nodes, services, releases, instances.
+// What there is: services, releases, instances.
 
 #include <nlohmann/json.hpp>
 
@@ -51,23 +51,6 @@ Task<Result<>> Api::get_status(Call& call) {
     co_return Result<>();
 }
 
-Task<Result<>> Api::list_nodes(Call& call) {
-    Json nodes = Json::array();
-    for (const auto& [name, node] : state_.seen().nodes) nodes.push_back(view_of(node, state_));
-    const Json body = {{"nodes", std::move(nodes)}};
-    respond(call, 200, body);
-    co_return Result<>();
-}
-
-Task<Result<>> Api::get_node(Call& call) {
-    const auto node = state_.seen().nodes.find(call.param("node"));
-    if (node == state_.seen().nodes.end()) {
-        co_return fail(Code::kNotFound, "there is no node '{}'", call.param("node"));
-    }
-    respond(call, 200, view_of(node->second, state_));
-    co_return Result<>();
-}
-
 Task<Result<>> Api::list_services(Call& call) {
     Json services = Json::array();
     for (const auto& [key, service] : state_.wanted().services) {
@@ -87,12 +70,13 @@ Task<Result<>> Api::get_service(Call& call) {
 
 Task<Result<>> Api::remove_service(Call& call) {
     const ServiceKey key(call.param("space"), call.param("service"));
-    State::MakeChange make = [this, key]() -> Result<Change> {
+    State::MakeChange make = [this, key, who = call.who.name]() -> Result<Change> {
         const auto service = state_.wanted().services.find(key);
         if (service == state_.wanted().services.end()) {
             return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
                         key.first);
         }
+        CANDELA_TRY(check_unlocked(state_, key, who));
         return lighthouse::delete_service(service->second);
     };
     auto deleted = co_await state_.change(std::move(make));
@@ -152,7 +136,7 @@ Task<Result<>> Api::scale_service(Call& call) {
     }
     const ServiceKey key(call.param("space"), call.param("service"));
     call.note = fmt::format("{} instances", instances);
-    State::MakeChange make = [this, key, instances]() -> Result<Change> {
+    State::MakeChange make = [this, key, instances, who = call.who.name]() -> Result<Change> {
         const auto found = state_.wanted().services.find(key);
         if (found == state_.wanted().services.end()) {
             return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
@@ -160,6 +144,7 @@ Task<Result<>> Api::scale_service(Call& call) {
         }
         const Service& service = found->second;
         if (service.deleting) return fail(Code::kConflict, "{} is being deleted", key.second);
+        CANDELA_TRY(check_unlocked(state_, key, who));
         if (service.find(service.target) == nullptr) {
             return fail(Code::kConflict, "{} has no release that serves; deploy one", key.second);
         }

@@ -49,10 +49,15 @@ proto::InstanceSpec spec_of(const Instance& instance, const Release& release, ui
     spec.epoch = epoch;
     spec.root = manifest.root;
     spec.sandbox_level = service::to_string(manifest.sandbox);
-    spec.memory_bytes_max = manifest.limits.memory_bytes;
-    spec.cpu_percent_max = manifest.limits.cpu_percent;
-    spec.pids_max = manifest.limits.pids;
-    spec.scratch_bytes_max = manifest.limits.scratch_bytes;
+    // What is set aside for an instance is also the most that it gets, unless [limits] say
+    // otherwise.
+    const service::Limits& limits = manifest.limits;
+    const service::Resources& resources = manifest.resources;
+    spec.memory_bytes_max = limits.memory_bytes != 0 ? limits.memory_bytes : resources.memory_bytes;
+    spec.cpu_percent_max =
+        limits.cpu_percent != 0 ? limits.cpu_percent : (resources.cpu_millis + 9) / 10;
+    spec.pids_max = limits.pids;
+    spec.scratch_bytes_max = limits.scratch_bytes;
     return spec;
 }
 

@@ -18,7 +18,9 @@ void begin_rollout(Service& service, MonoTime now) {
     service.progress_at = now;
     service.best_new = 0;
     service.least_old = UINT32_MAX;
+    service.well_since.reset();
     service.replacements = 0;
+    service.paused = false;
 }
 
 // Turns actions into records, keeping one working copy of each service.
@@ -63,11 +65,16 @@ public:
         Service& service = head(action.service);
         service.target = action.target;
         if (action.rollout == Rollout::kDone) service.stable = action.release;
+        service.paused = false;
         if (action.target != action.release) begin_rollout(service, now_);
         say(fmt::format("release_{}", to_string(action.rollout)), action.service,
             std::to_string(action.release), action.cause);
         prune(before, service, release.number);
         change_.releases.emplace_back(action.service, std::move(release));
+    }
+    void operator()(const Promote& action) {
+        const Service& before = wanted_.services.at(action.service);
+        append(promote(before, now_));
     }
     void operator()(const RemoveService& action) {
         heads_.erase(action.service);
@@ -81,6 +88,11 @@ public:
     }
 
 private:
+    void append(Change change) {
+        for (Service& service : change.services) heads_[service.key] = std::move(service);
+        for (auto& release : change.releases) change_.releases.push_back(std::move(release));
+        for (EventRecord& event : change.events) change_.events.push_back(std::move(event));
+    }
     Service& head(const ServiceKey& key) {
         const auto found = heads_.find(key);
         if (found != heads_.end()) return found->second;
@@ -165,7 +177,15 @@ Change start_release(const Wanted& wanted, const ServiceKey& key, Release releas
     }
     release.number = ++service.last_number;
     release.rollout = Rollout::kRolling;
-    release.created_at = wall;
+    // What has nothing to be compared with takes over by itself, and so does as a canary what
+    // served before. Green waits until all of it is ready, whatever it is: it gets all requests at
+    // once.
+    const Release* stable =
+        found == wanted.services.end() ? nullptr : found->second.find(service.stable);
+    const service::UpdateStrategy strategy = release.manifest.update.strategy;
+    release.promoted = strategy == service::UpdateStrategy::kRolling || stable == nullptr ||
+                       stable->instances == 0 || release.instances == 0 ||
+                       (strategy == service::UpdateStrategy::kCanary && release.copy_of != 0);
     service.target = release.number;
     begin_rollout(service, now);
     change.events.push_back(EventRecord("release_started", key.first, key.second,
@@ -181,6 +201,13 @@ Change scale(const Service& service, uint32_t instances, MonoTime now) {
     change.events.push_back(EventRecord("service_scaled", service.key.first, service.key.second, "",
                                         fmt::format("{} to {}", release.instances, instances)));
     release.instances = instances;
+    const Release* stable = service.find(service.stable);
+    if (!release.promoted && stable != nullptr && stable->number != release.number) {
+        // The one that serves meanwhile, and goes on should this one fail.
+        Release serving = *stable;
+        serving.instances = instances;
+        change.releases.emplace_back(service.key, std::move(serving));
+    }
     change.releases.emplace_back(service.key, std::move(release));
     Service head = head_of(service);
     head.progress_at = now;
@@ -209,6 +236,75 @@ Change delete_service(const Service& service) {
     return change;
 }
 
+Change promote(const Service& service, MonoTime now) {
+    Change change;
+    Release release = *service.find(service.target);
+    release.promoted = true;
+    Service head = head_of(service);
+    begin_rollout(head, now);
+    change.events.push_back(EventRecord("release_promoted", service.key.first, service.key.second,
+                                        std::to_string(release.number), ""));
+    change.releases.emplace_back(service.key, std::move(release));
+    change.services.push_back(std::move(head));
+    return change;
+}
+
+Change set_paused(const Service& service, bool paused, MonoTime now) {
+    Change change;
+    Service head = head_of(service);
+    begin_rollout(head, now);
+    head.paused = paused;
+    change.events.push_back(EventRecord(paused ? "release_paused" : "release_resumed",
+                                        service.key.first, service.key.second,
+                                        std::to_string(service.target), ""));
+    change.services.push_back(std::move(head));
+    return change;
+}
+
+Change take_back(const Service& service, std::string_view who, MonoTime now, WallTime wall) {
+    Change change;
+    Release release = *service.find(service.target);
+    release.rollout = Rollout::kRolledBack;
+    release.ended_at = wall;
+    release.cause = fmt::format("taken back by {}", who);
+    Service head = head_of(service);
+    head.target = service.stable;
+    begin_rollout(head, now);
+    change.events.push_back(EventRecord("release_rolled_back", service.key.first,
+                                        service.key.second, std::to_string(release.number),
+                                        release.cause));
+    change.releases.emplace_back(service.key, std::move(release));
+    change.services.push_back(std::move(head));
+    return change;
+}
+
+Change set_lock(const Service& service, Lock lock) {
+    Change change;
+    Service head = head_of(service);
+    const bool is_lock = !lock.holder.empty();
+    change.events.push_back(EventRecord(
+        is_lock ? "service_locked" : "service_unlocked", service.key.first, service.key.second,
+        is_lock ? lock.holder : service.lock.holder, is_lock ? lock.reason : std::string()));
+    head.lock = std::move(lock);
+    change.services.push_back(std::move(head));
+    return change;
+}
+
+Change set_node_mode(const Node& node, NodeMode mode) {
+    Change change;
+    change.node_modes.emplace_back(node.name, mode);
+    change.events.push_back(
+        EventRecord(fmt::format("node_is_{}", to_string(mode)), "", "", node.name, ""));
+    return change;
+}
+
+Change remove_node(const Node& node) {
+    Change change;
+    change.gone_nodes.push_back(node.name);
+    change.events.push_back(EventRecord("node_removed", "", "", node.name, ""));
+    return change;
+}
+
 std::set<std::string> apply(const Change& change, Wanted& wanted, Seen& seen) {
     std::set<std::string> nodes;
     for (const Service& head : change.services) {
@@ -234,6 +330,11 @@ std::set<std::string> apply(const Change& change, Wanted& wanted, Seen& seen) {
         seen.instances.erase(id);
     }
     for (const ServiceKey& key : change.gone_services) wanted.services.erase(key);
+    for (const auto& [name, mode] : change.node_modes) {
+        const auto node = seen.nodes.find(name);
+        if (node != seen.nodes.end()) node->second.mode = mode;
+    }
+    for (const std::string& name : change.gone_nodes) seen.nodes.erase(name);
     return nodes;
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,11 +31,14 @@ struct Change {
     std::vector<std::pair<ServiceKey, Release>> releases;
     std::vector<std::pair<ServiceKey, uint64_t>> gone_releases;
     std::vector<ServiceKey> gone_services;
+    std::vector<std::pair<std::string, NodeMode>> node_modes;
+    std::vector<std::string> gone_nodes;
     std::vector<EventRecord> events;
 
     bool empty() const {
         return instances.empty() && gone_instances.empty() && services.empty() &&
-               releases.empty() && gone_releases.empty() && gone_services.empty() && events.empty();
+               releases.empty() && gone_releases.empty() && gone_services.empty() &&
+               node_modes.empty() && gone_nodes.empty() && events.empty();
     }
 };
 
@@ -53,6 +57,16 @@ Change start_release(const Wanted& wanted, const ServiceKey& key, Release releas
 Change scale(const Service& service, uint32_t instances, MonoTime now);
 Change maintain(const Service& service, bool is_on);
 Change delete_service(const Service& service);
+// Of a service whose target waits for its promotion.
+Change promote(const Service& service, MonoTime now);
+// Of a service whose target is rolling.
+Change set_paused(const Service& service, bool paused, MonoTime now);
+// The same, where there is a release that served before: that one goes on.
+Change take_back(const Service& service, std::string_view who, MonoTime now, WallTime wall);
+Change set_lock(const Service& service, Lock lock);
+Change set_node_mode(const Node& node, NodeMode mode);
+// What is on it counts as lost from then on, whatever the storm guard says: the person knows.
+Change remove_node(const Node& node);
 
 // Returns the nodes whose assignments have changed.
 std::set<std::string> apply(const Change& change, Wanted& wanted, Seen& seen);

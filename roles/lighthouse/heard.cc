@@ -20,6 +20,16 @@ bool sight(Sighting& sighting, const proto::InstanceStatus& status, MonoTime now
 
 namespace {
 
+// "disk=ssd"; a label without a value is one whose value is empty.
+service::Labels labels_of(const proto::NodeHeartbeat& beat) {
+    service::Labels labels;
+    for (const std::string& text : beat.labels) {
+        const size_t equals = std::min(text.find('='), text.size());
+        labels[text.substr(0, equals)] = text.substr(std::min(equals + 1, text.size()));
+    }
+    return labels;
+}
+
 void hear_gateway(const proto::NodeHeartbeat& beat, Node& node, Heard& heard) {
     const std::set<std::string, std::less<>> busy(beat.busy_instances.begin(),
                                                   beat.busy_instances.end());
@@ -77,10 +87,16 @@ Heard hear(const proto::NodeHeartbeat& beat, uint64_t assignments_version, const
     heard.node_changed = heard.node_is_new || node.boot_id != beat.boot_id ||
                          node.version != beat.version || node.roles != beat.roles ||
                          node.machine_id != beat.machine_id || node.address != beat.address;
-    heard.needs_plan = heard.node_changed || !node.heard_at || node.draining != beat.draining ||
-                       node.instances_max != beat.instances_max ||
-                       node.assignments_version != beat.assignments_version ||
-                       node.sandbox_level != beat.sandbox_level;
+    heard.needs_plan =
+        heard.node_changed || !node.heard_at || node.draining != beat.draining ||
+        node.instances_max != beat.instances_max ||
+        node.assignments_version != beat.assignments_version ||
+        node.sandbox_level != beat.sandbox_level || node.cpu_millis_max != beat.cpu_millis_max ||
+        node.memory_bytes_max != beat.memory_bytes_max || node.ports_max != beat.ports_max;
+    if (labels_of(beat) != node.labels) {
+        node.labels = labels_of(beat);
+        heard.needs_plan = true;
+    }
     node.name = beat.node;
     node.boot_id = beat.boot_id;
     node.version = beat.version;
@@ -96,6 +112,9 @@ Heard hear(const proto::NodeHeartbeat& beat, uint64_t assignments_version, const
     node.load_percent = beat.load_percent;
     node.protections = beat.protections;
     node.sandbox_level = beat.sandbox_level;
+    node.cpu_millis_max = beat.cpu_millis_max;
+    node.memory_bytes_max = beat.memory_bytes_max;
+    node.ports_max = beat.ports_max;
     node.heard_at = now;
     node.heard_wall = wall;
     if (node.has_role("gateway")) hear_gateway(beat, node, heard);
@@ -109,6 +128,7 @@ void begin_anew(Wanted& wanted, Seen& seen, MonoTime now) {
         service.progress_at = now;
         service.best_new = 0;
         service.least_old = UINT32_MAX;
+        service.well_since.reset();
         service.replacements = 0;
         service.replaced_at = MonoTime();
     }
@@ -130,6 +150,7 @@ void begin_anew(Wanted& wanted, Seen& seen, MonoTime now) {
         sighting.state_at = now;
         // Gateways may still serve a table that has it, whatever its state is now.
         sighting.entered = 1;
+        sighting.entered_at = now;
     }
     seen.listening_since.reset();
     seen.routes_version = 0;

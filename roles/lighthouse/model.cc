@@ -10,6 +10,7 @@ namespace {
 constexpr std::array<std::string_view, 5> kRollouts = {"rolling", "done", "rolled_back", "failed",
                                                        "superseded"};
 constexpr std::array<std::string_view, 3> kStages = {"run", "draining", "stopping"};
+constexpr std::array<std::string_view, 3> kModes = {"open", "cordoned", "draining"};
 
 template <class E, size_t kCount>
 Result<E> parse(std::string_view what, std::string_view text,
@@ -30,6 +31,11 @@ Result<Rollout> parse_rollout(std::string_view text) {
 std::string_view to_string(Stage stage) { return kStages[static_cast<size_t>(stage)]; }
 Result<Stage> parse_stage(std::string_view text) {
     return parse<Stage>("the stage of an instance", text, kStages);
+}
+
+std::string_view to_string(NodeMode mode) { return kModes[static_cast<size_t>(mode)]; }
+Result<NodeMode> parse_node_mode(std::string_view text) {
+    return parse<NodeMode>("the mode of a node", text, kModes);
 }
 
 bool Node::has_role(std::string_view role) const {

@@ -55,12 +55,24 @@ struct Release {
     std::string signature;
     std::string signer;
     std::string author;
-    uint64_t copy_of = 0;  // the release that a rollback by hand went back to
+    uint64_t copy_of = 0;         // the release that a rollback or restart by hand made anew
+    std::string reason;           // "deploy", "rollback", "restart"
+    bool promoted = true;         // false: a canary, or green, that has not taken over
+    std::string idempotency_key;  // by which asking twice makes one release; may be empty
     WallTime created_at{};
     WallTime ended_at{};
     Rollout rollout = Rollout::kRolling;
     std::string cause;
     Failing failing;
+};
+
+// Keeps everybody but its holder from changing a service, until it expires.
+struct Lock {
+    std::string holder;
+    std::string reason;
+    WallTime until{};
+
+    bool is_held(WallTime now) const { return !holder.empty() && now < until; }
 };
 
 struct Service {
@@ -70,6 +82,8 @@ struct Service {
     uint64_t stable = 0;       // the last whose rollout was done; 0: none
     bool deleting = false;
     bool is_in_maintenance = false;
+    bool paused = false;  // the rollout of `target` stands still
+    Lock lock;
     WallTime created_at{};
     std::map<uint64_t, Release> releases;
 
@@ -77,6 +91,7 @@ struct Service {
     MonoTime progress_at{};  // when it last came closer to its end
     uint32_t best_new = 0;   // the most new instances that were available at once
     uint32_t least_old = UINT32_MAX;
+    std::optional<MonoTime> well_since;  // of what waits for its promotion
     // Self-healing of instances whose host has given up on them, with a growing pause.
     uint32_t replacements = 0;
     MonoTime replaced_at{};
@@ -119,11 +134,22 @@ struct Sighting {
     std::optional<MonoTime> started_at;  // first seen past `pending`
     std::optional<MonoTime> ready_at;    // first seen ready
     uint64_t entered = 0;                // the first route table that has it; 0: none
+    MonoTime entered_at{};               // when that table was made
     uint64_t left = 0;  // the first route table without it again; 0: still in, or never was
 };
 
+// What people want of a node.
+enum class NodeMode : uint8_t {
+    kOpen,
+    kCordoned,  // nothing new is placed on it
+    kDraining,  // the same, and what is on it moves elsewhere
+};
+std::string_view to_string(NodeMode mode);
+Result<NodeMode> parse_node_mode(std::string_view text);
+
 struct Node {
     std::string name;
+    NodeMode mode = NodeMode::kOpen;
     std::string boot_id;
     std::string previous_boot_id;  // whose late heartbeats no longer count
     std::string version;
@@ -133,7 +159,7 @@ struct Node {
     uint64_t sequence = 0;
     std::optional<MonoTime> heard_at;  // absent: not since this lighthouse started
     WallTime heard_wall{};
-    bool draining = false;
+    bool draining = false;  // it is about to end
     uint32_t instances_max = 0;
     uint64_t assignments_version = 0;
     uint64_t routes_version = 0;
@@ -144,19 +170,24 @@ struct Node {
     uint32_t load_percent = 0;
     std::vector<proto::Protection> protections;
     std::string sandbox_level;
+    service::Labels labels;
+    // What a host gives to instances, all together; ports_max 0: it does not say.
+    uint64_t cpu_millis_max = 0;
+    uint64_t memory_bytes_max = 0;
+    uint32_t ports_max = 0;
 
     bool has_role(std::string_view role) const;
 };
 
 struct Seen {
     std::map<std::string, Node> nodes;
-    std::map<std::string, Sighting> instances;
+    std::map<std::string, Sighting, std::less<>> instances;
     // Since when heartbeats can reach us: silence before that says nothing about a node.
     std::optional<MonoTime> listening_since;
     uint64_t routes_version = 0;  // of the current table
 
     const Sighting* find(std::string_view instance) const {
-        const auto found = instances.find(std::string(instance));
+        const auto found = instances.find(instance);
         return found == instances.end() ? nullptr : &found->second;
     }
 };

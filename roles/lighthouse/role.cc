@@ -45,7 +45,7 @@ const ConfigSchema& settings_schema() {
                       "Where the desired state is kept. Default: "
                       "sqlite:DATA_DIR/lighthouse/state.db."),
         config_size("bundle_max", "1GiB", "The largest bundle.").range("1KiB", "4GiB"),
-        config_duration("silent_after", "5s",
+        config_duration("silent_after", "4s",
                         "A host that is not heard for so long has its instances "
                         "placed elsewhere.")
             .range("2s", "10m"),

@@ -1,5 +1,7 @@
 #include "route_book.h"
 
+#include "strategy_routes.h"
+
 namespace candela::lighthouse {
 
 using proto::InstanceState;
@@ -93,6 +95,9 @@ bool RouteBook::update(const Wanted& wanted, Seen& seen, MonoTime now, const Pla
             entry->second.endpoints.push_back(std::move(*endpoint));
         }
     }
+    for (auto& [key, entry] : services) {
+        apply_strategy(wanted.services.at(key), entry.endpoints);
+    }
     std::vector<proto::RouteService> list;
     list.reserve(services.size());
     for (auto& [key, entry] : services) list.push_back(std::move(entry));
@@ -112,6 +117,7 @@ bool RouteBook::update(const Wanted& wanted, Seen& seen, MonoTime now, const Pla
         if (inside.contains(id)) {
             // 1 stands for "before we started" (begin_anew): who has which table is not known yet.
             if (!was_inside || sighting.entered == 1) sighting.entered = table_.version;
+            if (!was_inside) sighting.entered_at = now;
             sighting.left = 0;
         } else if (was_inside) {
             sighting.left = table_.version;

@@ -200,6 +200,7 @@ Task<void> State::settle() {
         }
         note_nodes(next);
         waiting_ = std::move(next.waiting);
+        for_hand_ = std::move(next.for_hand);
         if (next.actions.empty()) co_return;
         given_ids_.clear();
         auto make_id = [this](const ServiceKey& service) { return make_instance_id(service); };
@@ -290,7 +291,10 @@ void State::note_nodes(const Plan& plan) {
         if (silent == was_silent || (silent && !seen_.listening_since)) continue;
         if (silent) {
             silent_.insert(name);
-            say(EventRecord("node_silent", "", "", name, "its instances are placed anew"));
+            say(EventRecord("node_silent", "", "", name,
+                            std::ranges::find(plan.holding, name) == plan.holding.end()
+                                ? "its instances are placed anew"
+                                : "it is waited for"));
             log_.warn("node_silent", {{"node", name}});
         } else if (node.heard_at) {
             silent_.erase(name);
@@ -298,11 +302,21 @@ void State::note_nodes(const Plan& plan) {
             log_.info("node_back", {{"node", name}});
         }
     }
+    std::erase_if(silent_, [this](const auto& name) { return !seen_.nodes.contains(name); });
     if (plan.holding == holding_) return;
     if (holding_.size() < plan.holding.size()) {
         const std::string names = fmt::format("{}", fmt::join(plan.holding, ", "));
-        say(EventRecord("holding", "", "", "",
-                        fmt::format("most hosts vanished at once; waiting for {}", names)));
+        const bool was_one_heard = std::ranges::any_of(plan.holding, [this](const auto& name) {
+            const auto node = seen_.nodes.find(name);
+            return node != seen_.nodes.end() && node->second.heard_at.has_value();
+        });
+        say(EventRecord(
+            "holding", "", "", "",
+            fmt::format("{}; nothing is moved, waiting up to {} for {}",
+                        was_one_heard
+                            ? "most hosts vanished at once"
+                            : "most hosts have not come back since the lighthouse started",
+                        format_duration(limits_.hold_for), names)));
         log_.error("hosts_vanished", {{"waiting_for", names}});
     }
     holding_ = plan.holding;
@@ -327,6 +341,12 @@ std::string State::make_instance_id(const ServiceKey& service) {
 std::string State::waiting_for(const ServiceKey& service) const {
     const auto found = waiting_.find(service);
     return found == waiting_.end() ? "" : found->second;
+}
+
+bool State::waits_for_hand(const ServiceKey& service, const Release& release) const {
+    const auto found = for_hand_.find(service);
+    return found != for_hand_.end() && found->second == release.number && !release.promoted &&
+           release.rollout == Rollout::kRolling;
 }
 
 // ---- events

@@ -60,6 +60,8 @@ public:
     uint64_t epoch() const { return epoch_; }
     // Why a service does not move on, and why nothing is written; empty where all is well.
     std::string waiting_for(const ServiceKey& service) const;
+    // Whether the release waits for a person to promote it.
+    bool waits_for_hand(const ServiceKey& service, const Release& release) const;
     const std::string& trouble() const { return trouble_; }
     const std::vector<std::string>& holding() const { return holding_; }
 
@@ -139,6 +141,7 @@ private:
     std::set<std::string> silent_;
     std::vector<std::string> holding_;
     std::map<ServiceKey, std::string> waiting_;
+    std::map<ServiceKey, uint64_t> for_hand_;
     std::string trouble_;
 
     std::deque<StoredEvent> events_;

@@ -73,6 +73,18 @@ CREATE INDEX audit_by_request ON audit (request);
 CREATE TABLE audit_ends (
   name TEXT PRIMARY KEY, id BIGINT NOT NULL, record_seal TEXT NOT NULL, seal TEXT NOT NULL)
 )sql"},
+    {5, R"sql(
+ALTER TABLE nodes ADD COLUMN mode TEXT NOT NULL DEFAULT 'open'
+)sql"},
+    {6, R"sql(
+ALTER TABLE releases ADD COLUMN promoted INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE releases ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE releases ADD COLUMN idempotency_key TEXT NOT NULL DEFAULT '';
+ALTER TABLE services ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE services ADD COLUMN lock_holder TEXT NOT NULL DEFAULT '';
+ALTER TABLE services ADD COLUMN lock_reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE services ADD COLUMN lock_until BIGINT NOT NULL DEFAULT 0
+)sql"},
 };
 
 int64_t i64(uint64_t number) { return static_cast<int64_t>(number); }
@@ -128,7 +140,8 @@ Result<> load_releases(Connection& db, Wanted& wanted) {
         const auto rows,
         db.query(
             "SELECT space, service, number, manifest, instances, bundle, bundle_bytes, signature, "
-            "signer, author, copy_of, created_at, ended_at, rollout, cause, failing FROM releases"));
+            "signer, author, copy_of, created_at, ended_at, rollout, cause, failing, promoted, "
+            "reason, idempotency_key FROM releases"));
     for (const Row& row : rows) {
         const auto service = wanted.services.find(ServiceKey(row.text(0), row.text(1)));
         if (service == wanted.services.end()) continue;
@@ -153,6 +166,9 @@ Result<> load_releases(Connection& db, Wanted& wanted) {
         CANDELA_TRY_ASSIGN(release.rollout, parse_rollout(row.text(13)));
         release.cause = row.text(14);
         CANDELA_TRY_ASSIGN(release.failing, failing_from_text(row.text(15)));
+        release.promoted = row.integer(16) != 0;
+        release.reason = row.text(17);
+        release.idempotency_key = row.text(18);
         const uint64_t number = release.number;
         service->second.releases.emplace(number, std::move(release));
     }
@@ -166,7 +182,8 @@ Result<> load_wanted(Connection& db, Loaded& loaded) {
     }
     CANDELA_TRY_ASSIGN(const auto services,
                        db.query("SELECT space, service, last_number, target, stable, deleting, "
-                                "created_at, maintenance FROM services"));
+                                "created_at, maintenance, paused, lock_holder, lock_reason, "
+                                "lock_until FROM services"));
     for (const Row& row : services) {
         Service service;
         service.key = ServiceKey(row.text(0), row.text(1));
@@ -176,6 +193,8 @@ Result<> load_wanted(Connection& db, Loaded& loaded) {
         service.deleting = row.integer(5) != 0;
         service.created_at = to_time(row, 6);
         service.is_in_maintenance = row.integer(7) != 0;
+        service.paused = row.integer(8) != 0;
+        service.lock = Lock(row.text(9), row.text(10), to_time(row, 11));
         loaded.wanted.services.emplace(service.key, std::move(service));
     }
     CANDELA_TRY(load_releases(db, loaded.wanted));
@@ -204,8 +223,8 @@ Result<> load_wanted(Connection& db, Loaded& loaded) {
 Result<> load_rest(Connection& db, Loaded& loaded) {
     CANDELA_TRY_ASSIGN(
         const auto nodes,
-        db.query("SELECT name, boot_id, version, roles, machine_id, address, heard_at "
-                 "FROM nodes"));
+        db.query("SELECT name, boot_id, version, roles, machine_id, address, heard_at, "
+                 "mode FROM nodes"));
     for (const Row& row : nodes) {
         Node node;
         node.name = row.text(0);
@@ -215,6 +234,7 @@ Result<> load_rest(Connection& db, Loaded& loaded) {
         node.machine_id = row.text(4);
         node.address = row.text(5);
         node.heard_wall = to_time(row, 6);
+        CANDELA_TRY_ASSIGN(node.mode, parse_node_mode(row.text(7)));
         loaded.seen.nodes.emplace(node.name, std::move(node));
     }
     CANDELA_TRY_ASSIGN(const auto keys,
@@ -248,26 +268,32 @@ Result<> load_rest(Connection& db, Loaded& loaded) {
 Result<> write_service(Connection& db, const Service& service) {
     CANDELA_TRY(db.execute(
         "INSERT INTO services (space, service, last_number, target, stable, deleting, created_at, "
-        "maintenance) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (space, service) DO UPDATE SET "
-        "last_number = $3, target = $4, stable = $5, deleting = $6, maintenance = $8",
+        "maintenance, paused, lock_holder, lock_reason, lock_until) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) "
+        "ON CONFLICT (space, service) DO UPDATE SET last_number = $3, target = $4, stable = $5, "
+        "deleting = $6, maintenance = $8, paused = $9, lock_holder = $10, lock_reason = $11, "
+        "lock_until = $12",
         {service.key.first, service.key.second, i64(service.last_number), i64(service.target),
          i64(service.stable), int64_t{service.deleting ? 1 : 0}, to_millis(service.created_at),
-         int64_t{service.is_in_maintenance ? 1 : 0}}));
+         int64_t{service.is_in_maintenance ? 1 : 0}, int64_t{service.paused ? 1 : 0},
+         service.lock.holder, service.lock.reason, to_millis(service.lock.until)}));
     return {};
 }
 
 Result<> write_release(Connection& db, const ServiceKey& key, const Release& release) {
     CANDELA_TRY(db.execute(
         "INSERT INTO releases (space, service, number, manifest, instances, bundle, bundle_bytes, "
-        "signature, signer, author, copy_of, created_at, ended_at, rollout, cause, failing) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) "
-        "ON CONFLICT (space, service, number) DO UPDATE SET "
-        "instances = $5, ended_at = $13, rollout = $14, cause = $15, failing = $16",
+        "signature, signer, author, copy_of, created_at, ended_at, rollout, cause, failing, "
+        "promoted, reason, idempotency_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
+        "$12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT (space, service, number) DO UPDATE "
+        "SET instances = $5, ended_at = $13, rollout = $14, cause = $15, failing = $16, "
+        "promoted = $17",
         {key.first, key.second, i64(release.number), dump_json(service::to_json(release.manifest)),
          int64_t{release.instances}, release.bundle, i64(release.bundle_bytes), release.signature,
          release.signer, release.author, i64(release.copy_of), to_millis(release.created_at),
          to_millis(release.ended_at), std::string(to_string(release.rollout)), release.cause,
-         failing_to_text(release.failing)}));
+         failing_to_text(release.failing), int64_t{release.promoted ? 1 : 0}, release.reason,
+         release.idempotency_key}));
     return {};
 }
 
@@ -313,6 +339,13 @@ Result<> write(Connection& db, const Change& change, std::span<const StoredEvent
         for (const ServiceKey& key : change.gone_services) {
             CANDELA_TRY(db.execute("DELETE FROM services WHERE space = $1 AND service = $2",
                                    {key.first, key.second}));
+        }
+        for (const auto& [name, mode] : change.node_modes) {
+            CANDELA_TRY(db.execute("UPDATE nodes SET mode = $2 WHERE name = $1",
+                                   {name, std::string(to_string(mode))}));
+        }
+        for (const std::string& name : change.gone_nodes) {
+            CANDELA_TRY(db.execute("DELETE FROM nodes WHERE name = $1", {name}));
         }
         return write_events(db, events);
     };
@@ -374,11 +407,12 @@ Result<> write_seen(Connection& db, std::span<const Node> nodes,
     auto work = [&]() -> Result<> {
         for (const Node& node : nodes) {
             CANDELA_TRY(db.execute(
-                "INSERT INTO nodes (name, boot_id, version, roles, machine_id, address, heard_at) "
-                "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO UPDATE SET "
-                "boot_id = $2, version = $3, roles = $4, machine_id = $5, address = $6, heard_at = $7",
+                "INSERT INTO nodes (name, boot_id, version, roles, machine_id, address, heard_at, "
+                "mode) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO UPDATE SET "
+                "boot_id = $2, version = $3, roles = $4, machine_id = $5, address = $6, "
+                "heard_at = $7, mode = $8",
                 {node.name, node.boot_id, node.version, join(node.roles, ","), node.machine_id,
-                 node.address, to_millis(node.heard_wall)}));
+                 node.address, to_millis(node.heard_wall), std::string(to_string(node.mode))}));
         }
         for (const SightingRecord& sighting : sightings) {
             CANDELA_TRY(db.execute("UPDATE instances SET state = $2, port = $3 WHERE id = $1",

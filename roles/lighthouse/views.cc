@@ -26,11 +26,23 @@ std::string_view state_of(const Instance& instance, const Sighting* sighting) {
     return instance.stage == Stage::kDraining ? "draining" : "stopping";
 }
 
+std::string_view state_of(const Node& node, bool silent) {
+    if (silent) return "silent";
+    if (node.draining || node.mode == NodeMode::kDraining) return "draining";
+    return node.mode == NodeMode::kCordoned ? "cordoned" : "ready";
+}
+
+// Null where nobody holds it.
+Json view_of(const Lock& lock, WallTime now) {
+    if (!lock.is_held(now)) return nullptr;
+    return Json{{"holder", lock.holder}, {"reason", lock.reason}, {"until", time_text(lock.until)}};
+}
+
 std::string state_of(const Service& service, uint32_t ready) {
     if (service.deleting) return "deleting";
     const Release* target = service.find(service.target);
     if (target == nullptr) return "down";
-    if (target->rollout == Rollout::kRolling) return "rolling";
+    if (target->rollout == Rollout::kRolling) return service.paused ? "paused" : "rolling";
     if (target->instances == 0) return "stopped";
     return ready == 0 ? "down" : "serving";
 }
@@ -54,8 +66,13 @@ uint32_t ready_count(const Service& service, uint64_t release, const State& stat
 
 Json view_of(const Node& node, const State& state) {
     size_t instances = 0;
+    size_t unfinished = 0;  // what still has to leave for a drain to be done
     for (const auto& [id, instance] : state.wanted().instances) {
-        if (instance.node == node.name) ++instances;
+        if (instance.node != node.name) continue;
+        ++instances;
+        const Sighting* sighting = state.seen().find(id);
+        const auto seen = sighting == nullptr ? InstanceState::kUnknown : sighting->status.state;
+        if (seen != InstanceState::kExited && seen != InstanceState::kFailed) ++unfinished;
     }
     const bool silent =
         !node.heard_at || is_silent(node, state.seen(), state.loop().now(), state.limits());
@@ -64,19 +81,22 @@ Json view_of(const Node& node, const State& state) {
         protections.push_back({{"name", each.name}, {"on", each.is_on}, {"detail", each.detail}});
     }
     return Json{{"name", node.name},
-                {"state", silent          ? "silent"
-                          : node.draining ? "draining"
-                                          : "ready"},
+                {"state", state_of(node, silent)},
+                {"mode", to_string(node.mode)},
                 {"roles", node.roles},
                 {"version", node.version},
                 {"address", node.address},
                 {"machine_id", node.machine_id},
                 {"instances", instances},
+                {"unfinished", unfinished},
                 {"cpus", node.cpus},
                 {"memory_bytes", node.memory_bytes},
                 {"load_percent", node.load_percent},
                 {"sandbox_level", node.sandbox_level},
                 {"protections", protections},
+                {"labels", node.labels},
+                {"cpu_for_instances", static_cast<double>(node.cpu_millis_max) / 1000.0},
+                {"memory_for_instances", node.memory_bytes_max},
                 {"draining", node.draining},
                 {"routes_version", node.routes_version},
                 {"heard_at", time_text(node.heard_wall)}};
@@ -101,6 +121,8 @@ Json view_of(const Service& service, const State& state) {
                 {"routes", routes},
                 {"waiting", state.waiting_for(service.key)},
                 {"maintenance", service.is_in_maintenance},
+                {"paused", service.paused},
+                {"lock", view_of(service.lock, state.loop().wall())},
                 {"created_at", time_text(service.created_at)}};
 }
 
@@ -113,6 +135,9 @@ Json view_of(const Service& service, const Release& release, const State& state)
                  {"instances", release.instances},
                  {"ready", ready_count(service, release.number, state)},
                  {"copy_of", release.copy_of},
+                 {"reason", release.reason},
+                 {"strategy", service::to_string(release.manifest.update.strategy)},
+                 {"promoted", release.promoted},
                  {"bundle", release.bundle},
                  {"bundle_bytes", release.bundle_bytes},
                  {"signer", release.signer},
@@ -120,7 +145,11 @@ Json view_of(const Service& service, const Release& release, const State& state)
                  {"manifest", service::to_json(release.manifest)},
                  {"created_at", time_text(release.created_at)},
                  {"ended_at", time_text(release.ended_at)}};
-    if (release.number == service.target) json["waiting"] = state.waiting_for(service.key);
+    if (release.number == service.target) {
+        json["waiting"] = state.waiting_for(service.key);
+        json["waits_for_promotion"] = state.waits_for_hand(service.key, release);
+        json["paused"] = service.paused;
+    }
     const Failing& failing = release.failing;
     if (failing == Failing()) return json;
     json["failing"] = {{"instance", failing.instance},

@@ -40,6 +40,7 @@ NodeView node_view(const Json& json) {
     out.address = json_string_or(json, "address");
     out.heard_at = json_string_or(json, "heard_at");
     out.instances = count(json, "instances");
+    out.unfinished = count(json, "unfinished");
     out.cpus = count(json, "cpus");
     out.memory_bytes = count(json, "memory_bytes");
     out.load_percent = count(json, "load_percent");
@@ -76,6 +77,9 @@ ReleaseView release_view(const Json& json) {
     out.wanted = count(json, "instances");
     out.ready = count(json, "ready");
     out.copy_of = count(json, "copy_of");
+    out.reason = json_string_or(json, "reason");
+    out.waits_for_promotion = json_bool_or(json, "waits_for_promotion", false);
+    out.paused = json_bool_or(json, "paused", false);
     if (json.is_object() && json.contains("failing") && json["failing"].is_object()) {
         const Json& failing = json["failing"];
         out.failing.instance = json_string_or(failing, "instance");

@@ -14,12 +14,13 @@ namespace candela::ctl {
 
 struct NodeView {
     std::string name;
-    std::string state;  // "ready", "silent", "draining"
+    std::string state;  // "ready", "silent", "cordoned", "draining"
     std::vector<std::string> roles;
     std::string version;
     std::string address;
     std::string heard_at;
     uint64_t instances = 0;
+    uint64_t unfinished = 0;  // what still has to leave for a drain to be done
     uint64_t cpus = 0;
     uint64_t memory_bytes = 0;
     uint64_t load_percent = 0;
@@ -46,6 +47,9 @@ struct ReleaseView {
     uint64_t wanted = 0;
     uint64_t ready = 0;
     uint64_t copy_of = 0;
+    std::string reason;  // deploy, rollback, restart
+    bool waits_for_promotion = false;
+    bool paused = false;
     struct Failing {
         std::string instance, node, last_exit, probe_answer;
         std::vector<std::string> log_tail;

@@ -30,6 +30,8 @@ std::span<const VerbOption> global_options() {
 
 namespace {
 
+constexpr std::string_view kListVerb = "list";
+
 std::string full_name(const Verb& verb) {
     return verb.group.empty() ? std::string(verb.name)
                               : fmt::format("{} {}", verb.group, verb.name);
@@ -53,7 +55,7 @@ public:
         for (const Verb& verb : verb_table()) add_verb(verb);
         app_.footer(
             "Every verb has --help. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied,\n"
-            "5 conflict, 6 unreachable, 7 timed out and still going, 8 rolled back.");
+            "5 conflict, 6 unreachable, 7 timed out and still going, 8 rolled back, 10 differences.");
     }
 
     CLI::App& app() { return app_; }
@@ -78,6 +80,12 @@ public:
         return out;
     }
     bool is_group(std::string_view word) const { return groups_.contains(word); }
+    // A group that is named alone lists what it is about: "nodes" is "nodes list".
+    bool has_list(std::string_view group) const {
+        return std::ranges::any_of(verb_table(), [&](const Verb& verb) {
+            return verb.group == group && verb.name == kListVerb;
+        });
+    }
     CLI::App* parsed_group() {
         for (const auto& [name, app] : groups_) {
             if (app->parsed()) return app;
@@ -151,15 +159,14 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
     return near ? fmt::format("; did you mean \"{}\"?", *near) : "";
 }
 
-// The verb's words, before CLI11 sees them: it knows no suggestions. Absent: all is well.
-std::optional<int> check_words(const CommandLine& line,
-                               std::span<const std::string_view> arguments) {
-    std::vector<std::string_view> words;
-    for (size_t i = 0; i < arguments.size() && words.size() < 2; ++i) {
+// Where the verb's words are among the arguments, two at most.
+std::vector<size_t> word_places(std::span<const std::string_view> arguments) {
+    std::vector<size_t> places;
+    for (size_t i = 0; i < arguments.size() && places.size() < 2; ++i) {
         const std::string_view argument = arguments[i];
         if (argument == "--") break;
         if (!argument.starts_with('-')) {
-            words.push_back(argument);
+            places.push_back(i);
             continue;
         }
         for (const VerbOption& option : global_options()) {
@@ -168,27 +175,39 @@ std::optional<int> check_words(const CommandLine& line,
             if (takes_next) ++i;
         }
     }
-    if (words.empty()) return std::nullopt;
+    return places;
+}
+
+// The verb's words, before CLI11 sees them: it knows no suggestions. Absent: all is well, and a
+// group that was named alone has got its "list".
+std::optional<int> check_words(const CommandLine& line, std::vector<std::string_view>& arguments) {
+    const std::vector<size_t> places = word_places(arguments);
+    if (places.empty()) return std::nullopt;
+    const std::string_view first = arguments[places[0]];
     const std::vector<std::string> top = line.words_below("");
-    if (std::find(top.begin(), top.end(), words[0]) == top.end()) {
-        return usage_error(fmt::format("unknown verb \"{}\"{}", printable(words[0], 60),
-                                       did_you_mean(words[0], top)),
-                           "");
+    if (std::find(top.begin(), top.end(), first) == top.end()) {
+        return usage_error(
+            fmt::format("unknown verb \"{}\"{}", printable(first, 60), did_you_mean(first, top)),
+            "");
     }
-    if (!line.is_group(words[0])) return std::nullopt;
-    const std::vector<std::string> below = line.words_below(words[0]);
-    if (words.size() < 2) {
+    if (!line.is_group(first)) return std::nullopt;
+    const std::vector<std::string> below = line.words_below(first);
+    if (places.size() < 2) {
         const bool wants_help =
             std::find(arguments.begin(), arguments.end(), "--help") != arguments.end() ||
             std::find(arguments.begin(), arguments.end(), "-h") != arguments.end();
         if (wants_help) return std::nullopt;
-        return usage_error(fmt::format("{} what? There are {}", words[0], join(below, ", ")),
-                           words[0]);
+        if (line.has_list(first)) {
+            arguments.insert(arguments.begin() + static_cast<ptrdiff_t>(places[0]) + 1, kListVerb);
+            return std::nullopt;
+        }
+        return usage_error(fmt::format("{} what? There are {}", first, join(below, ", ")), first);
     }
-    if (std::find(below.begin(), below.end(), words[1]) != below.end()) return std::nullopt;
-    return usage_error(fmt::format("unknown verb \"{} {}\"{}", words[0], printable(words[1], 60),
-                                   did_you_mean(words[1], below)),
-                       words[0]);
+    const std::string_view second = arguments[places[1]];
+    if (std::find(below.begin(), below.end(), second) != below.end()) return std::nullopt;
+    return usage_error(fmt::format("unknown verb \"{} {}\"{}", first, printable(second, 60),
+                                   did_you_mean(second, below)),
+                       first);
 }
 
 // CLI11's own texts name no suggestion and its classes; ours do.
@@ -292,10 +311,11 @@ int run(std::span<const std::string_view> arguments) {
         fmt::print(stderr, "{}", line.app().help());
         return kUsage;
     }
-    if (const auto wrong = check_words(line, arguments)) return *wrong;
+    std::vector<std::string_view> words(arguments.begin(), arguments.end());
+    if (const auto wrong = check_words(line, words)) return *wrong;
     try {
         // CLI11 takes the arguments from the back.
-        std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+        std::vector<std::string> reversed(words.rbegin(), words.rend());
         line.app().parse(std::move(reversed));
     } catch (const CLI::CallForHelp&) {
         const Bound* chosen = line.chosen();

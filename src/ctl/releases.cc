@@ -35,7 +35,10 @@ Task<Result<int>> run_releases(Session& session, Arguments arguments) {
     Table table({"RELEASE", "STATE", "AGE", "BUNDLE", "AUTHOR", "NOTE"});
     for (const ReleaseView& view : views) {
         std::string note = view.cause;
-        if (note.empty() && view.copy_of != 0) note = fmt::format("rollback to {}", view.copy_of);
+        if (note.empty() && view.copy_of != 0) {
+            note = fmt::format("{} {}", view.reason == "restart" ? "restart of" : "rollback to",
+                               view.copy_of);
+        }
         table.add({std::to_string(view.number), view.state, age(view.created_at, now),
                    view.bundle.substr(0, 12), view.author, note});
     }
@@ -53,10 +56,24 @@ Task<Result<int>> run_rollback(Session& session, Arguments arguments) {
     const std::string service = arguments.text("SERVICE");
     Json wanted = Json::object();
     if (*number != 0) wanted["to"] = *number;
+    if (arguments.has("--idempotency-key"))
+        wanted["idempotency_key"] = arguments.text("--idempotency-key");
     auto answer = co_await session.api.post(service_path(session.space, service) + "/rollback",
                                             std::move(wanted));
     if (!answer) co_return fail(answer.error());
     const ReleaseView release = release_view(*answer);
+    if (release.state == "rolled_back") {
+        // It was on its way: the one before has never stopped serving.
+        if (session.json) {
+            session.terminal.out_json(*answer);
+        } else {
+            session.terminal.out(
+                fmt::format("{} release {} is taken back: the release before "
+                            "serves on\n",
+                            service, release.number));
+        }
+        co_return kOk;
+    }
     session.terminal.note(fmt::format("{} release {} goes back to release {}", service,
                                       release.number, release.copy_of));
     if (arguments.has("--detach")) {
@@ -79,14 +96,15 @@ Verb releases_verb() {
                 run_releases};
 }
 Verb rollback_verb() {
-    return Verb{
-        "",
-        "rollback",
-        "Goes back to the release before, or to the one named",
-        {{"SERVICE", "Its name."}, {"RELEASE", "The release's number.", false}},
-        {{"--timeout", "", "TIME", "How long to wait (5m)"}, {"--detach", "", "", "Do not wait"}},
-        true,
-        run_rollback};
+    return Verb{"",
+                "rollback",
+                "Goes back to the release before, or to the one named",
+                {{"SERVICE", "Its name."}, {"RELEASE", "The release's number.", false}},
+                {{"--timeout", "", "TIME", "How long to wait (5m)"},
+                 {"--detach", "", "", "Do not wait"},
+                 {"--idempotency-key", "", "KEY", "Asked for twice by this key, done once"}},
+                true,
+                run_rollback};
 }
 
 }  // namespace candela::ctl

@@ -86,6 +86,21 @@ int conclude(Session& session, const std::string& service, const Json& json, Dur
     return kRolledBack;
 }
 
+// It goes on when somebody says so: there is nothing to wait for.
+int wait_for_person(Session& session, const std::string& service, const Json& json) {
+    const ReleaseView release = release_view(json);
+    session.terminal.end_live();
+    if (session.json) {
+        session.terminal.out_json(json);
+    } else {
+        session.terminal.out(fmt::format("{} release {} {}\n", service, release.number,
+                                         release.paused ? "is paused" : "is well, and waits"));
+    }
+    session.terminal.note(fmt::format("try: candela ctl {} {}, or candela ctl rollback {}",
+                                      release.paused ? "resume" : "promote", service, service));
+    return kOk;
+}
+
 }  // namespace
 
 Task<Result<int>> follow_rollout(Session& session, std::string service, uint64_t number,
@@ -101,6 +116,9 @@ Task<Result<int>> follow_rollout(Session& session, std::string service, uint64_t
         if (!release) co_return fail(release.error());
         if (release_view(*release).is_final()) {
             co_return conclude(session, service, *release, progress.took());
+        }
+        if (release_view(*release).waits_for_promotion || release_view(*release).paused) {
+            co_return wait_for_person(session, service, *release);
         }
         auto instances = co_await session.api.get(instances_path);
         if (!instances) co_return fail(instances.error());

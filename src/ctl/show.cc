@@ -54,6 +54,21 @@ std::string services_table(const Session& session, const Json& services) {
     });
 }
 
+std::string instances_table(const Session& session, const Json& instances) {
+    const WallTime now = session.loop.wall();
+    Table table({"INSTANCE", "STATE", "SERVICE", "RELEASE", "NODE", "RESTARTS", "AGE", "NOTE"});
+    for (const Json& item : instances) {
+        const InstanceView view = instance_view(item);
+        std::string note = view.cause;
+        if (note.empty() && view.state != "ready") note = view.probe_answer;
+        table.add({view.id, view.state, view.service, std::to_string(view.release), view.node,
+                   std::to_string(view.restarts), age(view.started_at, now), note});
+    }
+    return table.render([&](size_t column, const std::string& cell) {
+        return column == 1 ? session.terminal.paint(style_of_state(cell), cell) : cell;
+    });
+}
+
 void explain_failure(Session& session, const std::string& service, const ReleaseView& release) {
     constexpr size_t kLogLines = 20;
     Terminal& terminal = session.terminal;

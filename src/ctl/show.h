@@ -16,6 +16,7 @@ std::string service_path(std::string_view space, std::string_view service);
 
 std::string nodes_table(const Session& session, const Json& nodes);
 std::string services_table(const Session& session, const Json& services);
+std::string instances_table(const Session& session, const Json& instances);
 
 // Green for what is well, yellow for what is on its way, red for what a person should look at.
 Style style_of_state(std::string_view state);

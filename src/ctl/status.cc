@@ -21,6 +21,7 @@ static Task<Result<int>> run(Session& session, Arguments) {
     if (session.json) {
         const Json all = {{"space", session.space},
                           {"trouble", json_string_or(*counts, "trouble")},
+                          {"waiting_for_hosts", string_list(*counts, "waiting_for_hosts")},
                           {"nodes", node_list},
                           {"services", service_list}};
         session.terminal.out_json(all);
@@ -30,6 +31,14 @@ static Task<Result<int>> run(Session& session, Arguments) {
         session.terminal.note(fmt::format("{} {}",
                                           session.terminal.paint_note(Style::kRed, "trouble:"),
                                           printable(trouble, 2000)));
+    }
+    const std::vector<std::string> away = string_list(*counts, "waiting_for_hosts");
+    if (!away.empty()) {
+        session.terminal.note(
+            fmt::format("{} most hosts vanished at once; nothing is moved while {} {} waited for\n"
+                        "try: candela ctl nodes rm NODE, for those that will not come back",
+                        session.terminal.paint_note(Style::kRed, "holding:"), join(away, ", "),
+                        away.size() == 1 ? "is" : "are"));
     }
     const std::string acme = json_string_or(*counts, "acme_error");
     const int64_t failing = json_int_or(*counts, "certificates_failing", 0);

@@ -27,6 +27,7 @@ enum Exit : int {
     kUnreachable = 6,
     kStillGoing = 7,
     kRolledBack = 8,
+    kDiffers = 10,
 };
 int exit_code_of(const Error& error);
 
@@ -76,6 +77,14 @@ std::span<const Verb> verb_table();
 // One function a file.
 Verb status_verb();
 Verb deploy_verb();
+Verb plan_verb();
+Verb diff_verb();
+Verb restart_verb();
+Verb pause_verb();
+Verb resume_verb();
+Verb promote_verb();
+Verb lock_verb();
+Verb unlock_verb();
 Verb releases_verb();
 Verb rollback_verb();
 Verb logs_verb();
@@ -84,7 +93,12 @@ Verb stop_verb();
 Verb delete_verb();
 Verb services_verb();
 Verb instances_verb();
-Verb nodes_verb();
+Verb nodes_list_verb();
+Verb nodes_show_verb();
+Verb nodes_cordon_verb();
+Verb nodes_uncordon_verb();
+Verb nodes_drain_verb();
+Verb nodes_remove_verb();
 Verb spaces_list_verb();
 Verb spaces_create_verb();
 Verb spaces_delete_verb();

@@ -69,6 +69,7 @@ void HeartbeatSender::beat() {
     message.address = node_.address;
     message.sequence = ++sequence_;
     message.draining = draining_;
+    message.labels = labels_;
     message.memory_bytes = machine_memory_bytes();
     message.cpus = machine_cpus();
     message.load_percent = load_.percent();

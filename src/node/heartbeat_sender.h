@@ -27,6 +27,8 @@ public:
     HeartbeatRegistration add(HeartbeatPart& part) override;
     void beat_soon() override;
 
+    // "disk=ssd"; set before start().
+    void set_labels(std::vector<std::string> labels) { labels_ = std::move(labels); }
     // From now on beats go out by this client.
     void start(std::unique_ptr<bus::Client> client);
     // Says at once that this node is about to end.
@@ -42,6 +44,7 @@ private:
     Loop& loop_;
     const NodeInfo& node_;
     const std::vector<std::string> roles_;
+    std::vector<std::string> labels_;
     Logger log_;
     std::unique_ptr<bus::Client> client_;
     std::function<void(const proto::NodeHeartbeat&)> divert_;

@@ -43,6 +43,7 @@ Node::Node(Profile profile, NodeOptions options)
     for (const RoleSpec* spec : profile_.roles) names.emplace_back(spec->name);
     heartbeats_ = std::make_unique<HeartbeatSender>(runtime_.control(), info_, std::move(names),
                                                     log_.with({{"part", "heartbeat"}}));
+    heartbeats_->set_labels(profile_.labels);
 }
 
 Node::~Node() = default;

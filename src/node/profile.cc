@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "loop/runtime.h"
+#include "service/placement.h"
 
 namespace candela {
 
@@ -26,6 +27,8 @@ ConfigSchema node_section(std::span<const RoleSpec> table) {
         config_string("address", "",
                       "Where other nodes reach it, a name or an IP address. Default: "
                       "nowhere; they go over the bus."),
+        config_string_map("labels",
+                          "What services are placed by, such as { disk = \"ssd\", zone = \"a\" }."),
         config_string("data_dir", "/var/lib/candela", "Where the roles keep their files."),
         std::move(roles).required().one_of(std::move(names)).at_most(16),
         config_int("workers", "0", "Event loops, one a thread. 0: one a core.").range("0", "256"),
@@ -107,6 +110,21 @@ void read_node(Profile& profile, ConfigProblems& problems) {
                      printable(profile.name, 80));
     }
     profile.address = node.string("address");
+    for (const ConfigItem& item : node.items("labels")) {
+        const bool is_label =
+            service::is_label_key(item.name) && service::is_label_value(item.value);
+        if (!is_label || item.name == "node") {
+            problems.add(item.at,
+                         "labels: {} = \"{}\" is not a label: letters, digits, - _ . and /, at "
+                         "most 63; \"node\" is the node's name",
+                         printable(item.name, 80), printable(item.value, 80));
+        }
+        profile.labels.push_back(item.name + "=" + item.value);
+    }
+    if (profile.labels.size() > service::kLabelsMax) {
+        problems.add(node.position("labels"), "labels: {}; at most {} are allowed",
+                     profile.labels.size(), service::kLabelsMax);
+    }
     profile.data_dir = node.string("data_dir");
     if (!profile.data_dir.is_absolute()) {
         problems.add(node.position("data_dir"), "data_dir must be absolute: begin it with \"/\"");

@@ -24,7 +24,8 @@ struct Profile {
 
     Config config;  // all of it; a role's section by its name
     std::string name;
-    std::string address;  // where others reach this node, or empty
+    std::string address;              // where others reach this node, or empty
+    std::vector<std::string> labels;  // "disk=ssd", what services are placed by
     std::filesystem::path data_dir;
     std::vector<const RoleSpec*> roles;  // in the order of their start
     unsigned workers = 1;

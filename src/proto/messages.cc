@@ -94,6 +94,7 @@ void visit(V& v, As<NodeHeartbeat> auto& m, candela_wire_NodeHeartbeat& w) {
     v.text(w.address, m.address, kNameBytesMax);
     v.number(w.sequence, m.sequence);
     v.number(w.draining, m.draining);
+    v.texts(w.labels, m.labels, kLabelsMax, kNameBytesMax);
     v.number(w.routes_version, m.routes_version);
     v.texts(w.busy_instances, m.busy_instances, kInstancesMax, kNameBytesMax);
     v.number(w.certificates_version, m.certificates_version);
@@ -106,6 +107,9 @@ void visit(V& v, As<NodeHeartbeat> auto& m, candela_wire_NodeHeartbeat& w) {
     v.number(w.load_percent, m.load_percent);
     v.list(w.protections, m.protections, kProtectionsMax);
     v.text(w.sandbox_level, m.sandbox_level, kNameBytesMax);
+    v.number(w.cpu_millis_max, m.cpu_millis_max);
+    v.number(w.memory_bytes_max, m.memory_bytes_max);
+    v.number(w.ports_max, m.ports_max);
 }
 
 template <class V>

@@ -35,6 +35,7 @@ inline constexpr size_t kLogEntriesMax = 4096;  // in one batch
 inline constexpr size_t kLogTailMax = 32;
 inline constexpr size_t kRolesMax = 8;
 inline constexpr size_t kProtectionsMax = 64;
+inline constexpr size_t kLabelsMax = 64;
 inline constexpr uint32_t kBundleReadBytesMax = 512 << 10;
 inline constexpr size_t kChainBytesMax = 128 << 10;
 inline constexpr size_t kKeyBytesMax = 32 << 10;
@@ -116,6 +117,7 @@ struct NodeHeartbeat {
     std::string address;
     uint64_t sequence = 0;
     bool draining = false;
+    std::vector<std::string> labels;
     uint64_t routes_version = 0;
     std::vector<std::string> busy_instances;
     uint64_t certificates_version = 0;
@@ -128,6 +130,9 @@ struct NodeHeartbeat {
     uint32_t load_percent = 0;
     std::vector<Protection> protections;
     std::string sandbox_level;
+    uint64_t cpu_millis_max = 0;
+    uint64_t memory_bytes_max = 0;
+    uint32_t ports_max = 0;
     bool operator==(const NodeHeartbeat&) const = default;
 };
 

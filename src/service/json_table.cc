@@ -1,6 +1,7 @@
 #include "service/json_table.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include <nlohmann/json.hpp>
 
@@ -62,6 +63,7 @@ std::vector<std::string> JsonTable::strings(std::string_view name) const {
 void JsonTable::set_default(const ConfigKey& key, Value& out) {
     switch (key.type) {
         case ConfigType::kInt: out.integer = std::stoll("0" + key.default_text); break;
+        case ConfigType::kFloat: out.number = std::strtod(key.default_text.c_str(), nullptr); break;
         case ConfigType::kBool: out.integer = key.default_text == "true" ? 1 : 0; break;
         case ConfigType::kSize:
             out.integer = static_cast<int64_t>(parse_size(key.default_text).value_or(0));
@@ -104,6 +106,20 @@ bool JsonTable::read(const ConfigKey& key, const Json& json, Value& out) {
             mistake(key.name, fmt::format("{} is out of range; from {} to {}", out.integer,
                                           key.min_text, key.max_text));
             out.integer = std::stoll("0" + key.default_text);
+            return true;
+        }
+        case ConfigType::kFloat: {
+            if (!json.is_number()) return false;
+            out.number = json.get<double>();
+            const auto bound = [](const std::string& text) {
+                return std::strtod(text.c_str(), nullptr);
+            };
+            const bool is_in = (key.min_text.empty() || out.number >= bound(key.min_text)) &&
+                               (key.max_text.empty() || out.number <= bound(key.max_text));
+            if (is_in) return true;
+            mistake(key.name, fmt::format("{} is out of range; from {} to {}", out.number,
+                                          key.min_text, key.max_text));
+            out.number = bound(key.default_text);
             return true;
         }
         case ConfigType::kBool:

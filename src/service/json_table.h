@@ -22,6 +22,7 @@ public:
 
     std::string_view string(std::string_view name) const { return value(name).text; }
     int64_t integer(std::string_view name) const { return value(name).integer; }
+    double number(std::string_view name) const { return value(name).number; }
     bool boolean(std::string_view name) const { return value(name).integer != 0; }
     Duration duration(std::string_view name) const { return Duration(value(name).integer); }
     uint64_t size_bytes(std::string_view name) const {
@@ -38,6 +39,7 @@ private:
         bool is_written = false;
         std::string text;
         int64_t integer = 0;  // also bool, duration and size
+        double number = 0;
         std::vector<ConfigItem> items;
         std::vector<JsonTable> tables;
     };

@@ -1,6 +1,7 @@
 #include "service/manifest.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <nlohmann/json.hpp>
 
@@ -58,6 +59,56 @@ Limits read_limits(const Table& table) {
     return limits;
 }
 
+uint32_t cpu_millis_of(double cores) {
+    return std::isfinite(cores) && cores > 0 ? static_cast<uint32_t>(std::lround(cores * 1000)) : 0;
+}
+
+// Mistakes in the rules' text are reported here, where it still is text.
+template <class Table>
+std::vector<LabelRule> read_rules(const Table& table, const char* key,
+                                  const std::function<void(ManifestMistake)>& report) {
+    std::vector<LabelRule> rules;
+    for (int index = 0; const std::string& text : table.strings(key)) {
+        auto rule = parse_label_rule(text);
+        if (rule) {
+            rules.push_back(std::move(*rule));
+        } else {
+            report({{"placement", key, index}, rule.error().message()});
+        }
+        ++index;
+    }
+    return rules;
+}
+
+template <class Table>
+Placement read_placement(const Table& table, const std::function<void(ManifestMistake)>& report) {
+    Placement placement;
+    placement.constraints = read_rules(table, "constraints", report);
+    placement.affinities = read_rules(table, "affinities", report);
+    placement.spread = table.string("spread");
+    return placement;
+}
+
+template <class Table>
+Update read_update(const Table& table) {
+    Update update;
+    const std::string_view strategy = table.string("strategy");
+    for (const auto known : {UpdateStrategy::kBlueGreen, UpdateStrategy::kCanary}) {
+        if (strategy == to_string(known)) update.strategy = known;
+    }
+    update.canary_percent = static_cast<uint32_t>(table.integer("canary_percent"));
+    update.canary_weight = static_cast<uint32_t>(table.integer("canary_weight"));
+    update.is_promoted_by_hand = table.string("promote") == "hand";
+    if (table.is_written("promote_after")) {
+        update.promote_after = table.duration("promote_after");
+    } else if (update.strategy == UpdateStrategy::kCanary) {
+        update.promote_after = kCanaryPromoteAfter;
+    }
+    update.max_surge = static_cast<uint32_t>(table.integer("max_surge"));
+    update.max_unavailable = static_cast<uint32_t>(table.integer("max_unavailable"));
+    return update;
+}
+
 // Config and JsonTable answer the same questions.
 template <class Table>
 Manifest read_manifest(const Table& table, const std::function<void(ManifestMistake)>& report) {
@@ -73,15 +124,16 @@ Manifest read_manifest(const Table& table, const std::function<void(ManifestMist
     m.stop.grace = table.table("stop").duration("grace");
     m.sandbox = parse_sandbox_level(table.table("sandbox").string("level"));
     m.limits = read_limits(table.table("limits"));
-    m.update.max_surge = static_cast<uint32_t>(table.table("update").integer("max_surge"));
-    m.update.max_unavailable =
-        static_cast<uint32_t>(table.table("update").integer("max_unavailable"));
+    m.update = read_update(table.table("update"));
     for (const ConfigItem& item : table.items("errors")) m.errors[item.name] = item.value;
     for (const ConfigItem& item : table.items("error_pages")) {
         m.error_pages[item.name] = item.value;
     }
     m.maintenance.allow = table.table("maintenance").strings("allow");
     m.maintenance.retry_after = table.table("maintenance").duration("retry_after");
+    m.resources.cpu_millis = cpu_millis_of(table.table("resources").number("cpu"));
+    m.resources.memory_bytes = table.table("resources").size_bytes("memory");
+    m.placement = read_placement(table.table("placement"), report);
     for (const auto& route : table.tables("route")) {
         m.routes.push_back(read_route(route));
     }
@@ -158,6 +210,15 @@ Result<Protocol> parse_protocol(std::string_view text) {
     return fail(Code::kInvalid, "\"{}\" is not a protocol: http1 or h2c", printable(text));
 }
 
+std::string_view to_string(UpdateStrategy strategy) {
+    switch (strategy) {
+        case UpdateStrategy::kRolling: return "rolling";
+        case UpdateStrategy::kBlueGreen: return "blue-green";
+        case UpdateStrategy::kCanary: return "canary";
+    }
+    return "rolling";
+}
+
 Result<Manifest> parse_manifest(std::string_view toml, std::string_view file_name) {
     if (toml.size() > kManifestSizeMax) {
         return fail(Code::kExhausted, "{}: {} bytes; a manifest has at most {}", file_name,
@@ -220,7 +281,15 @@ Json to_json(const Manifest& m) {
     limit("scratch", limits.scratch_bytes, fmt::format("{}B", limits.scratch_bytes));
 
     Json& update = json["update"];
-    update["strategy"] = "rolling";
+    update["strategy"] = to_string(m.update.strategy);
+    if (m.update.strategy == UpdateStrategy::kCanary) {
+        update["canary_percent"] = m.update.canary_percent;
+        update["canary_weight"] = m.update.canary_weight;
+    }
+    if (m.update.strategy != UpdateStrategy::kRolling) {
+        update["promote"] = m.update.is_promoted_by_hand ? "hand" : "auto";
+        update["promote_after"] = format_duration(m.update.promote_after);
+    }
     update["max_surge"] = m.update.max_surge;
     update["max_unavailable"] = m.update.max_unavailable;
     if (!m.errors.empty()) json["errors"] = m.errors;
@@ -229,6 +298,15 @@ Json to_json(const Manifest& m) {
         json["maintenance"] = {{"allow", m.maintenance.allow},
                                {"retry_after", format_duration(m.maintenance.retry_after)}};
     }
+    if (m.resources.cpu_millis != 0) json["resources"]["cpu"] = m.resources.cpu_millis / 1000.0;
+    if (m.resources.memory_bytes != 0) json["resources"]["memory"] = m.resources.memory_bytes;
+    for (const LabelRule& rule : m.placement.constraints) {
+        json["placement"]["constraints"].push_back(to_string(rule));
+    }
+    for (const LabelRule& rule : m.placement.affinities) {
+        json["placement"]["affinities"].push_back(to_string(rule));
+    }
+    if (!m.placement.spread.empty()) json["placement"]["spread"] = m.placement.spread;
     for (const Route& route : m.routes) json["route"].push_back(to_json(route));
     return json;
 }

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "service/placement.h"
 #include "service/route.h"
 
 namespace candela::service {
@@ -72,10 +73,22 @@ struct Limits {
     friend bool operator==(const Limits&, const Limits&) = default;
 };
 
-enum class UpdateStrategy : uint8_t { kRolling };
+enum class UpdateStrategy : uint8_t {
+    kRolling,    // a few instances at a time
+    kBlueGreen,  // all of the new beside the old; then requests go to the new ones only
+    kCanary,     // a few of the new beside all of the old; then as rolling
+};
+std::string_view to_string(UpdateStrategy strategy);
+
+// A canary, or green, is promoted by hand or once it has been well for `promote_after`.
+inline constexpr Duration kCanaryPromoteAfter = 5min;
 
 struct Update {
     UpdateStrategy strategy = UpdateStrategy::kRolling;
+    uint32_t canary_percent = 10;  // of the instances; at least one
+    uint32_t canary_weight = 0;    // percent of the requests; 0: by the number of instances
+    bool is_promoted_by_hand = false;
+    Duration promote_after{};
     uint32_t max_surge = 1;        // instances beyond the wanted number while updating
     uint32_t max_unavailable = 0;  // instances that may be missing; both 0 would never move
 
@@ -108,6 +121,8 @@ struct Manifest {
     std::map<std::string, std::string> errors;
     std::map<std::string, std::string> error_pages;
     Maintenance maintenance;
+    Resources resources;
+    Placement placement;
     std::vector<Route> routes;  // only of kHttp, kStatic, and kBus (NATS micro over HTTP)
 
     friend bool operator==(const Manifest&, const Manifest&) = default;

@@ -173,6 +173,24 @@ void check_update(const Manifest& m, const Report& report) {
                 "max_surge and max_unavailable are both 0: an update could "
                 "neither add an instance nor take one away"});
     }
+    if (m.kind == Kind::kJob && m.update.strategy != UpdateStrategy::kRolling) {
+        report({{"update", "strategy"}, "a job has nothing to promote: it runs to its end"});
+    }
+    check_duration(m.update.promote_after, 0s, kDurationMax, "update", "promote_after", report);
+}
+
+void check_placement(const Manifest& m, const Report& report) {
+    const uint64_t memory = m.resources.memory_bytes;
+    if (memory != 0 && (memory < kMemoryBytesMin || memory > kMemoryBytesMax)) {
+        report({{"resources", "memory"},
+                fmt::format("{} is out of range; from {} to {}, or 0", format_size(memory),
+                            format_size(kMemoryBytesMin), format_size(kMemoryBytesMax))});
+    }
+    if (!m.placement.spread.empty() && !is_label_key(m.placement.spread)) {
+        report({{"placement", "spread"},
+                fmt::format("\"{}\" is not a label's name; write for example \"zone\"",
+                            printable(m.placement.spread))});
+    }
 }
 
 void check_routes(const Manifest& m, const Report& report) {
@@ -273,6 +291,7 @@ void check_manifest(const Manifest& m, const Report& report) {
     check_update(m, report);
     check_error_pages(m, report);
     check_maintenance(m, report);
+    check_placement(m, report);
     check_routes(m, report);
 }
 

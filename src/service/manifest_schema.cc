@@ -51,7 +51,18 @@ ConfigSchema limits_schema() {
 
 ConfigSchema update_schema() {
     return ConfigSchema({
-        config_string("strategy", "rolling", "How a new release takes over.").one_of({"rolling"}),
+        config_string("strategy", "rolling", "How a new release takes over.")
+            .one_of({"rolling", "blue-green", "canary"}),
+        config_int("canary_percent", "10", "Of a canary: the share of instances, at least one.")
+            .range("1", "100"),
+        config_int("canary_weight", "0",
+                   "Of a canary: its percent of the requests; 0: as its number of instances.")
+            .range("0", "99"),
+        config_string("promote", "auto", "Who lets a canary, or green, take over.")
+            .one_of({"auto", "hand"}),
+        config_duration("promote_after", "",
+                        "How long it must have been well before it does by itself. Default: 5m "
+                        "of a canary, 0s of green."),
         config_int("max_surge", "1", "Instances beyond the wanted number while updating.")
             .range("0", kCount),
         config_int("max_unavailable", "0", "Instances that may be missing while updating.")
@@ -64,6 +75,26 @@ ConfigSchema maintenance_schema() {
         config_strings("allow", {}, "Networks that are served all the same.")
             .at_most(kAllowedNetworksMax),
         config_duration("retry_after", "1m", "What the others are told.").range("1s", "24h"),
+    });
+}
+
+ConfigSchema resources_schema() {
+    return ConfigSchema({
+        config_float("cpu", "0", "Cores that one instance takes, such as 0.5; 0: none set aside.")
+            .range("0", "1024"),
+        config_size("memory", "0", "Memory that one instance takes; 0: none set aside."),
+    });
+}
+
+ConfigSchema placement_schema() {
+    return ConfigSchema({
+        config_strings("constraints", {},
+                       "What a host's labels must be: \"disk=ssd\", \"zone!=b\", \"gpu\", "
+                       "\"!gpu\".")
+            .at_most(kLabelRulesMax),
+        config_strings("affinities", {}, "The same, of the hosts to be preferred.")
+            .at_most(kLabelRulesMax),
+        config_string("spread", "", "The label over whose values instances are spread evenly."),
     });
 }
 
@@ -89,6 +120,8 @@ const ConfigSchema& manifest_schema() {
             .at_most(kErrorPagesMax),
         config_string_map("error_pages", "The same, status and page.").at_most(kErrorPagesMax),
         config_table("maintenance", maintenance_schema(), "While ctl maintenance is on."),
+        config_table("resources", resources_schema(), "What one instance takes of its host."),
+        config_table("placement", placement_schema(), "Where instances may and should run."),
         config_tables("route", route_schema(), "Where requests come from; may be repeated."),
     });
     return schema;

@@ -25,9 +25,10 @@ async function setUp(t) {
   return { fake, ctl, dir, home };
 }
 
-const VERBS = ['status', 'deploy', 'releases', 'rollback', 'logs', 'scale', 'stop', 'delete', 'services', 'instances', 'nodes',
-  'events', 'spaces list', 'spaces create', 'spaces delete', 'keys create', 'keys list', 'keys revoke', 'version', 'completion',
-  'purge', 'maintenance'];
+const VERBS = ['status', 'plan', 'diff', 'restart', 'promote', 'pause', 'resume', 'lock', 'unlock', 'deploy',
+  'releases', 'rollback', 'logs', 'scale', 'stop', 'delete', 'services', 'instances', 'events', 'spaces list',
+  'spaces create', 'spaces delete', 'keys create', 'keys list', 'keys revoke', 'version', 'completion', 'purge',
+  'maintenance', 'nodes list', 'nodes show', 'nodes cordon', 'nodes uncordon', 'nodes drain', 'nodes rm'];
 
 test('every verb has help on stdout', async (t) => {
   const { ctl } = await setUp(t);
@@ -42,7 +43,7 @@ test('every verb has help on stdout', async (t) => {
 test('wrong usage is exit 2, with what would be right, and asks nothing', async (t) => {
   const { ctl, fake } = await setUp(t);
   const cases = [
-    ['', /Usage/], ['depoly x', /unknown verb "depoly"; did you mean "deploy"/], ['keys', /keys what\? There are/],
+    ['', /Usage/], ['depoly x', /unknown verb "depoly"; did you mean "deploy"/], ['nodes drian x', /did you mean "drain"/],
     ['keys crate x', /unknown verb "keys crate"; did you mean "create"/], ['logs hello --folow', /--follow/],
     ['deploy', /DIR is required/], ['scale hello', /INSTANCES is required/], ['scale hello 1 2', /unexpected "2"/],
     ['scale hello many', /INSTANCES takes a number/], ['scale hello 100000', /from 0 to 1000/],
@@ -78,6 +79,7 @@ test('lists are tables, and JSON where asked', async (t) => {
   assert.match((await ctl('version')).stdout, /lighthouse +9\.9\.9/);
   assert.match((await ctl('events')).stdout, /instance_ready +instance=hello-1/);
   assert.equal(JSON.parse((await ctl('nodes --json')).stdout).nodes[0].name, 'vm');
+  assert.equal((await ctl('nodes list')).stdout, (await ctl('nodes')).stdout);
   assert.equal(JSON.parse((await ctl('--json services')).stdout).services[0].name, 'hello');
   assert.equal(JSON.parse((await ctl('instances --json')).stdout).instances[0].id, 'hello-1');
   assert.equal(JSON.parse((await ctl('status --json')).stdout).space, 'default');

@@ -31,6 +31,7 @@ NodeHeartbeat full_heartbeat() {
     beat.address = "127.0.0.1";
     beat.sequence = UINT64_MAX;
     beat.draining = true;
+    beat.labels = {"disk=ssd", "gpu="};
     beat.routes_version = 12;
     beat.busy_instances = {"a-1", "a-2"};
     beat.assignments_version = 13;
@@ -42,6 +43,9 @@ NodeHeartbeat full_heartbeat() {
     beat.load_percent = 50;
     beat.protections = {Protection{"seccomp", true, "a list"}, Protection()};
     beat.sandbox_level = "isolated";
+    beat.cpu_millis_max = 1500;
+    beat.memory_bytes_max = 1ULL << 41;
+    beat.ports_max = 8000;
     return beat;
 }
 
@@ -74,6 +78,8 @@ InstanceSpec full_spec() {
     spec.epoch = 2;
     spec.draining = true;
     spec.root = "public";
+    spec.cpu_millis = 250;
+    spec.memory_bytes = 1ULL << 33;
     return spec;
 }
 

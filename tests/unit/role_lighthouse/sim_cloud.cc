@@ -7,7 +7,6 @@ namespace candela::lighthouse::sim {
 using proto::InstanceState;
 
 namespace {
-constexpr Duration kRolloutMax = 30min;
 constexpr size_t kJournalMax = 400;
 }  // namespace
 
@@ -31,52 +30,18 @@ void SimCloud::break_with(std::string what) {
         broken = fmt::format("at {}: {}", format_duration(now_.time_since_epoch()), what);
 }
 
-// ---- what people do
-
-void SimCloud::deploy(const std::string& name, uint32_t instances, std::string_view behaviour,
-                      uint32_t surge, uint32_t unavailable) {
-    Release release;
-    release.manifest.name = name;
-    release.manifest.kind = behaviour == "job" ? service::Kind::kJob : service::Kind::kHttp;
-    release.manifest.command = {std::string(behaviour)};
-    release.manifest.update.max_surge = surge;
-    release.manifest.update.max_unavailable = unavailable;
-    release.manifest.stop.grace = 2s;
-    release.manifest.probe.start_timeout = 20s;
-    if (behaviour != "job") release.manifest.routes = {service::Route(name + ".localhost", "/")};
-    release.instances = instances;
-    const ServiceKey key("default", name);
-    const auto found = wanted_.services.find(key);
-    if (found != wanted_.services.end() && found->second.deleting) return;
-    commit(start_release(wanted_, key, std::move(release), now_, wall()));
-}
-
-void SimCloud::scale_to(const std::string& name, uint32_t instances) {
-    const Service* found = service(name);
-    if (found == nullptr || found->find(found->target) == nullptr) return;
-    commit(scale(*found, instances, now_));
-}
-
-void SimCloud::remove(const std::string& name) {
-    if (const Service* found = service(name)) commit(delete_service(*found));
-}
-
-const Service* SimCloud::service(const std::string& name) const {
-    const auto found = wanted_.services.find(ServiceKey("default", name));
-    return found == wanted_.services.end() ? nullptr : &found->second;
-}
-
 // ---- time and the network
 
 void SimCloud::run_for(Duration duration) {
     const MonoTime end = now_ + duration;
-    while (now_ < end && broken.empty()) step();
+    while (now_ < end && broken.empty()) step(end);
 }
 
 void SimCloud::stop_faults() {
     faults_ = Faults();
     for (SimHost& host : hosts_) {
         host.cut_until = now_;
+        host.slow_until = now_;
         if (!host.is_up) host.back_at = now_;
     }
     for (SimGateway& gateway : gateways_) gateway.cut_until = now_;
@@ -91,29 +56,55 @@ void SimCloud::send(MonoTime cut_from, std::function<void()> deliver) {
     }
 }
 
-void SimCloud::step() {
-    now_ += kStep;
+// The next moment at which anything can happen, on the grid of steps.
+MonoTime SimCloud::next_due() const {
+    MonoTime due = std::min(next_tick_, next_fault_);
+    if (!network_.empty()) due = std::min(due, network_.begin()->first);
+    for (const SimHost& host : hosts_) {
+        if (!host.is_up) {
+            due = std::min(due, host.back_at);
+            continue;
+        }
+        MonoTime own = std::min(host.next_pull, host.next_beat);
+        for (const auto& [id, instance] : host.instances) {
+            if (instance.is_active) own = std::min(own, instance.due);
+        }
+        due = std::min(due, std::max(own, host.slow_until));
+    }
+    for (const SimGateway& gateway : gateways_) {
+        due = std::min({due, gateway.next_pull, gateway.next_beat});
+    }
+    const MonoTime next = now_ + kStep;
+    if (due <= next || needs_plan_) return next;
+    return next + (due - next + kStep - Duration(1)) / kStep * kStep;
+}
+
+void SimCloud::step(MonoTime end) {
+    now_ = std::min(next_due(), std::max(end, now_ + kStep));
     while (!network_.empty() && network_.begin()->first <= now_) {
         const auto message = std::move(network_.begin()->second);
         network_.erase(network_.begin());
         message.deliver();
     }
-    step_faults();
+    if (now_ >= next_fault_) step_faults();
     for (SimHost& host : hosts_) step_host(host);
     for (SimGateway& gateway : gateways_) step_gateway(gateway);
     if (now_ >= next_tick_) needs_plan_ = true;
     if (needs_plan_) replan();
-    check_tables();
-    check_rollouts();
+    check();
 }
 
+// Once a second on average: which of what may go wrong does.
 void SimCloud::step_faults() {
-    if (faults_.hosts_fail && random_.below(400) == 0) {
+    next_fault_ = now_ + 1ms * static_cast<int64_t>(100 + random_.below(1800));
+    is_changed_ = true;
+    if (faults_.hosts_fail && random_.below(40) == 0) {
         SimHost& host = hosts_[random_.below(hosts_.size())];
         const Duration away = 1s * static_cast<int64_t>(1 + random_.below(40));
-        switch (random_.below(3)) {
+        switch (random_.below(4)) {
             case 0: host.cut_until = now_ + away; break;
-            case 1:  // the machine is gone with all that ran on it, and starts again
+            case 1: host.slow_until = now_ + away; break;
+            case 2:  // the machine is gone with all that ran on it, and starts again
                 host.is_up = false;
                 host.back_at = now_ + away;
                 host.instances.clear();
@@ -125,23 +116,27 @@ void SimCloud::step_faults() {
                 host.version = 0;
         }
     }
-    if (faults_.hosts_fail && random_.below(2000) == 0) {
+    if (faults_.hosts_fail && random_.below(200) == 0) {
         gateways_[random_.below(gateways_.size())].cut_until = now_ + 8s;
     }
-    if (faults_.instances_crash && random_.below(100) == 0) {
-        SimHost& host = hosts_[random_.below(hosts_.size())];
-        if (!host.instances.empty()) {
-            auto victim = host.instances.begin();
-            std::advance(victim, random_.below(host.instances.size()));
-            if (victim->second.status.state == InstanceState::kReady) {
-                victim->second.status.state = InstanceState::kStarting;
-                victim->second.status.port = 0;
-                victim->second.due = now_ + 1s;
-                host.next_beat = now_;
-            }
-        }
+    if (faults_.instances_crash && random_.below(10) == 0) crash_one();
+    if (faults_.clocks_jump && random_.below(50) == 0) {
+        wall_offset_ = 1h * (static_cast<int64_t>(random_.below(96)) - 48);
     }
-    if (faults_.lighthouse_restarts && random_.below(3000) == 0) restart_lighthouse();
+    if (faults_.lighthouse_restarts && random_.below(300) == 0) restart_lighthouse();
+}
+
+void SimCloud::crash_one() {
+    SimHost& host = hosts_[random_.below(hosts_.size())];
+    if (host.instances.empty()) return;
+    auto victim = host.instances.begin();
+    std::advance(victim, random_.below(host.instances.size()));
+    if (victim->second.status.state != InstanceState::kReady) return;
+    victim->second.status.state = InstanceState::kStarting;
+    victim->second.status.port = 0;
+    victim->second.due = now_ + 1s;
+    victim->second.is_active = true;
+    host.next_beat = now_;
 }
 
 void SimCloud::restart_lighthouse() {
@@ -165,6 +160,7 @@ void SimCloud::step_host(SimHost& host) {
         host.next_pull = now_;
         host.next_beat = now_;
     }
+    if (now_ < host.slow_until) return;
     if (now_ >= host.next_pull) {
         host.next_pull = now_ + 10s;
         SimHost* self = &host;
@@ -183,6 +179,7 @@ void SimCloud::step_host(SimHost& host) {
 
 void SimCloud::take(SimHost& host, const proto::Assignments& assignments) {
     if (assignments.version <= host.version) return;
+    is_changed_ = true;
     host.version = assignments.version;
     host.next_beat = now_;
     std::set<std::string> wanted;
@@ -196,8 +193,15 @@ void SimCloud::take(SimHost& host, const proto::Assignments& assignments) {
                                                                          : InstanceState::kExited;
             instance.due = now_ + 1ms * static_cast<int64_t>(100 + random_.below(900));
             found = host.instances.emplace(spec.instance, std::move(instance)).first;
+            for (const SimHost& other : hosts_) {
+                if (&other != &host && other.instances.contains(spec.instance)) {
+                    break_with(
+                        fmt::format("{} runs on {} and {}", spec.instance, host.name, other.name));
+                }
+            }
         }
         found->second.spec = spec;
+        found->second.is_active = true;
     }
     std::erase_if(host.instances, [&](const auto& entry) { return !wanted.contains(entry.first); });
 }
@@ -242,7 +246,15 @@ void SimCloud::step_instance(SimHost& host, SimInstance& instance) {
             status.exit_code = 0;
         }
     }
-    if (status.state != before) host.next_beat = now_;
+    if (status.state != before) {
+        host.next_beat = now_;
+        is_changed_ = true;
+    }
+    // What serves, or has ended, stays so by itself; a job goes on to its end.
+    const bool is_at_rest = (status.state == InstanceState::kReady && behaviour != "job") ||
+                            status.state == InstanceState::kExited ||
+                            status.state == InstanceState::kFailed;
+    instance.is_active = !is_at_rest;
 }
 
 void SimCloud::beat(SimHost& host) {
@@ -254,6 +266,9 @@ void SimCloud::beat(SimHost& host) {
     beat.roles = {"host"};
     beat.assignments_version = host.version;
     beat.instances_complete = true;
+    beat.cpu_millis_max = kHostCpuMillis;
+    beat.memory_bytes_max = kHostMemoryBytes;
+    beat.labels = {fmt::format("zone={}", host.name.back() % 3)};
     for (const auto& [id, instance] : host.instances) beat.instances.push_back(instance.status);
     send(host.cut_until, [this, beat] { hear_beat(beat); });
 }
@@ -287,6 +302,7 @@ void SimCloud::take(SimGateway& gateway, const proto::RouteTable& table) {
         }
     }
     gateway.table = table;
+    is_changed_ = true;
     gateway.next_beat = now_;
 }
 
@@ -353,154 +369,8 @@ void SimCloud::commit(const Change& change) {
         }
     }
     needs_plan_ = true;
-}
-
-// ---- what must always be true
-
-void SimCloud::check_before(const Action& action) {
-    const auto* stop = std::get_if<TellStop>(&action);
-    if (stop == nullptr) return;
-    const Instance& instance = wanted_.instances.at(stop->instance);
-    const Sighting* sighting = seen_.find(stop->instance);
-    const bool has_ended =
-        sighting != nullptr && (sighting->status.state == InstanceState::kExited ||
-                                sighting->status.state == InstanceState::kFailed);
-    const Service& service = wanted_.services.at(instance.service);
-    const Release* release = service.find(instance.release);
-    const Duration drain_max = release->manifest.stop.grace + limits_.drain_max;
-    if (has_ended || now_ - instance.stage_at >= drain_max) return;
-    for (const SimGateway& gateway : gateways_) {
-        const auto known = seen_.nodes.find(gateway.name);
-        if (known == seen_.nodes.end() || is_silent(known->second, seen_, now_, limits_)) continue;
-        for (const auto& entry : gateway.table.services) {
-            for (const auto& endpoint : entry.endpoints) {
-                if (endpoint.instance == stop->instance) {
-                    break_with(fmt::format("{} is told to stop while {} sends to it",
-                                           stop->instance, gateway.name));
-                }
-            }
-        }
-    }
-}
-
-// The least that was promised lately: what gateways have follows from older promises.
-uint32_t SimCloud::promised_of(const std::string& name, uint32_t promised) {
-    auto& history = promises_[name];
-    history.emplace_back(now_, promised);
-    while (history.front().first + 30s < now_) history.pop_front();
-    for (const auto& [time, number] : history) promised = std::min(promised, number);
-    return promised;
-}
-
-// Without faults of hosts or instances, every gateway always has enough endpoints of a service that
-// was once up, whatever updates, rollbacks and scalings do.
-void SimCloud::check_tables() {
-    if (faults_.hosts_fail || faults_.instances_crash) {
-        floors_.clear();
-        faults_felt_until_ = now_ + 1min;
-    }
-    if (now_ < faults_felt_until_) return;
-    std::map<std::string, const SimInstance*> running;
-    for (const SimHost& host : hosts_) {
-        for (const auto& [id, instance] : host.instances) running[id] = &instance;
-    }
-    for (const SimGateway& gateway : gateways_) {
-        for (const auto& entry : gateway.table.services) {
-            const auto found = wanted_.services.find(ServiceKey(entry.space, entry.service));
-            if (found == wanted_.services.end() || found->second.deleting) continue;
-            const Service& service = found->second;
-            const Release* target = service.find(service.target);
-            const Release* stable = service.find(service.stable);
-            if (target == nullptr || stable == nullptr) continue;
-            uint32_t serving = 0;
-            for (const auto& endpoint : entry.endpoints) {
-                const auto instance = running.find(endpoint.instance);
-                if (instance != running.end() &&
-                    instance->second->status.state == InstanceState::kReady) {
-                    ++serving;
-                }
-            }
-            // What is promised is the least of what was and what is wanted, until that many serve
-            // again.
-            const uint32_t missing = std::max(target->manifest.update.max_unavailable,
-                                              stable->manifest.update.max_unavailable);
-            const uint32_t least = std::min(target->instances, stable->instances);
-            const uint32_t promised =
-                promised_of(entry.service, least > missing ? least - missing : 0);
-            const auto key = std::pair(gateway.name, entry.service);
-            const auto before = floors_.try_emplace(key, 0).first;
-            before->second = serving >= promised ? promised : std::min(before->second, promised);
-            if (serving < before->second && service.replacements == 0) {
-                break_with(
-                    fmt::format("{} has {} serving endpoints at {} and may have no fewer than {}",
-                                entry.service, serving, gateway.name, before->second));
-            }
-        }
-    }
-}
-
-void SimCloud::check_rollouts() {
-    std::map<std::pair<ServiceKey, uint64_t>, MonoTime> rolling;
-    for (const auto& [key, service] : wanted_.services) {
-        if (service.deleting) continue;
-        for (const auto& [number, release] : service.releases) {
-            if (release.rollout != Rollout::kRolling) {
-                if (release.rollout != Rollout::kDone && release.cause.empty()) {
-                    break_with(
-                        fmt::format("release {} of {} ended without a cause", number, key.second));
-                }
-                continue;
-            }
-            const auto id = std::pair(key, number);
-            const auto since = rolling_since_.find(id);
-            rolling[id] = since == rolling_since_.end() ? now_ : since->second;
-            if (now_ - rolling[id] > kRolloutMax) {
-                break_with(fmt::format("release {} of {} never ends", number, key.second));
-            }
-        }
-    }
-    rolling_since_ = std::move(rolling);
-}
-
-std::string SimCloud::why_not_converged() const {
-    std::map<std::string, std::map<std::string, int>> running;
-    for (const auto& [key, service] : wanted_.services) {
-        if (service.deleting) return fmt::format("{} is not deleted", key.second);
-        const Release* target = service.find(service.target);
-        if (target != nullptr && target->rollout == Rollout::kRolling) {
-            return fmt::format("release {} of {} is still rolling", target->number, key.second);
-        }
-        const uint32_t wanted = target == nullptr ? 0 : target->instances;
-        uint32_t good = 0;
-        for (const auto& [id, instance] : wanted_.instances) {
-            if (instance.service != key) continue;
-            const Sighting* sighting = seen_.find(id);
-            const InstanceState state =
-                sighting == nullptr ? InstanceState::kUnknown : sighting->status.state;
-            const bool is_well = instance.release == service.target &&
-                                 instance.stage == Stage::kRun &&
-                                 (state == InstanceState::kReady || is_finished(*target, sighting));
-            if (!is_well) {
-                return fmt::format("{} of release {} is {} and {}", id, instance.release,
-                                   to_string(instance.stage), proto::to_string(state));
-            }
-            ++good;
-        }
-        if (good != wanted)
-            return fmt::format("{} has {} of {} instances", key.second, good, wanted);
-    }
-    for (const SimHost& host : hosts_) {
-        for (const auto& [id, instance] : host.instances) {
-            if (!wanted_.instances.contains(id))
-                return fmt::format("{} has {} for nobody", host.name, id);
-        }
-    }
-    for (const SimGateway& gateway : gateways_) {
-        if (gateway.table.services != routes_.table().services) {
-            return fmt::format("{} serves an old table", gateway.name);
-        }
-    }
-    return "";
+    is_changed_ = true;
+    check_room();
 }
 
 }  // namespace candela::lighthouse::sim

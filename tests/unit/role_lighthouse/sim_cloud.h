@@ -21,6 +21,8 @@
 namespace candela::lighthouse::sim {
 
 inline constexpr Duration kStep = 100ms;
+inline constexpr uint64_t kHostCpuMillis = 4000;
+inline constexpr uint64_t kHostMemoryBytes = uint64_t{4} << 30;
 
 // What an instance of a release does on a host; by the release's first argument.
 //   good: starts and serves    slow: starts late    never: its probe never passes
@@ -29,7 +31,8 @@ inline constexpr Duration kStep = 100ms;
 struct SimInstance {
     proto::InstanceSpec spec;
     proto::InstanceStatus status;
-    MonoTime due{};  // of the next thing that happens to it
+    MonoTime due{};         // of the next thing that happens to it
+    bool is_active = true;  // something will, by itself
 };
 
 struct SimHost {
@@ -37,8 +40,9 @@ struct SimHost {
     uint64_t boot = 1;
     uint64_t sequence = 0;
     bool is_up = true;
-    MonoTime back_at{};    // when it is started again
-    MonoTime cut_until{};  // partitioned from the bus until then
+    MonoTime back_at{};     // when it is started again
+    MonoTime cut_until{};   // partitioned from the bus until then
+    MonoTime slow_until{};  // it does nothing at all until then, and takes what came meanwhile
     MonoTime next_pull{};
     MonoTime next_beat{};
     uint64_t version = 0;
@@ -62,6 +66,7 @@ struct Faults {
     bool hosts_fail = false;
     bool lighthouse_restarts = false;
     bool instances_crash = false;
+    bool clocks_jump = false;  // the lighthouse's wall clock, by days
 };
 
 class SimCloud {
@@ -72,11 +77,21 @@ public:
                 uint32_t surge = 1, uint32_t unavailable = 0);
     void scale_to(const std::string& name, uint32_t instances);
     void remove(const std::string& name);
+    void set_mode(size_t host, NodeMode mode);  // of one that the lighthouse knows
+    void open_all();
+    // Of the service's rollout, where it has one that can be.
+    void pause(const std::string& name, bool paused);
+    void promote_by_hand(const std::string& name);
+    void take_back_by_hand(const std::string& name);
+    void settle_people();  // nobody waits for a person any more
     void run_for(Duration duration);
     void stop_faults();
     // Empty, or why the cloud is not as it is wanted.
     std::string why_not_converged() const;
     void cut(size_t host, Duration duration) { hosts_[host].cut_until = now_ + duration; }
+
+    // What the next deployments ask for besides: resources, placement.
+    service::Manifest wish;
 
     const Service* service(const std::string& name) const;
     const Wanted& wanted() const { return wanted_; }
@@ -92,8 +107,10 @@ private:
         std::function<void()> deliver;
     };
     void send(MonoTime cut_from, std::function<void()> deliver);
-    void step();
+    MonoTime next_due() const;
+    void step(MonoTime end);
     void step_faults();
+    void crash_one();
     void step_host(SimHost& host);
     void step_instance(SimHost& host, SimInstance& instance);
     void take(SimHost& host, const proto::Assignments& assignments);
@@ -104,24 +121,30 @@ private:
     void hear_beat(const proto::NodeHeartbeat& beat);
     void replan();
     void commit(const Change& change);
+    void check();
     void check_before(const Action& action);
+    void check_room();
     void check_tables();
     void check_rollouts();
     void restart_lighthouse();
     void break_with(std::string what);
-    WallTime wall() const { return WallTime(now_.time_since_epoch()); }
+    WallTime wall() const { return WallTime(now_.time_since_epoch() + wall_offset_); }
 
     SeededRandom random_;
     Faults faults_;
     PlanLimits limits_;
     MonoTime now_{1h};
+    Duration wall_offset_{};
     uint64_t epoch_ = 1;
     Wanted wanted_;
     Seen seen_;
     AssignmentBook assignments_{1};
     RouteBook routes_{1, HoldLimits()};
     bool needs_plan_ = false;
+    bool is_changed_ = true;  // something that is checked
+    MonoTime next_check_{};
     MonoTime next_tick_{};
+    MonoTime next_fault_{};
     std::vector<SimHost> hosts_;
     std::vector<SimGateway> gateways_;
     std::multimap<MonoTime, Message> network_;

@@ -141,6 +141,50 @@ TEST_CASE_METHOD(World, "a_rollout_goes_on_after_a_restart_at_any_point") {
     for (const auto& [id, instance] : state->wanted().instances) CHECK(instance.release == 2);
 }
 
+TEST_CASE_METHOD(World, "what_people_said_of_nodes_and_rollouts_outlives_a_restart") {
+    REQUIRE(open());
+    beat(InstanceState::kReady);
+    REQUIRE(deploy(1));
+    until([&] { return state->wanted().instances.size() == 1; });
+    beat(InstanceState::kReady);
+    until([&] { return release(1)->rollout == Rollout::kDone; });
+    const auto change = [&](auto make_one) {
+        State::MakeChange make = [this, make_one]() -> Result<Change> { return make_one(); };
+        REQUIRE(finish(state->change(std::move(make))));
+    };
+    change([&] {
+        Release canary = *release(1);
+        canary.manifest.update.strategy = service::UpdateStrategy::kCanary;
+        canary.manifest.update.is_promoted_by_hand = true;
+        canary.reason = "deploy";
+        canary.idempotency_key = "k";
+        return start_release(state->wanted(), kWeb, canary, loop.now(), loop.wall());
+    });
+    change([&] { return set_paused(state->wanted().services.at(kWeb), true, loop.now()); });
+    const WallTime until_when = loop.wall() + 1h;
+    change([&] {
+        return set_lock(state->wanted().services.at(kWeb), Lock("ada", "why", until_when));
+    });
+    change([&] { return set_node_mode(state->seen().nodes.at("a"), NodeMode::kDraining); });
+
+    REQUIRE(open());
+    const Service& web = state->wanted().services.at(kWeb);
+    CHECK(web.paused);
+    CHECK(web.lock.holder == "ada");
+    CHECK(web.lock.reason == "why");
+    CHECK(web.lock.is_held(until_when - 1s));
+    CHECK_FALSE(web.lock.is_held(until_when + 1s));
+    CHECK_FALSE(release(2)->promoted);
+    CHECK(release(2)->reason == "deploy");
+    CHECK(release(2)->idempotency_key == "k");
+    CHECK(release(1)->promoted);
+    CHECK(state->seen().nodes.at("a").mode == NodeMode::kDraining);
+
+    change([&] { return remove_node(state->seen().nodes.at("a")); });
+    REQUIRE(open());
+    CHECK_FALSE(state->seen().nodes.contains("a"));
+}
+
 TEST_CASE_METHOD(World, "versions_grow_over_restarts") {
     REQUIRE(open());
     const uint64_t routes = state->routes_for(proto::RoutesPull()).version;

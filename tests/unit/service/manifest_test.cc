@@ -157,7 +157,7 @@ TEST_CASE("each rule has its own message") {
     CHECK(contains(mistakes(head + "[probe]\nexec=[]"), "command is empty"));
     CHECK(contains(mistakes(head + "[probe]\ninterval='1ms'"), "out of range"));
     CHECK(contains(mistakes(head + "[update]\nmax_surge=0"), "both 0"));
-    CHECK(contains(mistakes(head + "[update]\nstrategy='canary'"), "rolling"));
+    CHECK(contains(mistakes(head + "[update]\nstrategy='bleu'"), "rolling"));
     CHECK(contains(mistakes(head + "[[route]]\npath='/a/../b'"), "not a path prefix"));
     CHECK(contains(mistakes(head + "[[route]]\npath='/a?b'"), "not a path prefix"));
     CHECK(contains(mistakes(head + "[[route]]\npath='/a'\n[[route]]\npath='/a/'"), "twice"));

@@ -1,0 +1,188 @@
+// What must always be true of the simulated cloud, and what of one that came to rest.
+
+#include "sim_cloud.h"
+
+#include <algorithm>
+
+namespace candela::lighthouse::sim {
+
+using proto::InstanceState;
+
+namespace {
+constexpr Duration kRolloutMax = 30min;
+constexpr Duration kCheckInterval = 1s;  // of what changes with time alone
+}  // namespace
+
+void SimCloud::check() {
+    if (!is_changed_ && now_ < next_check_) return;
+    is_changed_ = false;
+    next_check_ = now_ + kCheckInterval;
+    check_tables();
+    check_rollouts();
+}
+
+void SimCloud::check_before(const Action& action) {
+    const auto* stop = std::get_if<TellStop>(&action);
+    if (stop == nullptr) return;
+    const Instance& instance = wanted_.instances.at(stop->instance);
+    const Sighting* sighting = seen_.find(stop->instance);
+    const bool has_ended =
+        sighting != nullptr && (sighting->status.state == InstanceState::kExited ||
+                                sighting->status.state == InstanceState::kFailed);
+    const Service& service = wanted_.services.at(instance.service);
+    const Release* release = service.find(instance.release);
+    const Duration drain_max = release->manifest.stop.grace + limits_.drain_max;
+    if (has_ended || now_ - instance.stage_at >= drain_max) return;
+    for (const SimGateway& gateway : gateways_) {
+        const auto known = seen_.nodes.find(gateway.name);
+        if (known == seen_.nodes.end() || is_silent(known->second, seen_, now_, limits_)) continue;
+        for (const auto& entry : gateway.table.services) {
+            for (const auto& endpoint : entry.endpoints) {
+                if (endpoint.instance == stop->instance) {
+                    break_with(fmt::format("{} is told to stop while {} sends to it",
+                                           stop->instance, gateway.name));
+                }
+            }
+        }
+    }
+}
+
+// No host is ever asked for more than it has.
+void SimCloud::check_room() {
+    std::map<std::string_view, std::pair<uint64_t, uint64_t>> taken;
+    for (const auto& [id, instance] : wanted_.instances) {
+        const Release* release = wanted_.services.at(instance.service).find(instance.release);
+        if (is_finished(*release, seen_.find(id))) continue;
+        auto& [cpu, memory] = taken[instance.node];
+        cpu += release->manifest.resources.cpu_millis;
+        memory += release->manifest.resources.memory_bytes;
+        if (cpu > kHostCpuMillis || memory > kHostMemoryBytes) {
+            return break_with(fmt::format("{} is asked for more than it has", instance.node));
+        }
+    }
+}
+
+// The least that was promised lately: what gateways have follows from older promises.
+uint32_t SimCloud::promised_of(const std::string& name, uint32_t promised) {
+    auto& history = promises_[name];
+    history.emplace_back(now_, promised);
+    while (history.front().first + 30s < now_) history.pop_front();
+    for (const auto& [time, number] : history) promised = std::min(promised, number);
+    return promised;
+}
+
+// Without faults of hosts or instances, every gateway always has enough endpoints of a service that
+// was once up, whatever updates, rollbacks and scalings do.
+void SimCloud::check_tables() {
+    if (faults_.hosts_fail || faults_.instances_crash) {
+        floors_.clear();
+        faults_felt_until_ = now_ + 1min;
+    }
+    if (now_ < faults_felt_until_) return;
+    std::map<std::string, const SimInstance*> running;
+    for (const SimHost& host : hosts_) {
+        for (const auto& [id, instance] : host.instances) running[id] = &instance;
+    }
+    for (const SimGateway& gateway : gateways_) {
+        for (const auto& entry : gateway.table.services) {
+            const auto found = wanted_.services.find(ServiceKey(entry.space, entry.service));
+            if (found == wanted_.services.end() || found->second.deleting) continue;
+            const Service& service = found->second;
+            const Release* target = service.find(service.target);
+            const Release* stable = service.find(service.stable);
+            if (target == nullptr || stable == nullptr) continue;
+            uint32_t serving = 0;
+            for (const auto& endpoint : entry.endpoints) {
+                const auto instance = running.find(endpoint.instance);
+                if (instance != running.end() &&
+                    instance->second->status.state == InstanceState::kReady) {
+                    ++serving;
+                }
+            }
+            // What is promised is the least of what was and what is wanted, until that many serve
+            // again.
+            const uint32_t missing = std::max(target->manifest.update.max_unavailable,
+                                              stable->manifest.update.max_unavailable);
+            const uint32_t least = std::min(target->instances, stable->instances);
+            const uint32_t promised =
+                promised_of(entry.service, least > missing ? least - missing : 0);
+            const auto key = std::pair(gateway.name, entry.service);
+            const auto before = floors_.try_emplace(key, 0).first;
+            before->second = serving >= promised ? promised : std::min(before->second, promised);
+            if (serving < before->second && service.replacements == 0) {
+                break_with(
+                    fmt::format("{} has {} serving endpoints at {} and may have no fewer than {}",
+                                entry.service, serving, gateway.name, before->second));
+            }
+        }
+    }
+}
+
+void SimCloud::check_rollouts() {
+    std::map<std::pair<ServiceKey, uint64_t>, MonoTime> rolling;
+    for (const auto& [key, service] : wanted_.services) {
+        if (service.deleting) continue;
+        for (const auto& [number, release] : service.releases) {
+            if (release.rollout != Rollout::kRolling) {
+                if (release.rollout != Rollout::kDone && release.cause.empty()) {
+                    break_with(
+                        fmt::format("release {} of {} ended without a cause", number, key.second));
+                }
+                continue;
+            }
+            const auto id = std::pair(key, number);
+            const auto since = rolling_since_.find(id);
+            rolling[id] = since == rolling_since_.end() ? now_ : since->second;
+            // What waits for a person is at rest.
+            const bool is_at_rest = service.paused || (!release.promoted && service.well_since);
+            if (is_at_rest) rolling[id] = now_;
+            if (now_ - rolling[id] > kRolloutMax) {
+                break_with(fmt::format("release {} of {} never ends", number, key.second));
+            }
+        }
+    }
+    rolling_since_ = std::move(rolling);
+}
+
+std::string SimCloud::why_not_converged() const {
+    std::map<std::string, std::map<std::string, int>> running;
+    for (const auto& [key, service] : wanted_.services) {
+        if (service.deleting) return fmt::format("{} is not deleted", key.second);
+        const Release* target = service.find(service.target);
+        if (target != nullptr && target->rollout == Rollout::kRolling) {
+            return fmt::format("release {} of {} is still rolling", target->number, key.second);
+        }
+        const uint32_t wanted = target == nullptr ? 0 : target->instances;
+        uint32_t good = 0;
+        for (const auto& [id, instance] : wanted_.instances) {
+            if (instance.service != key) continue;
+            const Sighting* sighting = seen_.find(id);
+            const InstanceState state =
+                sighting == nullptr ? InstanceState::kUnknown : sighting->status.state;
+            const bool is_well = instance.release == service.target &&
+                                 instance.stage == Stage::kRun &&
+                                 (state == InstanceState::kReady || is_finished(*target, sighting));
+            if (!is_well) {
+                return fmt::format("{} of release {} is {} and {}", id, instance.release,
+                                   to_string(instance.stage), proto::to_string(state));
+            }
+            ++good;
+        }
+        if (good != wanted)
+            return fmt::format("{} has {} of {} instances", key.second, good, wanted);
+    }
+    for (const SimHost& host : hosts_) {
+        for (const auto& [id, instance] : host.instances) {
+            if (!wanted_.instances.contains(id))
+                return fmt::format("{} has {} for nobody", host.name, id);
+        }
+    }
+    for (const SimGateway& gateway : gateways_) {
+        if (gateway.table.services != routes_.table().services) {
+            return fmt::format("{} serves an old table", gateway.name);
+        }
+    }
+    return "";
+}
+
+}  // namespace candela::lighthouse::sim

@@ -1,0 +1,84 @@
+// What people do to the simulated cloud.
+
+#include "sim_cloud.h"
+
+namespace candela::lighthouse::sim {
+
+void SimCloud::deploy(const std::string& name, uint32_t instances, std::string_view behaviour,
+                      uint32_t surge, uint32_t unavailable) {
+    Release release;
+    release.manifest = wish;
+    release.manifest.name = name;
+    release.manifest.kind = behaviour == "job" ? service::Kind::kJob : service::Kind::kHttp;
+    release.manifest.command = {std::string(behaviour)};
+    if (behaviour == "job") release.manifest.update.strategy = service::UpdateStrategy::kRolling;
+    release.manifest.update.max_surge = surge;
+    release.manifest.update.max_unavailable = unavailable;
+    release.manifest.stop.grace = 2s;
+    release.manifest.probe.start_timeout = 20s;
+    if (behaviour != "job") release.manifest.routes = {service::Route(name + ".localhost", "/")};
+    release.instances = instances;
+    const ServiceKey key("default", name);
+    const auto found = wanted_.services.find(key);
+    if (found != wanted_.services.end() && found->second.deleting) return;
+    commit(start_release(wanted_, key, std::move(release), now_, wall()));
+}
+
+void SimCloud::scale_to(const std::string& name, uint32_t instances) {
+    const Service* found = service(name);
+    if (found == nullptr || found->find(found->target) == nullptr) return;
+    commit(scale(*found, instances, now_));
+}
+
+void SimCloud::remove(const std::string& name) {
+    if (const Service* found = service(name)) commit(delete_service(*found));
+}
+
+void SimCloud::set_mode(size_t host, NodeMode mode) {
+    const auto node = seen_.nodes.find(hosts_[host].name);
+    if (node != seen_.nodes.end()) commit(set_node_mode(node->second, mode));
+}
+
+void SimCloud::open_all() {
+    for (size_t i = 0; i < hosts_.size(); ++i) set_mode(i, NodeMode::kOpen);
+}
+
+void SimCloud::pause(const std::string& name, bool paused) {
+    const Service* found = service(name);
+    const Release* target = found == nullptr ? nullptr : found->find(found->target);
+    if (target == nullptr || found->deleting || target->rollout != Rollout::kRolling) return;
+    if (found->find(found->stable) == nullptr || found->paused == paused) return;
+    commit(set_paused(*found, paused, now_));
+}
+
+void SimCloud::promote_by_hand(const std::string& name) {
+    const Service* found = service(name);
+    const Release* target = found == nullptr ? nullptr : found->find(found->target);
+    if (target == nullptr || found->deleting || target->rollout != Rollout::kRolling) return;
+    if (target->promoted || found->paused || !found->well_since) return;
+    commit(promote(*found, now_));
+}
+
+void SimCloud::take_back_by_hand(const std::string& name) {
+    const Service* found = service(name);
+    const Release* target = found == nullptr ? nullptr : found->find(found->target);
+    if (target == nullptr || found->deleting || target->rollout != Rollout::kRolling) return;
+    if (found->stable == 0 || found->stable == target->number) return;
+    commit(take_back(*found, "somebody", now_, wall()));
+}
+
+void SimCloud::settle_people() {
+    std::vector<std::string> names;
+    for (const auto& [key, found] : wanted_.services) names.push_back(key.second);
+    for (const std::string& name : names) {
+        pause(name, false);
+        promote_by_hand(name);
+    }
+}
+
+const Service* SimCloud::service(const std::string& name) const {
+    const auto found = wanted_.services.find(ServiceKey("default", name));
+    return found == wanted_.services.end() ? nullptr : &found->second;
+}
+
+}  // namespace candela::lighthouse::sim
