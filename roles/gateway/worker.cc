@@ -266,6 +266,14 @@ http::EndpointSpec Worker::endpoint_of(const proto::Endpoint& endpoint) {
         spec.protocol = http::UpstreamProtocol::kH2c;
         spec.key += " h2c";
     }
+    switch (endpoint.proxy_header) {
+        case proto::ProxyHeader::kNone: break;
+        case proto::ProxyHeader::kV1: spec.proxy_header = http::ProxyVersion::kV1; break;
+        case proto::ProxyHeader::kV2: spec.proxy_header = http::ProxyVersion::kV2; break;
+    }
+    if (spec.proxy_header != http::ProxyVersion::kNone) {
+        spec.key += fmt::format(" {}", http::to_string(spec.proxy_header));
+    }
     return spec;
 }
 

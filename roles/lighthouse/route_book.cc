@@ -8,6 +8,15 @@ using proto::InstanceState;
 
 namespace {
 
+proto::ProxyHeader proxy_header_of(http::ProxyVersion version) {
+    switch (version) {
+        case http::ProxyVersion::kNone: return proto::ProxyHeader::kNone;
+        case http::ProxyVersion::kV1: return proto::ProxyHeader::kV1;
+        case http::ProxyVersion::kV2: return proto::ProxyHeader::kV2;
+    }
+    return proto::ProxyHeader::kNone;
+}
+
 std::optional<proto::Endpoint> endpoint_of(const Instance& instance, const Service& service,
                                            const Seen& seen, MonoTime now,
                                            const PlanLimits& limits) {
@@ -24,6 +33,9 @@ std::optional<proto::Endpoint> endpoint_of(const Instance& instance, const Servi
     endpoint.release = instance.release;
     if (release != nullptr && release->manifest.protocol == service::Protocol::kH2c) {
         endpoint.protocol = proto::EndpointProtocol::kH2c;
+    }
+    if (release != nullptr) {
+        endpoint.proxy_header = proxy_header_of(release->manifest.proxy_protocol);
     }
     endpoint.state = proto::EndpointState::kSuspect;
     const auto node = seen.nodes.find(instance.node);

@@ -41,6 +41,7 @@ public:
     bool is_done() const { return is_done_; }
 
     bool is_detached() const override { return true; }
+    const Stream* connection() const override { return nullptr; }
     ClientInfo client_info() const override;
     ClientCertificates* client_certificates() override { return nullptr; }  // it has its route
     const RequestHead& request_head() const override { return head_; }

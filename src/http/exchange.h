@@ -99,6 +99,8 @@ private:
     void hold();
     void connect();
     void on_connected(Result<StreamPtr> result);
+    // What the endpoint is told of the client before the request; empty: nothing.
+    std::string announcement() const;
     void connect_http2();
     void on_session(Result<> ready);
     void on_connect_failed(const Error& error);

@@ -78,7 +78,24 @@ void Exchange::on_connected(Result<StreamPtr> result) {
         return;
     }
     open(UpstreamConnection::lend(std::make_unique<UpstreamConnection>(
-        *endpoint_, std::move(*result), proxy_.options_.response_limits, proxy_.to_upstream_)));
+        *endpoint_, std::move(*result), proxy_.options_.response_limits, proxy_.to_upstream_,
+        announcement())));
+}
+
+std::string Exchange::announcement() const {
+    const ProxyVersion version = endpoint_->proxy_header();
+    if (version == ProxyVersion::kNone) return {};
+    Address client;
+    Address server;
+    if (const Stream* const connection = client_->connection()) {
+        client = connection->peer();
+        server = connection->local();
+    }
+    // A proxy before us has told the client's address, and not its port.
+    const std::string_view ip = client_ip_of(
+        client_->request_head().headers, client_->client_info().ip, proxy_.options_.trusted_peers);
+    if (client.kind != Address::Kind::kTcp || client.host != ip) client = Address::tcp(ip, 0);
+    return write_proxy_header(version, client, server);
 }
 
 void Exchange::connect_http2() {

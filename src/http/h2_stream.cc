@@ -218,6 +218,8 @@ void H2Stream::on_closed() {
     id_ = 0;
 }
 
+const Stream* H2Stream::connection() const { return connection_.stream_.get(); }
+
 ClientInfo H2Stream::client_info() const { return connection_.client_info(); }
 
 ClientCertificates* H2Stream::client_certificates() {

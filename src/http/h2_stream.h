@@ -39,6 +39,7 @@ public:
     int32_t id() const { return id_; }
     size_t index = 0;  // in the connection's list
 
+    const Stream* connection() const override;
     ClientInfo client_info() const override;
     ClientCertificates* client_certificates() override;
     const RequestHead& request_head() const override { return head_; }

@@ -26,6 +26,7 @@ public:
     void drain() override;
     void close() override;
 
+    const Stream* connection() const override { return stream_.get(); }
     ClientInfo client_info() const override {
         return ClientInfo{peer_ip_, peer_is_trusted_, stream_ != nullptr && stream_->is_encrypted(),
                           false};

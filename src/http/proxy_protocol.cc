@@ -8,6 +8,9 @@
 #include <cstring>
 #include <vector>
 
+#include <fmt/format.h>
+
+#include "base/check.h"
 #include "base/text.h"
 
 namespace candela::http {
@@ -109,6 +112,46 @@ Parsed parse_binary(std::string_view bytes) {
     }
 }
 
+struct Ip {
+    int family;
+    std::array<char, sizeof(in6_addr)> bytes;  // of IPv4, the first four
+};
+
+std::optional<Ip> ip_of(const Address& address) {
+    if (address.kind != Address::Kind::kTcp) return std::nullopt;
+    Ip ip{AF_INET, {}};
+    if (inet_pton(AF_INET, address.host.c_str(), ip.bytes.data()) == 1) return ip;
+    in6_addr binary{};
+    if (inet_pton(AF_INET6, address.host.c_str(), &binary) != 1) return std::nullopt;
+    if (IN6_IS_ADDR_V4MAPPED(&binary)) {
+        std::memcpy(ip.bytes.data(), binary.s6_addr + 12, sizeof(in_addr));
+        return ip;
+    }
+    ip.family = AF_INET6;
+    std::memcpy(ip.bytes.data(), &binary, sizeof binary);
+    return ip;
+}
+
+std::string text_of(const Ip& ip) {
+    std::array<char, INET6_ADDRSTRLEN> out{};
+    CANDELA_CHECK(inet_ntop(ip.family, ip.bytes.data(), out.data(), out.size()) != nullptr);
+    return out.data();
+}
+
+void append_uint16(uint16_t number, std::string& out) {
+    out += static_cast<char>(number >> 8);
+    out += static_cast<char>(number & 0xff);
+}
+
+std::string binary_header(uint8_t version_and_command, uint8_t family, std::string_view block) {
+    std::string out(kSignature2);
+    out += static_cast<char>(version_and_command);
+    out += static_cast<char>(family);
+    append_uint16(static_cast<uint16_t>(block.size()), out);
+    out += block;
+    return out;
+}
+
 }  // namespace
 
 Parsed parse_proxy_header(std::string_view bytes) {
@@ -119,6 +162,47 @@ Parsed parse_proxy_header(std::string_view bytes) {
     }
     if (begins_like(bytes, kSignature1)) return parse_line(bytes);
     return malformed("neither version's first bytes");
+}
+
+std::string_view to_string(ProxyVersion version) {
+    switch (version) {
+        case ProxyVersion::kNone: return "none";
+        case ProxyVersion::kV1: return "v1";
+        case ProxyVersion::kV2: return "v2";
+    }
+    return "none";
+}
+
+Result<ProxyVersion> parse_proxy_version(std::string_view text) {
+    for (const ProxyVersion version : {ProxyVersion::kNone, ProxyVersion::kV1, ProxyVersion::kV2}) {
+        if (to_string(version) == text) return version;
+    }
+    return fail(Code::kInvalid, "\"{}\" is not a version of the PROXY protocol: none, v1 or v2",
+                printable(text));
+}
+
+std::string write_proxy_header(ProxyVersion version, const Address& source,
+                               const Address& destination) {
+    CANDELA_CHECK(version != ProxyVersion::kNone);
+    const std::optional<Ip> from = ip_of(source);
+    if (!from) {
+        if (version == ProxyVersion::kV1) return "PROXY UNKNOWN\r\n";
+        return binary_header(0x20, 0, {});
+    }
+    std::optional<Ip> to = ip_of(destination);
+    // There is one family for both; 0.0.0.0 and :: name none.
+    if (!to || to->family != from->family) to = Ip{from->family, {}};
+    if (version == ProxyVersion::kV1) {
+        return fmt::format("PROXY {} {} {} {} {}\r\n", from->family == AF_INET ? "TCP4" : "TCP6",
+                           text_of(*from), text_of(*to), source.port, destination.port);
+    }
+    const size_t ip_bytes = from->family == AF_INET ? sizeof(in_addr) : sizeof(in6_addr);
+    std::string block;
+    block.append(from->bytes.data(), ip_bytes);
+    block.append(to->bytes.data(), ip_bytes);
+    append_uint16(source.port, block);
+    append_uint16(destination.port, block);
+    return binary_header(0x21, from->family == AF_INET ? 0x11 : 0x21, block);
 }
 
 }  // namespace candela::http

@@ -13,6 +13,7 @@
 #include "http/error_pages.h"
 #include "http/h1_parser.h"
 #include "http/route_options.h"
+#include "loop/stream.h"
 
 namespace candela::http {
 
@@ -28,6 +29,8 @@ class ClientCertificates;
 
 class Requester {
 public:
+    // The connection that the request came by; null where none is open for it.
+    virtual const Stream* connection() const = 0;
     // Nobody waits for the answer.
     virtual bool is_detached() const { return false; }
     virtual ClientInfo client_info() const = 0;

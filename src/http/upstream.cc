@@ -38,6 +38,7 @@ UpstreamConnectionPtr Endpoint::take_idle(MonoTime now, Duration age_max) {
 
 void Endpoint::put_idle(UpstreamConnectionPtr connection, Duration idle_max) {
     if (is_removed_ || draining || idle_.size() >= upstream_.options_.idle_max) return;
+    if (spec_.proxy_header != ProxyVersion::kNone) return;
     connection->was_used_ = true;
     connection->idle_since_ = upstream_.loop_.now();
     connection->idle_max_ = idle_max;

@@ -16,6 +16,7 @@
 
 #include "http/balancer.h"
 #include "http/h2_upstream.h"
+#include "http/proxy_protocol.h"
 #include "http/upstream_connection.h"
 #include "loop/loop.h"
 #include "loop/timers.h"
@@ -59,6 +60,9 @@ struct EndpointSpec {
     bool suspect = false;
     UpstreamProtocol protocol = UpstreamProtocol::kHttp1;
     uint32_t weight = 100;  // its part of new requests; 0: none
+    // Each connection begins with a header that says who the client is, and serves one request: the
+    // next may be another client's. Only with kHttp1.
+    ProxyVersion proxy_header = ProxyVersion::kNone;
 };
 
 // Is a Load, so that the balancer's choice is the endpoint.
@@ -73,6 +77,7 @@ public:
     bool is_removed() const { return is_removed_; }
     size_t idle_connections() const { return idle_.size(); }
     bool is_http2() const { return spec_.protocol == UpstreamProtocol::kH2c; }
+    ProxyVersion proxy_header() const { return spec_.proxy_header; }
     // Its sessions; made with these options at the first call.
     H2Upstream& http2(const H2UpstreamOptions& options);
     // Another request may go there now.

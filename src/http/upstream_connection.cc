@@ -8,8 +8,13 @@
 namespace candela::http {
 
 UpstreamConnection::UpstreamConnection(Endpoint& endpoint, StreamPtr stream,
-                                       const ParserLimits& limits, Cork& cork)
-    : endpoint_(endpoint), stream_(std::move(stream)), parser_(limits), cork_(cork) {
+                                       const ParserLimits& limits, Cork& cork,
+                                       std::string announcement)
+    : endpoint_(endpoint),
+      stream_(std::move(stream)),
+      parser_(limits),
+      cork_(cork),
+      announcement_(std::move(announcement)) {
     ++endpoint_.connections_;
     stream_->start(*this);
 }
@@ -20,6 +25,7 @@ void UpstreamConnection::begin(Exchange& exchange, const ResponderRequest& reque
     user_ = &exchange;
     is_chunked_ = request.is_chunked;
     parser_.expect(request.is_head, request.offers_upgrade);
+    if (!was_used_) cork_.borrow(*stream_, announcement_);
     cork_.borrow(*stream_, request.head);
 }
 

@@ -3,6 +3,7 @@
 // One HTTP/1.1 connection to an endpoint: in its pool, or lent to one exchange as its responder.
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "http/cork.h"
@@ -17,9 +18,10 @@ class Endpoint;
 
 class UpstreamConnection final : public Responder, public StreamHandler {
 public:
-    // The cork is the proxy's, shared by all that go upstream.
-    UpstreamConnection(Endpoint& endpoint, StreamPtr stream, const ParserLimits& limits,
-                       Cork& cork);
+    // The cork is the proxy's, shared by all that go upstream. The announcement is sent first: a
+    // PROXY header, or nothing.
+    UpstreamConnection(Endpoint& endpoint, StreamPtr stream, const ParserLimits& limits, Cork& cork,
+                       std::string announcement = {});
     ~UpstreamConnection();
     // To one exchange; it comes back by give_back().
     static ResponderPtr lend(std::unique_ptr<UpstreamConnection> connection) {
@@ -54,6 +56,7 @@ private:
     StreamPtr stream_;
     ResponseParser parser_;
     Cork& cork_;
+    std::string announcement_;  // goes before the first request
     Exchange* user_ = nullptr;  // null: pooled
     MonoTime idle_since_{};
     Duration idle_max_{};      // this endpoint closes earlier than the pool would

@@ -193,6 +193,7 @@ void visit(V& v, As<Endpoint> auto& m, candela_wire_Endpoint& w) {
     v.choice(w.protocol, m.protocol, EndpointProtocol::kH2c);
     v.number(w.is_weighted, m.is_weighted);
     v.number(w.weight, m.weight);
+    v.choice(w.proxy_header, m.proxy_header, ProxyHeader::kV2);
 }
 
 template <class V>

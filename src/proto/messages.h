@@ -213,6 +213,8 @@ enum class EndpointState : uint8_t { kUnknown, kReady, kSuspect };
 
 enum class EndpointProtocol : uint8_t { kHttp1, kH2c };
 
+enum class ProxyHeader : uint8_t { kNone, kV1, kV2 };
+
 struct Endpoint {
     std::string instance;
     std::string node;
@@ -224,6 +226,7 @@ struct Endpoint {
     EndpointProtocol protocol = EndpointProtocol::kHttp1;
     bool is_weighted = false;  // otherwise it has the usual 100
     uint32_t weight = 0;       // its part of new requests among the service's; 0: none
+    ProxyHeader proxy_header = ProxyHeader::kNone;
     bool operator==(const Endpoint&) const = default;
 };
 

@@ -118,6 +118,8 @@ Manifest read_manifest(const Table& table, const std::function<void(ManifestMist
     m.command = table.strings("command");
     m.root = table.string("root");
     m.protocol = parse_protocol(table.string("protocol")).value_or(Protocol::kHttp1);
+    m.proxy_protocol = http::parse_proxy_version(table.string("proxy_protocol"))
+                           .value_or(http::ProxyVersion::kNone);
     m.instances = static_cast<uint32_t>(table.integer("instances"));
     for (const ConfigItem& item : table.items("env")) m.env[item.name] = item.value;
     m.probe = read_probe(table.table("probe"), m.kind, report);
@@ -257,6 +259,9 @@ Json to_json(const Manifest& m) {
     Json json = {{"name", m.name}, {"kind", to_string(m.kind)}, {"instances", m.instances}};
     if (m.kind == Kind::kStatic) json["root"] = m.root;
     if (m.protocol != Protocol::kHttp1) json["protocol"] = to_string(m.protocol);
+    if (m.proxy_protocol != http::ProxyVersion::kNone) {
+        json["proxy_protocol"] = http::to_string(m.proxy_protocol);
+    }
     if (!m.command.empty()) json["command"] = m.command;
     if (!m.env.empty()) json["env"] = m.env;
 

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "http/proxy_protocol.h"
 #include "service/placement.h"
 #include "service/route.h"
 
@@ -106,9 +107,11 @@ struct Maintenance {
 struct Manifest {
     std::string name;  // [a-z][a-z0-9-]{0,62}
     Kind kind = Kind::kHttp;
-    std::vector<std::string> command;        // argv; required but for kStatic, where it is refused
-    std::string root = ".";                  // kStatic: the folder in the bundle that is served
-    Protocol protocol = Protocol::kHttp1;    // other ones only of kHttp
+    std::vector<std::string> command;      // argv; required but for kStatic, where it is refused
+    std::string root = ".";                // kStatic: the folder in the bundle that is served
+    Protocol protocol = Protocol::kHttp1;  // other ones only of kHttp
+    // What each connection of a gateway begins with; only of kHttp with Protocol::kHttp1.
+    http::ProxyVersion proxy_protocol = http::ProxyVersion::kNone;
     uint32_t instances = 1;                  // 0 to kInstancesMax
     std::map<std::string, std::string> env;  // PORT, HOST and CANDELA_* belong to the host
     Probe probe;

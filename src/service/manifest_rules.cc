@@ -96,6 +96,24 @@ void check_protocol(const Manifest& m, const Report& report) {
     }
 }
 
+void check_proxy_protocol(const Manifest& m, const Report& report) {
+    if (m.proxy_protocol == http::ProxyVersion::kNone) return;
+    const ManifestPlace place{"", "proxy_protocol"};
+    if (m.kind != Kind::kHttp) {
+        report({place, fmt::format("only an http service is told the client by the PROXY protocol; "
+                                   "this one is of kind \"{}\"",
+                                   to_string(m.kind))});
+    } else if (m.protocol != Protocol::kHttp1) {
+        report({place,
+                "one h2c connection carries the requests of many clients; leave it out, and read "
+                "X-Forwarded-For"});
+    } else if (m.probe.type == Probe::Type::kHttp) {
+        report({{"probe", "path"},
+                "a path is probed without a PROXY header; write tcp = true, or exec with a check "
+                "of its own"});
+    }
+}
+
 bool is_env_name(std::string_view name) {
     return !name.empty() && !is_digit(name.front()) &&
            std::ranges::all_of(name, [](char c) { return is_alpha(c) || is_digit(c) || c == '_'; });
@@ -286,6 +304,7 @@ void check_manifest(const Manifest& m, const Report& report) {
     check_env(m, report);
     check_probe(m, report);
     check_protocol(m, report);
+    check_proxy_protocol(m, report);
     check_duration(m.stop.grace, 0s, kDurationMax, "stop", "grace", report);
     check_limits(m, report);
     check_update(m, report);

@@ -109,6 +109,9 @@ const ConfigSchema& manifest_schema() {
         config_string("protocol", "http1",
                       "Of an http service: what it speaks on $PORT; h2c is HTTP/2 without TLS.")
             .one_of({"http1", "h2c"}),
+        config_string("proxy_protocol", "none",
+                      "What tells an http service who the client is, first on each connection.")
+            .one_of({"none", "v1", "v2"}),
         config_int("instances", "1", "How many copies run.").range("0", kCount),
         config_string_map("env", "Environment of the program."),
         config_table("probe", probe_schema(), "How candela knows that an instance is well."),

@@ -62,6 +62,17 @@ new WebSocketServer({ server }).on('connection', (socket) => socket.on('message'
 server.listen(process.env.PORT, '127.0.0.1');
 `;
 
+// Answers with the line that its connection begins with.
+const TOLD = `
+require('node:net').createServer((socket) => {
+  socket.on('error', () => {});
+  socket.once('data', (bytes) => {
+    const line = bytes.toString('latin1').split('\\r\\n')[0];
+    socket.end('HTTP/1.1 200 OK\\r\\nContent-Length: ' + line.length + '\\r\\n\\r\\n' + line);
+  });
+}).listen(process.env.PORT, '127.0.0.1');
+`;
+
 test('a gateway that can not reach the host goes over the bus', {
   timeout: 180_000, skip: process.getuid() !== 0 && 'needs root, for a network namespace',
 }, async (t) => {
@@ -152,6 +163,16 @@ listen = "${THEIRS}:${ports.gateway}"
     client.send('over the bus');
     assert.equal(await within(5000, 'the echo', answer), 'over the bus');
     client.close();
+  });
+  await t.test('the client\'s address by the PROXY protocol', async () => {
+    const told = makeService(t, 'told', manifest('told', ['node', 'app.js'], { extra: 'proxy_protocol = "v1"', probe: 'tcp = true' }), { 'app.js': TOLD });
+    await cloud.ctl(['deploy', told]);
+    const host = { headers: { host: 'told.localhost' } };
+    await until('its route', async () => (await ask('/', host)).status === 200);
+    for (let i = 0; i < 10; i += 1) {
+      assert.match((await ask('/', { ...host, agent: new http.Agent({ localAddress: OURS }) })).text,
+        new RegExp(`^PROXY TCP4 ${OURS} ${THEIRS} [1-9][0-9]+ ${ports.gateway}$`));
+    }
   });
   await t.test('gRPC', async () => {
     await cloud.ctl(['deploy', echoService(t)]).catch((error) => { throw cloud.explain(error); });

@@ -92,7 +92,7 @@ export class FakeLighthouse {
     if (!this.bus.isClosed()) await this.bus.close();
   }
 
-  // services: [{service, kind, routes: [{host, path, and what else a [[route]] says}], endpoints: [{instance, port, node, machine, protocol, weight}], hold}]
+  // services: [{service, kind, routes: [{host, path, and what else a [[route]] says}], endpoints: [{instance, port, node, machine, protocol, proxyProtocol, weight}], hold}]
   async publish(services) {
     this.version += 1;
     const parts = [number(1, this.version), number(2, 1)];
@@ -110,6 +110,7 @@ export class FakeLighthouse {
           bytes(1, endpoint.instance), bytes(2, endpoint.node ?? 'here'),
           bytes(3, endpoint.machine ?? this.machineId), number(5, endpoint.port), number(6, 1),
           ...(endpoint.protocol === 'h2c' ? [number(8, 1)] : []),
+          ...(endpoint.proxyProtocol ? [number(11, { v1: 1, v2: 2 }[endpoint.proxyProtocol])] : []),
           ...(endpoint.weight === undefined ? [] : [number(9, 1), number(10, endpoint.weight)]),
         ])));
       }

@@ -14,6 +14,7 @@ using namespace std::string_literals;
 using namespace std::string_view_literals;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::EndsWith;
+using Catch::Matchers::StartsWith;
 
 namespace {
 
@@ -168,4 +169,120 @@ TEST_CASE("a client that leaves behind its header leaves nothing") {
     client->close();
     world.settle(1s);
     CHECK(world.proxy->connection_count() == 0);
+}
+
+TEST_CASE("what is written is what is read") {
+    const Address ip4 = Address::tcp("192.0.2.1", 1234);
+    const Address ip6 = Address::tcp("2001:db8::1", 1234);
+    const Address server4 = Address::tcp("192.0.2.2", 80);
+    const Address server6 = Address::tcp("2001:db8::2", 80);
+    const Address nobody = Address::unix_socket("/run/x.sock");
+    const auto v1 = [](const Address& from, const Address& to) {
+        return write_proxy_header(ProxyVersion::kV1, from, to);
+    };
+    const auto v2 = [](const Address& from, const Address& to) {
+        return write_proxy_header(ProxyVersion::kV2, from, to);
+    };
+    CHECK(v1(ip4, server4) == "PROXY TCP4 192.0.2.1 192.0.2.2 1234 80\r\n");
+    CHECK(v1(ip6, server6) == "PROXY TCP6 2001:db8::1 2001:db8::2 1234 80\r\n");
+    CHECK(v1(ip4, server6) == "PROXY TCP4 192.0.2.1 0.0.0.0 1234 80\r\n");
+    CHECK(v1(ip6, nobody) == "PROXY TCP6 2001:db8::1 :: 1234 0\r\n");
+    CHECK(v1(Address::tcp("::ffff:192.0.2.1", 7), server4) ==
+          "PROXY TCP4 192.0.2.1 192.0.2.2 7 80\r\n");
+    CHECK(v1(nobody, server4) == "PROXY UNKNOWN\r\n");
+    CHECK(v1(Address::tcp("unknown", 1), server4) == "PROXY UNKNOWN\r\n");
+    CHECK(v2(ip4, server4) == binary(0x21, 0x11, kBlock4));
+    CHECK(v2(nobody, server4) == binary(0x20, 0x00, ""));
+    CHECK(read(v2(ip6, server6)) == "[2001:db8::1]:1234");
+    CHECK(read(v2(ip6, server4)) == "[2001:db8::1]:1234");
+    for (const std::string_view text : {"none", "v1", "v2"}) {
+        CHECK(to_string(*parse_proxy_version(text)) == text);
+    }
+    CHECK_FALSE(parse_proxy_version("v3"));
+}
+
+namespace {
+
+struct Announcing : World {
+    explicit Announcing(ProxyVersion version, ProxyOptions options = {})
+        : World([&] {
+              options.proxy_protocol = true;
+              return options;
+          }()),
+          version_(version) {
+        open_endpoint(1);
+        route_announced({1});
+    }
+    void route_announced(std::initializer_list<int> numbers) {
+        std::vector<EndpointSpec> specs;
+        for (const int number : numbers) {
+            specs.push_back(spec(number));
+            specs.back().proxy_header = version_;
+        }
+        upstream->update(std::move(specs));
+    }
+    // Simulated streams have no IP of their own, so that a balancer must tell it.
+    std::unique_ptr<Peer> connect_announced() {
+        auto client = connect();
+        client->send("PROXY TCP4 192.0.2.9 192.0.2.2 1234 80\r\n");
+        return client;
+    }
+
+private:
+    ProxyVersion version_;
+};
+
+}  // namespace
+
+TEST_CASE("each request has a connection of its own that begins with the client's address") {
+    Announcing world(ProxyVersion::kV1);
+    auto client = world.connect_announced();
+    for (size_t i = 0; i < 3; ++i) {
+        client->send(kGet);
+        world.settle();
+        REQUIRE(world.at[1].size() == i + 1);
+        Peer& service = *world.at[1][i];
+        const std::string asked = service.take();
+        CHECK_THAT(asked, StartsWith("PROXY TCP4 192.0.2.9 0.0.0.0 1234 0\r\nGET / HTTP/1.1\r\n"));
+        service.send(kOk);
+        world.settle();
+        CHECK_THAT(client->take(), EndsWith("ok"));
+        CHECK(service.is_over());
+    }
+}
+
+TEST_CASE("the address that is told is the one that a trusted proxy has told") {
+    ProxyOptions options;
+    CHECK(options.trusted_peers.add("0.0.0.0/0"));
+    Announcing world(ProxyVersion::kV2, options);
+    auto client = world.connect_announced();
+    const auto told = [&](std::string_view forwarded) {
+        client->send(
+            fmt::format("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {}\r\n\r\n", forwarded));
+        world.settle();
+        Peer& service = *world.at[1].back();
+        const std::string asked = service.take();
+        service.send(kOk);
+        world.settle();
+        return read(asked);
+    };
+    CHECK(told("2001:db8::7") == "[2001:db8::7]:0");
+    CHECK(told("nonsense") == "none");
+}
+
+TEST_CASE("a request goes to another endpoint with the header, where one takes no connection") {
+    Announcing world(ProxyVersion::kV1);
+    world.open_endpoint(2);
+    world.route_announced({1, 2});
+    world.close_endpoint(1);
+    auto client = world.connect_announced();
+    for (size_t i = 0; i < 4; ++i) {
+        client->send(kGet);
+        world.settle();
+        REQUIRE(world.at[2].size() == i + 1);
+        CHECK_THAT(world.at[2][i]->take(), StartsWith("PROXY TCP4 "));
+        world.at[2][i]->send(kOk);
+        world.settle();
+        CHECK_THAT(client->take(), EndsWith("ok"));
+    }
 }

@@ -109,7 +109,7 @@ TEST_CASE("every_message_comes_back_as_it_was") {
     service.kind = "http";
     service.routes = {Route("hello.localhost", "/"), Route("", "/api")};
     service.endpoints = {Endpoint("i", "n", "m", "10.0.0.1", 80, EndpointState::kSuspect, 4,
-                                  EndpointProtocol::kH2c, true, 40)};
+                                  EndpointProtocol::kH2c, true, 40, ProxyHeader::kV2)};
     service.hold_requests_max = 10;
     service.hold_ms_max = 30000;
     service.error_pages = {ErrorPage("502", "<p>"), ErrorPage("4xx", "")};

@@ -107,6 +107,9 @@ TEST_CASE("defaults stand in for what is not written") {
     CHECK(m.update.max_unavailable == 0);
     CHECK(m.protocol == Protocol::kHttp1);
     CHECK(parse("name='a'\nprotocol='h2c'\ncommand=['x']").protocol == Protocol::kH2c);
+    CHECK(m.proxy_protocol == candela::http::ProxyVersion::kNone);
+    CHECK(parse("name='a'\nproxy_protocol='v2'\ncommand=['x']").proxy_protocol ==
+          candela::http::ProxyVersion::kV2);
     CHECK(parse("name='a'\nkind='bus'\ncommand=['x']").probe.type == Probe::Type::kNone);
     CHECK(parse("name='a'\nkind='job'\ncommand=['x']").probe.type == Probe::Type::kNone);
     CHECK(parse("name='a'\nkind='static'\nroot='public'").probe.type == Probe::Type::kTcp);
@@ -149,6 +152,10 @@ TEST_CASE("each rule has its own message") {
     CHECK(contains(mistakes(head + "protocol = \"h2\""), "h2c"));
     CHECK(contains(mistakes(head + "kind='bus'\nprotocol='h2c'"), "only an http service has a"));
     CHECK(contains(mistakes(head + "protocol='h2c'\n[probe]\npath='/'"), "probed over HTTP/1.1"));
+    CHECK(contains(mistakes(head + "proxy_protocol = \"v3\""), "did you mean \"v1\"?"));
+    CHECK(contains(mistakes(head + "kind='bus'\nproxy_protocol='v1'"), "only an http service is"));
+    CHECK(contains(mistakes(head + "protocol='h2c'\nproxy_protocol='v1'"), "of many clients"));
+    CHECK(contains(mistakes(head + "proxy_protocol='v2'\n[probe]\npath='/'"), "without a PROXY"));
     CHECK(contains(mistakes(head + "instances = 1001"), "1000"));
     CHECK(contains(mistakes(head + "[env]\nPORT = \"1\""), "PORT is set by candela"));
     CHECK(contains(mistakes(head + "[env]\nCANDELA_X = \"1\""), "is set by candela"));
@@ -425,6 +432,7 @@ TEST_CASE("JSON gives back what was written") {
          {kFull, std::string_view("name='a'\ncommand=['x']"),
           std::string_view("name='a'\nkind='static'\nroot='public'"),
           std::string_view("name='a'\nprotocol='h2c'\ncommand=['x']"),
+          std::string_view("name='a'\nproxy_protocol='v1'\ncommand=['x']"),
           std::string_view("name='a'\nkind='bus'\ncommand=['x']\n[probe]\nexec=['sh','-c','x']"),
           std::string_view("name='a'\nkind='job'\ncommand=['x']\ninstances=0")}) {
         const Manifest manifest = parse(text);
