@@ -78,8 +78,10 @@ InstanceSpec full_spec() {
     spec.epoch = 2;
     spec.draining = true;
     spec.root = "public";
-    spec.cpu_millis = 250;
-    spec.memory_bytes = 1ULL << 33;
+    spec.memory_bytes_max = 1ULL << 33;
+    spec.cpu_percent_max = 250;
+    spec.pids_max = 100;
+    spec.scratch_bytes_max = 1ULL << 20;
     return spec;
 }
 
