@@ -228,17 +228,22 @@ void ServicePlanner::drain_surplus() {
     if (surplus <= 0) return;
     std::map<std::string_view, int> on_node;
     for (const Member* member : live) ++on_node[member->instance->node];
-    // Those that do not serve go first, then where most of the service is, then the youngest.
+    // Those that do not serve go first, those of which not every gateway knows yet next, then where
+    // most of the service is, then the youngest.
+    const auto worth = [](const Member* member) {
+        return (member->is_available ? 2 : 0) + (member->state() == InstanceState::kReady ? 1 : 0);
+    };
     std::stable_sort(live.begin(), live.end(), [&](const Member* a, const Member* b) {
-        return std::tuple(a->is_available, -on_node[a->instance->node], b->instance->placed_at,
-                          b->instance->id) < std::tuple(b->is_available,
-                                                        -on_node[b->instance->node],
+        return std::tuple(worth(a), -on_node[a->instance->node], b->instance->placed_at,
+                          b->instance->id) < std::tuple(worth(b), -on_node[b->instance->node],
                                                         a->instance->placed_at, a->instance->id);
     });
     for (Member* member : live) {
         if (surplus <= 0) break;
         if (member->presence != Presence::kHere && !member->is_finished) continue;
-        if (member->is_available && available_ - 1 < available_min_) continue;
+        // One that is ready may serve at some gateways: after our start we do not know.
+        const int64_t others = available_ - (member->is_available ? 1 : 0);
+        if (worth(member) != 0 && others < available_min_) continue;
         if (member->is_failed) --waiting_failed_;
         drain(*member);
         --surplus;

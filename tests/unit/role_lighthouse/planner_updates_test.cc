@@ -263,6 +263,28 @@ TEST_CASE_METHOD(Updates, "blue_serves_again_when_green_fails_after_it_took_over
     CHECK(by_release() == Counts{{1, 2}});
 }
 
+// Found by the simulator: after a start of the lighthouse, while a gateway has not said what it
+// serves, all that is ready looked as if nobody sent to it.
+TEST_CASE_METHOD(Updates, "a_surplus_takes_what_is_not_ready_while_gateways_are_unknown") {
+    serve(3);
+    apply(scale(web(), 4, now), wanted, seen);
+    settle();
+    const std::string coming = "i4";
+    REQUIRE(wanted.instances.contains(coming));
+    is(coming, InstanceState::kStarting);
+    begin_anew(wanted, seen, now);
+    seen.listening_since = now;
+    for (auto& [name, entry] : seen.nodes) entry.heard_at = now;
+    apply(scale(web(), 3, now), wanted, seen);
+    settle();
+    CHECK(wanted.instances.at(coming).stage != Stage::kRun);
+    CHECK(by_release() == Counts{{1, 3}});
+    apply(scale(web(), 2, now), wanted, seen);
+    CHECK(settle().empty());  // which of them serve is not known
+    catch_up();
+    CHECK(by_release() == Counts{{1, 2}});
+}
+
 // Found by the simulator: blue, which gets no request any more, was counted as if it served.
 TEST_CASE_METHOD(Updates, "green_is_moved_by_successors_of_its_own_and_not_at_blues_expense") {
     host("c");
