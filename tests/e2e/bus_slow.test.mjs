@@ -43,9 +43,12 @@ test('a slow consumer is closed and told of in the same words', { timeout: 120_0
     const { reason, client } = gone.find((event) => event.client.name === 'sleeper');
     const varz = await ask('varz');
     const closed = (await ask('connz?state=closed&auth=1')).connections.find(({ name }) => name === 'sleeper');
-    // nats-server counts, and takes it off its list, a little later than it tells of it.
-    const account = async () => (await ask(`accstatz?acc=${bus.account('default').key}`)).account_statz[0].slow_consumers;
-    await until('the account to have one', async () => await account() === 1);
+    // nats-server does not always count it with the account; we do.
+    if (port === bus.port) {
+      const account = async () => (await ask(`accstatz?acc=${bus.account('default').key}`)).account_statz[0].slow_consumers;
+      await until('the account to have one', async () => await account() === 1);
+    }
+    // It takes it off its list a little later than it tells of it.
     await until('it to be gone', async () => !(await ask('connz')).connections.some(({ name }) => name === 'sleeper'));
     told.push({
       reason,
