@@ -71,6 +71,16 @@ uint32_t SimCloud::promised_of(const std::string& name, uint32_t promised) {
     return promised;
 }
 
+// One whose pulls were all lost for as long as the planner waits for a gateway is waited for no
+// longer (PlanLimits::routed_max), and was promised nothing.
+bool SimCloud::is_given_up(SimGateway& gateway) {
+    if (gateway.table.version == routes_.table().version)
+        gateway.behind_since.reset();
+    else if (!gateway.behind_since)
+        gateway.behind_since = now_;
+    return gateway.behind_since && now_ - *gateway.behind_since > limits_.routed_max - 2s;
+}
+
 // Without faults of hosts or instances, every gateway always has enough endpoints of a service that
 // was once up, whatever updates, rollbacks and scalings do.
 void SimCloud::check_tables() {
@@ -83,7 +93,8 @@ void SimCloud::check_tables() {
     for (const SimHost& host : hosts_) {
         for (const auto& [id, instance] : host.instances) running[id] = &instance;
     }
-    for (const SimGateway& gateway : gateways_) {
+    for (SimGateway& gateway : gateways_) {
+        const bool is_waited_for = !is_given_up(gateway);
         for (const auto& entry : gateway.table.services) {
             const auto found = wanted_.services.find(ServiceKey(entry.space, entry.service));
             if (found == wanted_.services.end() || found->second.deleting) continue;
@@ -109,6 +120,7 @@ void SimCloud::check_tables() {
             const auto key = std::pair(gateway.name, entry.service);
             const auto before = floors_.try_emplace(key, 0).first;
             before->second = serving >= promised ? promised : std::min(before->second, promised);
+            if (!is_waited_for) before->second = std::min(before->second, serving);
             if (serving < before->second && service.replacements == 0) {
                 break_with(
                     fmt::format("{} has {} serving endpoints at {} and may have no fewer than {}",

@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -56,6 +57,7 @@ struct SimGateway {
     MonoTime next_pull{};
     MonoTime next_beat{};
     proto::RouteTable table;
+    std::optional<MonoTime> behind_since;  // there is a newer table, and it has not come
     std::map<std::string, MonoTime> busy;  // instances that left its table → last request's end
 };
 
@@ -124,6 +126,7 @@ private:
     void check();
     void check_before(const Action& action);
     void check_room();
+    bool is_given_up(SimGateway& gateway);
     void check_tables();
     void check_rollouts();
     void restart_lighthouse();
