@@ -70,6 +70,8 @@ test('slow clients', { timeout: 300_000 }, async (t) => {
     const dir = tempDir(t, 'slow');
     const tool = new Program('slowhttptest', ['-c', String(clients), '-r', String(clients), '-l', '120', '-p', '3',
       '-u', `http://127.0.0.1:${port}${target}`, ...args], { log: path.join(dir, 'log') });
+    let others;
+    let grown;
     try {
       await until('most of them to have been connected', () => connections(port) > clients / 2, { every: 20 });
       // The tool does not open new ones.
@@ -79,11 +81,11 @@ test('slow clients', { timeout: 300_000 }, async (t) => {
       throw error;
     } finally {
       await tool.kill();
+      others = await stop();
+      ({ grown } = memory());
     }
-    const others = await stop();
     assert.deepEqual(others.failed, []);
     assert.ok(others.answered > 0);
-    const { grown } = memory();
     assert.ok(grown < 64 * MIB, `the gateway grew by ${grown} bytes`);
   };
 
