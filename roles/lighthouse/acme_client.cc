@@ -58,7 +58,7 @@ Task<Result<AcmeReply>> AcmeClient::exchange_once(http::ClientRequest request) {
 
 Task<Result<AcmeReply>> AcmeClient::exchange(std::string method, std::string url, std::string body,
                                              std::string accept) {
-    CO_TRY_ASSIGN(const AcmeUrl parsed, parse_acme_url(url, options_.allow_plain));
+    CO_TRY_ASSIGN(const http::Url parsed, parse_acme_url(url, options_.allow_plain));
     http::ClientRequest request;
     request.address = Address::tcp(parsed.host, parsed.port);
     request.method = std::move(method);

@@ -8,13 +8,10 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "crypto/hash.h"
-#include "http/target.h"
 
 namespace candela::lighthouse {
 
 namespace {
-
-constexpr size_t kUrlBytesMax = 2048;
 
 std::string base64url_text(std::string_view text) { return base64url_encode(as_bytes(text)); }
 
@@ -52,39 +49,16 @@ bool is_base64url(std::string_view text, size_t size_max) {
            });
 }
 
-Result<AcmeUrl> parse_acme_url(std::string_view text, bool allow_plain) {
+Result<http::Url> parse_acme_url(std::string_view text, bool allow_plain) {
     const auto refused = [&] {
         return fail(Code::kInvalid, "\"{}\" is not an https:// address", printable(text));
     };
-    const bool is_printable =
-        std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
-    if (text.size() > kUrlBytesMax || !is_printable) return refused();
-    AcmeUrl url;
-    std::string_view rest = text;
-    if (rest.starts_with("https://")) {
-        rest.remove_prefix(8);
-    } else if (allow_plain && rest.starts_with("http://")) {
-        rest.remove_prefix(7);
-        url.is_encrypted = false;
-        url.port = 80;
-    } else {
-        return refused();
-    }
-    const size_t slash = std::min(rest.find('/'), rest.size());
-    url.authority = rest.substr(0, slash);
-    url.target = slash == rest.size() ? "/" : std::string(rest.substr(slash));
-    if (url.target.find('#') != std::string::npos) return refused();
-    const auto parts = http::parse_authority(url.authority);
-    if (!parts || parts->host.empty()) return refused();
-    std::string_view host = parts->host;
-    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-    url.host = host;
-    if (!parts->port.empty()) {
-        const auto port = parse_port(parts->port);
-        if (!port || *port == 0) return refused();
-        url.port = *port;
-    }
-    return url;
+    auto url = http::parse_url(text);
+    if (!url || (!url->is_encrypted && !allow_plain)) return refused();
+    // What an authority names has a path.
+    const std::string_view behind = text.substr(text.find("//") + 2 + url->authority.size());
+    if (behind.starts_with('?')) return refused();
+    return std::move(*url);
 }
 
 }  // namespace candela::lighthouse

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "http/url.h"
 #include "tls/signing_key.h"
 
 namespace candela::lighthouse {
@@ -28,14 +29,7 @@ Result<std::string> sign_jws(const tls::SigningKey& key, const JwsHeader& header
 // Characters that a nonce or a token may have (RFC 8555 §6.5.1, §8.1), and no more of them.
 bool is_base64url(std::string_view text, size_t size_max);
 
-struct AcmeUrl {
-    bool is_encrypted = true;
-    std::string host;       // without brackets
-    std::string authority;  // for the Host field
-    uint16_t port = 443;
-    std::string target;
-};
 // "https://host[:port]/path"; http:// only where plain is allowed.
-Result<AcmeUrl> parse_acme_url(std::string_view text, bool allow_plain);
+Result<http::Url> parse_acme_url(std::string_view text, bool allow_plain);
 
 }  // namespace candela::lighthouse

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "loop/fd.h"
 #include "loop/file.h"
 #include "node/backup_format.h"
 #include "service/bundle.h"
@@ -26,19 +27,16 @@ constexpr size_t kReadBytes = 256 * 1024;
 class File {
 public:
     static Result<std::shared_ptr<File>> open(const fs::path& path) {
-        const int fd = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0) return fail(Error::system(path.string(), errno));
-        auto file = std::make_shared<File>(fd, path);
+        Fd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+        if (fd.get() < 0) return fail(Error::system(path.string(), errno));
+        auto file = std::make_shared<File>(std::move(fd), path);
         struct stat info{};
-        if (::fstat(fd, &info) != 0) return fail(Error::system(path.string(), errno));
+        if (::fstat(file->fd_.get(), &info) != 0) return fail(Error::system(path.string(), errno));
         file->size_bytes = static_cast<uint64_t>(info.st_size);
         file->mode = info.st_mode & 0777U;
         return file;
     }
-    File(int fd, fs::path path) : fd_(fd), path_(std::move(path)) {}
-    File(const File&) = delete;
-    File& operator=(const File&) = delete;
-    ~File() { ::close(fd_); }
+    File(Fd fd, fs::path path) : fd_(std::move(fd)), path_(std::move(path)) {}
 
     // The next piece; empty at the end.
     Result<std::string> read() {
@@ -46,7 +44,7 @@ public:
                           '\0');
         size_t count = 0;
         while (count < bytes.size()) {
-            const ssize_t got = ::read(fd_, bytes.data() + count, bytes.size() - count);
+            const ssize_t got = ::read(fd_.get(), bytes.data() + count, bytes.size() - count);
             if (got < 0 && errno == EINTR) continue;
             if (got < 0) return fail(Error::system(path_.string(), errno));
             if (got == 0) return fail(Code::kIo, "{} has become shorter", path_.string());
@@ -60,7 +58,7 @@ public:
     unsigned mode = 0;
 
 private:
-    const int fd_;
+    const Fd fd_;
     const fs::path path_;
     uint64_t done_ = 0;
 };

@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "crypto/sealed_stream.h"
 #include "ctl/verb.h"
-#include "loop/file.h"
+#include "loop/fd.h"
 #include "node/passphrase.h"
 
 namespace candela::ctl {
@@ -37,13 +37,7 @@ public:
     }
     Result<> write(std::string_view bytes) {
         size_bytes += bytes.size();
-        while (!bytes.empty()) {
-            const ssize_t count = ::write(fd_, bytes.data(), bytes.size());
-            if (count < 0 && errno == EINTR) continue;
-            if (count < 0) return fail(Error::system(part_, errno));
-            bytes.remove_prefix(static_cast<size_t>(count));
-        }
-        return {};
+        return write_all(fd_, bytes, part_);
     }
     Result<> publish() {
         if (::fsync(fd_) != 0) return fail(Error::system(part_, errno));

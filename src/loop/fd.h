@@ -1,10 +1,15 @@
 #pragma once
 
-// A file descriptor that is closed with its owner. Any thread.
+// A file descriptor that is closed with its owner, and what is done with one. Any thread; the
+// functions block (file.h).
 
 #include <unistd.h>
 
+#include <filesystem>
+#include <string_view>
 #include <utility>
+
+#include "base/result.h"
 
 namespace candela {
 
@@ -28,5 +33,10 @@ public:
 private:
     int fd_;
 };
+
+// `path` is for the error's text.
+Result<> write_all(int fd, std::string_view content, const std::filesystem::path& path);
+// So that what was made, renamed or removed in the folder stays so.
+Result<> sync_directory(const std::filesystem::path& path);
 
 }  // namespace candela

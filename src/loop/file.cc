@@ -12,8 +12,6 @@
 
 namespace candela {
 
-namespace {
-
 Result<> write_all(int fd, std::string_view content, const std::filesystem::path& path) {
     while (!content.empty()) {
         const ssize_t written = ::write(fd, content.data(), content.size());
@@ -31,8 +29,6 @@ Result<> sync_directory(const std::filesystem::path& path) {
     }
     return {};
 }
-
-}  // namespace
 
 Result<std::string> read_file(const std::filesystem::path& path, size_t size_max) {
     const std::string what = fmt::format("reading {}", path.string());

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "loop/fd.h"
 #include "loop/file.h"
 
 namespace candela {
@@ -26,16 +27,6 @@ bool is_backup_path(std::string_view path) {
             return false;
     }
     return true;
-}
-
-Result<> write_all(int fd, std::string_view bytes, const std::filesystem::path& file) {
-    while (!bytes.empty()) {
-        const ssize_t count = ::write(fd, bytes.data(), bytes.size());
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return fail(Error::system(file.string(), errno));
-        bytes.remove_prefix(static_cast<size_t>(count));
-    }
-    return {};
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "base/time.h"
 #include "crypto/sealed_stream.h"
+#include "loop/fd.h"
 #include "loop/file.h"
 #include "node/backup_format.h"
 
@@ -24,17 +25,13 @@ constexpr size_t kReadBytes = 256 * 1024;
 constexpr const char* kParts[] = {"identity", "lighthouse"};
 
 Result<> unpack(const RestoreOptions& options, BackupReader& reader) {
-    const int fd = ::open(options.backup.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return fail(Error::system(options.backup.string(), errno));
-    struct Closer {
-        int fd;
-        ~Closer() { ::close(fd); }
-    } const closer{fd};
+    const Fd file(::open(options.backup.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file.get() < 0) return fail(Error::system(options.backup.string(), errno));
     crypto::StreamOpener opener(options.passphrase.clone());
     std::string sealed(kReadBytes, '\0');
     std::string plain;
     for (;;) {
-        const ssize_t count = ::read(fd, sealed.data(), sealed.size());
+        const ssize_t count = ::read(file.get(), sealed.data(), sealed.size());
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) return fail(Error::system(options.backup.string(), errno));
         if (count == 0) break;
@@ -69,16 +66,6 @@ Result<> give_to_owner(const fs::path& data_dir, const fs::path& tree) {
 
 Result<> rename_path(const fs::path& from, const fs::path& to) {
     if (::rename(from.c_str(), to.c_str()) != 0) return fail(Error::system(to.string(), errno));
-    return {};
-}
-
-Result<> sync_folder(const fs::path& folder) {
-    const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return fail(Error::system(folder.string(), errno));
-    const bool is_synced = ::fsync(fd) == 0;
-    const int error = errno;
-    ::close(fd);
-    if (!is_synced) return fail(Error::system(folder.string(), error));
     return {};
 }
 
@@ -128,7 +115,7 @@ Result<RestoreReport> restore(const RestoreOptions& options) {
         if (fs::exists(unpacked / part)) CANDELA_TRY(rename_path(unpacked / part, data_dir / part));
     }
     CANDELA_TRY(remove_tree(unpacked));
-    CANDELA_TRY(sync_folder(data_dir));
+    CANDELA_TRY(sync_directory(data_dir));
     return report;
 }
 
