@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -74,7 +75,9 @@ private:
     struct PendingWrite;
 
     void start_reading();
-    void on_read(ssize_t count, const uv_buf_t* buffer);
+    void receive();
+    void on_read(ssize_t count, const char* bytes);
+    ssize_t send_now(std::span<uv_buf_t> parts, size_t total);
     void queue(std::span<const std::string_view> parts, size_t skip);
     void submit();
     void on_written(int status);
@@ -86,8 +89,9 @@ private:
     UvLoop& loop_;
     UvStreamBlock* block_;
     StreamHandler* handler_ = nullptr;
-    PendingWrite* in_flight_ = nullptr;  // libuv holds it until its callback
-    std::string pending_;                // what came after it
+    mutable std::optional<Address> peer_;  // once it was asked for
+    PendingWrite* in_flight_ = nullptr;    // libuv holds it until its callback
+    std::string pending_;                  // what came after it
     size_t queued_bytes_ = 0;
     bool reading_ = false;
     bool ended_ = false;   // the peer's direction

@@ -239,6 +239,9 @@ Result<std::shared_ptr<ServerCtx>> make_server_context(const KeyPair* key_pair,
     CANDELA_TRY_ASSIGN(owner->alpn, alpn_wire(options.alpn));
     if (!owner->alpn.empty()) SSL_CTX_set_alpn_select_cb(context, select_alpn, &owner->alpn);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);  // tickets hold the state instead
+    // OpenSSL makes two, for browsers that open several connections at once: those speak HTTP/2
+    // here, on one. Each costs a twentieth of a handshake, and resuming brings the next.
+    SSL_CTX_set_num_tickets(context, 1);
     owner->ticket_keys = options.ticket_keys;
     if (owner->ticket_keys != nullptr) {
         CANDELA_TRY(use_ticket_keys(context, *owner->ticket_keys));

@@ -17,6 +17,12 @@ int keys_index() {
     return index;
 }
 
+// Looked up once: by name it costs more than to encrypt a ticket.
+const EVP_CIPHER* ticket_cipher() {
+    static EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr);
+    return cipher;
+}
+
 bool set_mac_key(EVP_MAC_CTX* mac, std::string_view secret) {
     char digest[] = "SHA256";
     OSSL_PARAM parameters[] = {
@@ -39,7 +45,7 @@ int seal_ticket(const TicketKeys& keys, unsigned char* name, unsigned char* iv,
     std::copy(key->name.begin(), key->name.end(), name);
     const bool is_ready =
         RAND_bytes(iv, kIvBytes) == 1 &&
-        EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), nullptr, cipher_key(*key), iv) == 1 &&
+        EVP_EncryptInit_ex(cipher, ticket_cipher(), nullptr, cipher_key(*key), iv) == 1 &&
         set_mac_key(mac, key->secret.reveal());
     return is_ready ? 1 : -1;
 }
@@ -51,7 +57,7 @@ int open_ticket(const TicketKeys& keys, SSL* ssl, const unsigned char* name,
         keys.find(std::string_view(reinterpret_cast<const char*>(name), kTicketNameBytes));
     if (key == nullptr) return 0;
     const bool is_ready =
-        EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), nullptr, cipher_key(*key), iv) == 1 &&
+        EVP_DecryptInit_ex(cipher, ticket_cipher(), nullptr, cipher_key(*key), iv) == 1 &&
         set_mac_key(mac, key->secret.reveal());
     if (!is_ready) return -1;
     // RFC 8446 §C.4: clients should not show a ticket twice, so each needs a new one.
