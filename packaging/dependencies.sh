@@ -13,6 +13,7 @@ TEST_PACKAGES=(
     curl openssl procps iproute2 xz-utils zstd tzdata
     nginx haproxy pebble prometheus wrk nats-server libnats-dev nghttp2-client slowhttptest php-cli chromium
     golang-go golang-github-nats-io-go-nats-dev
+    python3-flask python3-packaging default-jdk-headless cmake make
 )
 CLANG_PACKAGES=(clang-19 clang-tidy-19 clang-format-19 clang-tools-19 libclang-rt-19-dev)
 PACKAGE_PACKAGES=(dpkg-dev systemd man-db)

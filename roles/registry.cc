@@ -18,4 +18,8 @@ std::span<const RoleSpec> role_table() {
     return table;
 }
 
+std::unique_ptr<build::Workshop> make_build_workshop(Loop& loop) {
+    return host::make_build_workshop(loop);
+}
+
 }  // namespace candela

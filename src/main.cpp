@@ -347,6 +347,8 @@ int run_restore(Arguments arguments) {
     return 0;
 }
 
+int run_ctl(Arguments arguments) { return ctl::run(arguments, make_build_workshop); }
+
 int run_help(Arguments);
 
 struct Verb {
@@ -360,7 +362,7 @@ constexpr Verb kVerbs[] = {
     {"node", "Runs a node with the roles of a profile.", run_node},
     {"upgrade", "Has a running node go on as another executable, without a pause.", run_upgrade},
     {"init", "Makes the identity (keys, credentials) of a new cloud.", run_init},
-    {"ctl", "Deploys, shows and operates services.", ctl::run},
+    {"ctl", "Deploys, shows and operates services.", run_ctl},
     {"serve-static", "Serves a folder's files on $PORT, as services of kind static do.",
      run_serve_static},
     {"doctor", "Says what is wrong on this machine, and what to do.", run_doctor},

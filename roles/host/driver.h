@@ -33,7 +33,9 @@ struct StartRequest {
     std::string executable;  // what runs in place of the command's first word; empty: nothing does
     InstanceLimits limits;
     std::vector<std::string>
-        readable;          // folders that it may read, beside the system's: all it sees
+        readable;  // folders that it may read, beside the system's: all it sees
+    std::vector<std::string> writable;  // folders that it may write to, too; they are its user's
+    bool has_network = true;            // false: none but a loopback of its own
     Duration grace = 10s;  // from SIGTERM to SIGKILL, should it have to end while we are away
 };
 

@@ -8,6 +8,7 @@
 
 #include <memory>
 
+#include "build/workshop.h"
 #include "node/role.h"
 
 namespace candela::host {
@@ -17,5 +18,8 @@ extern const RoleSpec kRole;
 // What a service finds as CANDELA_BUS_URL is the key "bus_url" of [host]; `candela dev` sets it
 // where it moves ports.
 const ConfigSchema& host_schema();
+
+// The walls of instances around the commands of a build (build_workshop.h).
+std::unique_ptr<build::Workshop> make_build_workshop(Loop& loop);
 
 }  // namespace candela::host

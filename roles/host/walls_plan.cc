@@ -73,6 +73,13 @@ std::vector<std::string> find_java_settings() {
     return found;
 }
 
+// Whether what the system shows has it already: it could not be put into what is read-only.
+bool is_of_system(std::string_view path) {
+    return std::ranges::any_of(kSystemPaths, [&](std::string_view known) {
+        return path == known || (path.starts_with(known) && path[known.size()] == '/');
+    });
+}
+
 void add_file(PlanWriter& plan, std::string_view path, const std::string& content) {
     std::string front(path);
     front += '\0';
@@ -101,7 +108,10 @@ void add_root(PlanWriter& plan, const StartRequest& request, const WallSettings&
     add_tmpfs(plan, "/dev/shm", std::min(kShmBytesMax, scratch_bytes));
     add_tmpfs(plan, "/run", 1 << 20);
     // Last, so that neither /tmp nor /run covers them.
-    for (const std::string& path : request.readable) plan.add_text(Entry::kReadOnly, path);
+    for (const std::string& path : request.readable) {
+        if (!is_of_system(path)) plan.add_text(Entry::kReadOnly, path);
+    }
+    for (const std::string& path : request.writable) plan.add_text(Entry::kWritable, path);
 }
 
 void add_landlock(PlanWriter& plan, const StartRequest& request, const WallSettings& settings) {
@@ -132,6 +142,7 @@ void add_landlock(PlanWriter& plan, const StartRequest& request, const WallSetti
     for (const char* path : {"/tmp", "/dev/shm", "/run"}) allow(path, all);
     for (const std::string& path : settings.paths) allow(path, kRun);
     for (const std::string& path : request.readable) allow(path, kRun);
+    for (const std::string& path : request.writable) allow(path, all);
 }
 
 void add_limit(PlanWriter& plan, uint32_t resource, uint64_t value) {
@@ -161,6 +172,7 @@ void add_walls(PlanWriter& plan, const StartRequest& request, const WallSettings
         uint32_t spaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
         if (walls.in_user_namespace) spaces |= CLONE_NEWUSER;
         if (!cgroup.empty()) spaces |= CLONE_NEWCGROUP;
+        if (!request.has_network) spaces |= CLONE_NEWNET;
         plan.add(Entry::kNamespaces, bytes_of(spaces));
         constexpr size_t kHostNameMax = 63;
         plan.add_text(Entry::kHostName, request.instance.substr(0, kHostNameMax));

@@ -262,7 +262,7 @@ Task<void> run_verb(const Verb& verb, Session& session, Arguments arguments, Out
     outcome.result.emplace(std::move(result));
 }
 
-int run_chosen(const CommandLine& line, const Bound& bound) {
+int run_chosen(const CommandLine& line, const Bound& bound, build::MakeWorkshop make_workshop) {
     Terminal terminal = Terminal::from_environment();
     const auto global = [&](const std::string& name) { return line.globals().values.at(name); };
     Target target;
@@ -280,7 +280,8 @@ int run_chosen(const CommandLine& line, const Bound& bound) {
     UvLoop loop(hub);
     const std::string space = target.space;
     Api api(loop, std::move(target));
-    Session session{loop, api, terminal, line.globals().flags.at("--json"), space};
+    Session session{
+        loop, api, terminal, line.globals().flags.at("--json"), space, std::move(make_workshop)};
     bool interrupted = false;
     auto watcher = SignalWatcher::watch(loop, SIGINT, [&] { interrupted = true; });
     Outcome outcome;
@@ -303,7 +304,7 @@ int run_chosen(const CommandLine& line, const Bound& bound) {
 
 }  // namespace
 
-int run(std::span<const std::string_view> arguments) {
+int run(std::span<const std::string_view> arguments, build::MakeWorkshop make_workshop) {
     // A reader that has gone away shows as a failed write.
     std::signal(SIGPIPE, SIG_IGN);
     CommandLine line;
@@ -337,7 +338,7 @@ int run(std::span<const std::string_view> arguments) {
         fmt::print(stderr, "{}", line.app().help());
         return kUsage;
     }
-    return run_chosen(line, *chosen);
+    return run_chosen(line, *chosen, std::move(make_workshop));
 }
 
 }  // namespace candela::ctl

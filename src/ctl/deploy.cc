@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 #include "ctl/api_model.h"
-#include "ctl/packing.h"
+#include "ctl/building.h"
 #include "ctl/rollout.h"
 #include "ctl/show.h"
 #include "ctl/signer.h"
@@ -45,25 +45,26 @@ Task<Result<>> upload(Session& session, service::BundleInfo bundle, std::string 
 Task<Result<int>> run(Session& session, Arguments arguments) {
     auto timeout = arguments.duration("--timeout", kTimeoutDefault);
     if (!timeout) co_return fail(timeout.error());
-    const std::filesystem::path folder = arguments.text("DIR");
-    auto manifest = read_manifest_of(folder);
-    if (!manifest) co_return fail(manifest.error());
+    PrepareOptions options;
+    options.folder = arguments.text("DIR");
+    options.builds = !arguments.has("--no-build");
+    options.builds_anew = arguments.has("--rebuild");
     auto key = signing_key(session.api);
     if (!key) co_return fail(key.error());
-    auto scratch = ScratchFolder::make();
-    if (!scratch) co_return fail(scratch.error());
-
-    auto bundle = co_await pack_folder(session, folder, scratch->bundle());
-    if (!bundle) co_return fail(bundle.error());
+    auto prepared = co_await prepare(session, std::move(options));
+    if (!prepared) co_return fail(prepared.error());
+    const service::Manifest* const manifest = &prepared->manifest;
+    const service::BundleInfo* const bundle = &prepared->info;
     session.terminal.note(fmt::format("packed {}: {} file{}, {}", manifest->name, bundle->files,
                                       bundle->files == 1 ? "" : "s",
                                       format_size(bundle->size_bytes)));
     const Secret seed = key->seed();
     auto signature = service::sign_digest(bundle->digest, seed.reveal());
     if (!signature) co_return fail(signature.error());
-    auto uploaded = co_await upload(session, *bundle, scratch->bundle().string(), *signature,
-                                    key->public_key());
+    auto uploaded =
+        co_await upload(session, *bundle, prepared->bundle.string(), *signature, key->public_key());
     if (!uploaded) co_return fail(uploaded.error());
+    prepared->cache.reset();
 
     Json wanted = {{"manifest", service::to_json(*manifest)},
                    {"bundle", bundle->digest},
@@ -92,9 +93,11 @@ Task<Result<int>> run(Session& session, Arguments arguments) {
 Verb deploy_verb() {
     return Verb{"",
                 "deploy",
-                "Deploys the service in a folder and waits until it serves",
-                {{"DIR", "The folder with service.toml."}},
-                {{"--timeout", "", "TIME", "How long to wait (5m)"},
+                "Deploys the service in a folder, built if need be, and waits until it serves",
+                {{"DIR", "The folder with service.toml, or with sources."}},
+                {{"--timeout", "", "TIME", "How long to wait for it to serve (5m)"},
+                 {"--no-build", "", "", "Packs the folder as it is"},
+                 {"--rebuild", "", "", "Builds anew, without what earlier builds left"},
                  {"--detach", "", "", "Do not wait for the rollout"},
                  {"--idempotency-key", "", "KEY", "Asked for twice by this key, done once"}},
                 true,

@@ -51,11 +51,19 @@ Result<service::Manifest> read_manifest_of(const std::filesystem::path& folder) 
     if (!text && text.error().code() == Code::kNotFound) {
         return fail(Code::kNotFound,
                     "{} is not there: it says what the service is\n"
-                    "try: candela ctl deploy DIR, where DIR has a service.toml",
+                    "try: candela ctl deploy DIR, where DIR has a service.toml, or sources that "
+                    "candela can build: package.json, requirements.txt, pom.xml, composer.json, "
+                    "CMakeLists.txt, meson.build, Makefile",
                     file.string());
     }
     if (!text) return fail(text.error());
     CANDELA_TRY_ASSIGN(auto manifest, service::parse_manifest(*text, file.string()));
+    CANDELA_TRY(read_error_pages(manifest, folder));
+    return manifest;
+}
+
+Result<> read_error_pages(service::Manifest& manifest, const std::filesystem::path& folder) {
+    const std::filesystem::path file = folder / "service.toml";
     for (const auto& [status, name] : manifest.errors) {
         auto page = read_file(folder / name, service::kErrorPageBytesMax + 1);
         if (!page)
@@ -64,7 +72,7 @@ Result<service::Manifest> read_manifest_of(const std::filesystem::path& folder) 
     }
     // With the pages, by the same rules.
     CANDELA_TRY(service::manifest_from_json(service::to_json(manifest)));
-    return manifest;
+    return {};
 }
 
 Task<Result<service::BundleInfo>> pack_folder(Session& session, std::filesystem::path folder,

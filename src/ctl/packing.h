@@ -1,7 +1,6 @@
 #pragma once
 
-// A folder with a service.toml as what is deployed: its manifest and its packed bundle. Shared by
-// deploy and plan.
+// A folder with a service.toml as what is deployed: its manifest and its packed bundle.
 
 #include <filesystem>
 
@@ -28,6 +27,9 @@ private:
 
 // kNotFound where the folder has no service.toml, kInvalid with all of its mistakes.
 Result<service::Manifest> read_manifest_of(const std::filesystem::path& folder);
+
+// Reads the pages that [errors] names, and checks the whole once more.
+Result<> read_error_pages(service::Manifest& manifest, const std::filesystem::path& folder);
 
 // Packs on a pool thread, and shows how far it is.
 Task<Result<service::BundleInfo>> pack_folder(Session& session, std::filesystem::path folder,

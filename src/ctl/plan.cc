@@ -8,8 +8,8 @@
 
 #include "base/text.h"
 #include "ctl/api_model.h"
+#include "ctl/building.h"
 #include "ctl/changes.h"
-#include "ctl/packing.h"
 #include "ctl/show.h"
 #include "ctl/verb.h"
 
@@ -57,13 +57,14 @@ std::vector<service::Difference> changes_of_json(const Json& list) {
 namespace {
 
 Task<Result<int>> run_plan(Session& session, Arguments arguments) {
-    const std::filesystem::path folder = arguments.text("DIR");
-    auto manifest = read_manifest_of(folder);
-    if (!manifest) co_return fail(manifest.error());
-    auto scratch = ScratchFolder::make();
-    if (!scratch) co_return fail(scratch.error());
-    auto bundle = co_await pack_folder(session, folder, scratch->bundle());
-    if (!bundle) co_return fail(bundle.error());
+    PrepareOptions options;
+    options.folder = arguments.text("DIR");
+    options.builds = !arguments.has("--no-build");
+    auto prepared = co_await prepare(session, std::move(options));
+    if (!prepared) co_return fail(prepared.error());
+    prepared->cache.reset();
+    const service::Manifest* const manifest = &prepared->manifest;
+    const service::BundleInfo* const bundle = &prepared->info;
     Json wanted = {{"manifest", service::to_json(*manifest)}, {"bundle", bundle->digest}};
     auto answer = co_await session.api.post(service_path(session.space, manifest->name) + "/plan",
                                             std::move(wanted));
@@ -165,8 +166,8 @@ Verb plan_verb() {
     return Verb{"",
                 "plan",
                 "What deploying a folder would change; exit 10 where it would",
-                {{"DIR", "The folder with service.toml."}},
-                {},
+                {{"DIR", "The folder with service.toml, or with sources."}},
+                {{"--no-build", "", "", "Packs the folder as it is"}},
                 true,
                 run_plan};
 }

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "build/workshop.h"
 #include "ctl/api.h"
 #include "ctl/terminal.h"
 #include "loop/uv_loop.h"
@@ -16,6 +17,7 @@ struct Session {
     Terminal& terminal;
     bool json = false;
     std::string space;
+    build::MakeWorkshop make_workshop;  // where folders are built; may be empty
 };
 
 }  // namespace candela::ctl

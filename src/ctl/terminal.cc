@@ -35,6 +35,12 @@ void Terminal::note(std::string_view line) {
     std::fflush(stderr);
 }
 
+void Terminal::pass_through(std::string_view bytes) {
+    end_live();
+    std::fwrite(bytes.data(), 1, bytes.size(), stderr);
+    std::fflush(stderr);
+}
+
 void Terminal::live(std::string_view line) {
     if (!err_is_terminal_) return;
     winsize size = {};

@@ -24,6 +24,8 @@ public:
         const Json& value);  // one document, with a newline; NDJSON where called repeatedly
     // A whole line on stderr; clears the live line first.
     void note(std::string_view line);
+    // What another program has printed, as it is, on stderr.
+    void pass_through(std::string_view bytes);
     // Replaces the live line where stderr is a terminal, and does nothing elsewhere.
     void live(std::string_view line);
     void end_live();

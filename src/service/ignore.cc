@@ -98,7 +98,7 @@ bool match_parts(std::span<const std::string> pattern, Parts path) {
 
 }  // namespace
 
-Result<IgnoreRules> IgnoreRules::parse(std::string_view text) {
+Result<IgnoreRules> IgnoreRules::parse(std::string_view text, std::string_view file_name) {
     IgnoreRules rules;
     size_t line_number = 0;
     for (std::string_view line : split(text, '\n')) {
@@ -108,12 +108,11 @@ Result<IgnoreRules> IgnoreRules::parse(std::string_view text) {
         if (line.empty() || line.starts_with('#')) continue;
         if (line.size() > kPatternLengthMax || line.find('\0') != std::string_view::npos) {
             return fail(Code::kInvalid,
-                        ".candelaignore:{}: a pattern of {} bytes; at most {}, none of "
-                        "them NUL",
+                        "{}:{}: a pattern of {} bytes; at most {}, none of them NUL", file_name,
                         line_number, line.size(), kPatternLengthMax);
         }
         if (rules.rules_.size() == kRulesMax) {
-            return fail(Code::kExhausted, ".candelaignore:{}: more than {} patterns", line_number,
+            return fail(Code::kExhausted, "{}:{}: more than {} patterns", file_name, line_number,
                         kRulesMax);
         }
         Rule rule;
@@ -137,12 +136,16 @@ Result<IgnoreRules> IgnoreRules::parse(std::string_view text) {
 }
 
 bool IgnoreRules::is_ignored(std::string_view path, bool is_folder) const {
+    return decide(path, is_folder).value_or(false);
+}
+
+std::optional<bool> IgnoreRules::decide(std::string_view path, bool is_folder) const {
     const std::vector<std::string_view> parts = split(path, '/');
     for (auto rule = rules_.rbegin(); rule != rules_.rend(); ++rule) {
         if (rule->folders_only && !is_folder) continue;
         if (match_parts(rule->parts, parts)) return !rule->negated;
     }
-    return false;
+    return std::nullopt;
 }
 
 }  // namespace candela::service

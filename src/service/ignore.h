@@ -8,6 +8,7 @@
 //   !pattern  brings back what an earlier line left out; not below a folder that is left out itself
 // The last line that matches decides. Values, no I/O, any thread.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,12 +19,15 @@ namespace candela::service {
 
 class IgnoreRules {
 public:
-    // The error names the line. At most kRulesMax lines with patterns.
-    static Result<IgnoreRules> parse(std::string_view text);
+    // The error names the file and the line. At most kRulesMax lines with patterns.
+    static Result<IgnoreRules> parse(std::string_view text,
+                                     std::string_view file_name = ".candelaignore");
 
     // `path` is relative to the root, parts separated by '/', without one at its ends. Ask for a
     // folder before what is in it, and do not go into one that is ignored.
     bool is_ignored(std::string_view path, bool is_folder) const;
+    // The same, absent where no line matches.
+    std::optional<bool> decide(std::string_view path, bool is_folder) const;
 
     static constexpr size_t kRulesMax = 1000;
     static constexpr size_t kPatternLengthMax = 512;

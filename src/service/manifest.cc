@@ -7,6 +7,7 @@
 
 #include "base/config.h"
 #include "base/text.h"
+#include "service/build_spec.h"
 #include "service/json_table.h"
 #include "service/manifest_rules.h"
 #include "service/manifest_schema.h"
@@ -111,17 +112,26 @@ Update read_update(const Table& table) {
 
 // Config and JsonTable answer the same questions.
 template <class Table>
-Manifest read_manifest(const Table& table, const std::function<void(ManifestMistake)>& report) {
+Manifest read_manifest(const Table& table, const ManifestDefaults& defaults,
+                       const std::function<void(ManifestMistake)>& report) {
     Manifest m;
-    m.name = table.string("name");
+    m.name = table.is_written("name") ? table.string("name") : defaults.name;
     m.kind = parse_kind(table.string("kind")).value_or(Kind::kHttp);
+    if (defaults.kind && !table.is_written("kind") && !table.is_written("command")) {
+        m.kind = *defaults.kind;
+    }
     m.command = table.strings("command");
+    if (!table.is_written("command") && m.kind != Kind::kStatic) m.command = defaults.command;
     m.root = table.string("root");
+    if (!table.is_written("root") && m.kind == Kind::kStatic && !defaults.root.empty()) {
+        m.root = defaults.root;
+    }
     m.protocol = parse_protocol(table.string("protocol")).value_or(Protocol::kHttp1);
     m.proxy_protocol = http::parse_proxy_version(table.string("proxy_protocol"))
                            .value_or(http::ProxyVersion::kNone);
     m.instances = static_cast<uint32_t>(table.integer("instances"));
     for (const ConfigItem& item : table.items("env")) m.env[item.name] = item.value;
+    m.env.insert(defaults.env.begin(), defaults.env.end());
     m.probe = read_probe(table.table("probe"), m.kind, report);
     m.stop.grace = table.table("stop").duration("grace");
     m.sandbox = parse_sandbox_level(table.table("sandbox").string("level"));
@@ -138,6 +148,10 @@ Manifest read_manifest(const Table& table, const std::function<void(ManifestMist
     m.placement = read_placement(table.table("placement"), report);
     for (const auto& route : table.tables("route")) {
         m.routes.push_back(read_route(route));
+    }
+    const bool takes_requests = m.kind == Kind::kHttp || m.kind == Kind::kStatic;
+    if (takes_requests && !defaults.host.empty() && !table.is_written("route")) {
+        m.routes.emplace_back().host = defaults.host;
     }
     check_manifest(m, report);
     return m;
@@ -222,6 +236,11 @@ std::string_view to_string(UpdateStrategy strategy) {
 }
 
 Result<Manifest> parse_manifest(std::string_view toml, std::string_view file_name) {
+    return parse_manifest(toml, file_name, ManifestDefaults());
+}
+
+Result<Manifest> parse_manifest(std::string_view toml, std::string_view file_name,
+                                const ManifestDefaults& defaults) {
     if (toml.size() > kManifestSizeMax) {
         return fail(Code::kExhausted, "{}: {} bytes; a manifest has at most {}", file_name,
                     toml.size(), kManifestSizeMax);
@@ -229,7 +248,7 @@ Result<Manifest> parse_manifest(std::string_view toml, std::string_view file_nam
     ConfigProblems problems(file_name);
     const Config config = read_config(toml, manifest_schema(), problems);
     const bool is_well_typed = problems.empty();
-    Manifest manifest = read_manifest(config, [&](ManifestMistake mistake) {
+    Manifest manifest = read_manifest(config, defaults, [&](ManifestMistake mistake) {
         if (mistake.is_missing && !is_well_typed) return;
         problems.add(locate(config, mistake.place), std::move(mistake.message));
     });
@@ -241,7 +260,7 @@ Result<Manifest> manifest_from_json(const Json& json) {
     std::vector<std::string> mistakes;
     const JsonTable table(json, manifest_schema(), "", mistakes);
     const bool is_well_typed = mistakes.empty();
-    Manifest manifest = read_manifest(table, [&](ManifestMistake mistake) {
+    Manifest manifest = read_manifest(table, ManifestDefaults(), [&](ManifestMistake mistake) {
         if (mistake.is_missing && !is_well_typed) return;
         mistakes.push_back(fmt::format("{}: {}", mistake.place.to_string(), mistake.message));
     });

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "service/build_spec.h"
 #include "service/manifest.h"
 
 namespace candela::service {
@@ -125,6 +126,7 @@ const ConfigSchema& manifest_schema() {
         config_table("maintenance", maintenance_schema(), "While ctl maintenance is on."),
         config_table("resources", resources_schema(), "What one instance takes of its host."),
         config_table("placement", placement_schema(), "Where instances may and should run."),
+        config_table("build", build_schema(), "How ctl deploy makes the bundle of the folder."),
         config_tables("route", route_schema(), "Where requests come from; may be repeated."),
     });
     return schema;

@@ -6,13 +6,16 @@
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -213,6 +216,18 @@ bool enter_new_root(Failure& failure) {
     return true;
 }
 
+// A network of its own has a loopback, which is down at first: programs talk to themselves over it.
+bool raise_loopback() {
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return false;
+    ifreq request{};
+    memcpy(request.ifr_name, "lo", sizeof("lo"));
+    request.ifr_flags = IFF_UP | IFF_RUNNING;
+    const bool is_up = ioctl(fd, SIOCSIFFLAGS, &request) == 0;
+    close(fd);
+    return is_up;
+}
+
 void empty_bounding_set() {
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     for (unsigned long capability = 0; capability < 64; ++capability) {
@@ -319,6 +334,9 @@ bool furnish(const Sandbox& sandbox, Failure& failure) {
     }
     if (sandbox.host_name != nullptr && (others & CLONE_NEWUTS) != 0) {
         sethostname(sandbox.host_name, strlen(sandbox.host_name));
+    }
+    if ((others & CLONE_NEWNET) != 0 && !raise_loopback()) {
+        return fail(failure, "raising its loopback");
     }
     if ((others & CLONE_NEWNS) == 0) return true;
     // Nothing of what we mount is seen outside, nor anything mounted outside from now on here.

@@ -15,7 +15,9 @@ export class Cloud {
     this.t = t;
     this.dir = makeTempDir();
     // So that neither `candela dev` nor `ctl` meets the developer's own.
-    this.env = { XDG_STATE_HOME: path.join(this.dir, 'xdg'), XDG_CONFIG_HOME: path.join(this.dir, 'xdg') };
+    this.env = {
+      XDG_STATE_HOME: path.join(this.dir, 'xdg'), XDG_CONFIG_HOME: path.join(this.dir, 'xdg'), XDG_CACHE_HOME: path.join(this.dir, 'cache'),
+    };
     this.nodes = [];
     this.address = undefined;  // of the API, for ctl
     this.gatewayPort = undefined;

@@ -1,0 +1,3 @@
+import './style.css';
+
+document.querySelector('#greeting').textContent = `hello from ${location.host}`;
