@@ -64,13 +64,20 @@ Result<Intention> read_intention(const PrepareOptions& options) {
     CANDELA_TRY_ASSIGN(const std::string text, read_toml(file));
     std::error_code ignored;
     const bool has_file = std::filesystem::exists(file, ignored);
-    CANDELA_TRY_ASSIGN(intention.spec, service::parse_build_spec(text, file.string()));
+    intention.spec = service::read_build_spec(text);
+    // Told once the file itself is known to be well.
+    Result<> found;
     if (options.builds && intention.spec.is_enabled) {
         const build::Project project(options.folder);
-        CANDELA_TRY_ASSIGN(intention.recipe, build::find_recipe(project, intention.spec));
+        auto recipe = build::find_recipe(project, intention.spec);
+        if (recipe)
+            intention.recipe = std::move(*recipe);
+        else
+            found = fail(recipe.error());
     }
     if (!intention.recipe) {
         CANDELA_TRY_ASSIGN(intention.manifest, read_manifest_of(options.folder));
+        CANDELA_TRY(found);
         return intention;
     }
     service::ManifestDefaults defaults = defaults_for(intention, options.folder);

@@ -33,19 +33,6 @@ void check_inside(const Config& table, std::string_view key, ConfigProblems& pro
     }
 }
 
-void check_lists(const Config& table, ConfigProblems& problems) {
-    check_inside(table, "output", problems);
-    check_inside(table, "cache", problems);
-    for (const ConfigItem& item : table.items("paths")) {
-        if (!item.value.starts_with('/')) {
-            problems.add(item.at, "\"{}\" is not an absolute path", printable(item.value));
-        }
-    }
-    for (const ConfigItem& item : table.items("commands")) {
-        if (trim(item.value).empty()) problems.add(item.at, "the command is empty");
-    }
-}
-
 }  // namespace
 
 ConfigSchema build_schema() {
@@ -70,16 +57,24 @@ ConfigSchema build_schema() {
     });
 }
 
-Result<BuildSpec> parse_build_spec(std::string_view toml, std::string_view file_name) {
-    if (toml.size() > kManifestSizeMax) {
-        return fail(Code::kExhausted, "{}: {} bytes; a manifest has at most {}", file_name,
-                    toml.size(), kManifestSizeMax);
+void check_build(const Config& table, ConfigProblems& problems) {
+    check_inside(table, "output", problems);
+    check_inside(table, "cache", problems);
+    for (const ConfigItem& item : table.items("paths")) {
+        if (!item.value.starts_with('/')) {
+            problems.add(item.at, "\"{}\" is not an absolute path", printable(item.value));
+        }
     }
-    ConfigProblems problems(file_name);
-    const Config config = read_config(toml, manifest_schema(), problems);
+    for (const ConfigItem& item : table.items("commands")) {
+        if (trim(item.value).empty()) problems.add(item.at, "the command is empty");
+    }
+}
+
+BuildSpec read_build_spec(std::string_view toml) {
+    ConfigProblems told_elsewhere("");
+    const Config config =
+        read_config(toml.substr(0, kManifestSizeMax), manifest_schema(), told_elsewhere);
     const Config& table = config.table("build");
-    check_lists(table, problems);
-    if (!problems.empty()) return fail(problems.as_error());
     BuildSpec spec;
     spec.is_written = config.is_written("build");
     spec.is_enabled = table.boolean("enabled");

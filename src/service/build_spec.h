@@ -42,9 +42,10 @@ inline constexpr std::string_view kRecipeNames[] = {"node", "python", "maven", "
 
 ConfigSchema build_schema();
 
-// Of a text that parse_manifest() takes as well; the error has a line for each mistake.
-Result<BuildSpec> parse_build_spec(std::string_view toml,
-                                   std::string_view file_name = "service.toml");
+// What is wrong in it, parse_manifest() tells with all other mistakes; here it takes its default.
+BuildSpec read_build_spec(std::string_view toml);
+// What a type can't express, of the table [build].
+void check_build(const Config& table, ConfigProblems& problems);
 
 // Each is used where service.toml does not write the key.
 struct ManifestDefaults {

@@ -248,6 +248,7 @@ Result<Manifest> parse_manifest(std::string_view toml, std::string_view file_nam
     ConfigProblems problems(file_name);
     const Config config = read_config(toml, manifest_schema(), problems);
     const bool is_well_typed = problems.empty();
+    check_build(config.table("build"), problems);
     Manifest manifest = read_manifest(config, defaults, [&](ManifestMistake mistake) {
         if (mistake.is_missing && !is_well_typed) return;
         problems.add(locate(config, mistake.place), std::move(mistake.message));
