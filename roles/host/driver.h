@@ -4,6 +4,9 @@
 // process driver keeps each by a small process of its own; a driver of containers asks an engine;
 // tests have a driver of their own. Everything here is for one loop's thread.
 
+#include <signal.h>
+
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -64,6 +67,11 @@ public:
     virtual void terminate() = 0;  // ask it and its children to end
     virtual void kill() = 0;       // end them, however deep they hide
     virtual void set_note(std::string_view note) = 0;
+    // To its first process, which decides what it means.
+    virtual Result<> signal(int number) {
+        if (pid() > 0 && ::kill(pid(), number) == 0) return {};
+        return fail_errno("sending a signal", pid() > 0 ? errno : ESRCH);
+    }
     // Runs another program in the same surroundings (an exec probe); it ends with its Running.
     virtual Result<std::unique_ptr<Running>> run_beside(const StartRequest& request,
                                                         RunningHandler& handler) = 0;

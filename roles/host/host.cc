@@ -85,7 +85,8 @@ Host::Host(NodeContext& context, const Config& config)
             }),
       bundles_(context.loop, *this, bundle_options(folder_, config), log_),
       credentials_(context.loop, *this, context.node.name, log_),
-      preparer_(context.loop, bundles_, credentials_, folder_ / "run", log_),
+      values_(context.loop, *this, context.node.name, log_),
+      preparer_(context.loop, bundles_, credentials_, values_, folder_ / "run", log_),
       jobs_(context.loop, folder_ / "jobs", log_),
       instances_{context.loop,
                  driver_,
@@ -140,6 +141,7 @@ Task<Result<>> Host::prepare_folder() {
     CO_TRY(jobs_.load());
     CO_TRY(bundles_.open());
     instances_.run_id = *run_id;
+    values_.open(*run_id);
     ProcessDriverOptions options;
     options.run_folder = folder_ / "run";
     options.ends_with_host = !keeps_instances_;
@@ -242,6 +244,14 @@ Task<Result<proto::Credential>> Host::issue(proto::CredentialRequest request) {
                                            proto::encode(request), kCredentialTimeout);
     if (!reply) co_return fail(reply.error());
     co_return proto::decode_credential(reply->payload);
+}
+
+Task<Result<proto::ValueTable>> Host::fetch(proto::ValuesPull pull) {
+    if (!client_->is_connected()) co_return fail(Code::kUnreachable, "the bus is away");
+    auto reply = co_await client_->request(std::string(proto::kValuesSubject), proto::encode(pull),
+                                           kValuesTimeout);
+    if (!reply) co_return fail(reply.error());
+    co_return proto::decode_value_table(reply->payload);
 }
 
 bool Host::send_logs(std::string_view subject, std::string_view payload) {

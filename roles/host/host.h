@@ -26,7 +26,8 @@ namespace candela::host {
 class Host final : public Role,
                    private HeartbeatPart,
                    private BundleSource,
-                   private CredentialIssuer {
+                   private CredentialIssuer,
+                   private ValueSource {
 public:
     Host(NodeContext& context, const Config& config);
     ~Host() override;
@@ -38,12 +39,15 @@ public:
 
     static constexpr Duration kBundleReadTimeout = 10s;
     static constexpr Duration kCredentialTimeout = 5s;
+    static constexpr Duration kValuesTimeout = 5s;
     static constexpr Duration kCollectInterval = 30s;
 
 private:
     void add_to_heartbeat(proto::NodeHeartbeat& beat) override;
     Task<Result<proto::BundleChunk>> read(proto::BundleRead request) override;
     Task<Result<proto::Credential>> issue(proto::CredentialRequest request) override;
+
+    Task<Result<proto::ValueTable>> fetch(proto::ValuesPull pull) override;
 
     Task<Result<>> prepare_folder();
     Task<Result<>> build_walls(std::string run_id);
@@ -66,6 +70,7 @@ private:
     LogShipper logs_;
     BundleStore bundles_;
     Credentials credentials_;
+    InstanceValues values_;
     HostPreparer preparer_;
     JobRecords jobs_;
     InstanceContext instances_;

@@ -42,10 +42,11 @@ Task<void> provide(Credentials& credentials, std::string instance, std::string s
 }  // namespace
 
 HostPreparer::HostPreparer(Loop& loop, BundleStore& bundles, Credentials& credentials,
-                           std::filesystem::path run_folder, Logger log)
+                           InstanceValues& values, std::filesystem::path run_folder, Logger log)
     : loop_(loop),
       bundles_(bundles),
       credentials_(credentials),
+      values_(values),
       run_folder_(std::move(run_folder)),
       log_(std::move(log)) {}
 
@@ -82,11 +83,25 @@ Task<Result<Prepared>> HostPreparer::prepare(proto::InstanceSpec spec) {
         log_.warn("started_without_credential",
                   {{"instance", spec.instance}, {"error", provided->error()}});
     }
+    auto refreshed = co_await refresh(std::move(spec), std::move(prepared));
+    co_return refreshed;
+}
+
+Task<Result<Prepared>> HostPreparer::refresh(proto::InstanceSpec spec, Prepared prepared) {
+    std::optional<uint32_t> owner;
+    if (walls_.has_own_uid) owner = instance_uid(run_id_, spec.instance);
+    prepared.values = spec.values;
+    auto set = co_await values_.provide(std::move(spec), owner);
+    if (!set) co_return fail(set.error());
+    prepared.environment = std::move(set->environment);
+    prepared.values_folder = set->folder;
+    prepared.signals = std::move(set->signals);
     co_return prepared;
 }
 
 void HostPreparer::clean_up(const std::string& instance) {
     credentials_.forget(instance);
+    values_.forget(instance);
     auto result = std::make_shared<Result<>>();
     loop_.offload([folder = run_folder_ / instance, result] { *result = remove_own(folder); },
                   [log = log_, instance, result] {
@@ -104,6 +119,7 @@ void HostPreparer::keep_only(const std::set<std::string>& instances) {
         if (!instances.contains(name)) old.push_back(name);
     }
     for (const std::string& name : old) clean_up(name);
+    values_.keep_only(std::vector<std::string>(instances.begin(), instances.end()));
 }
 
 }  // namespace candela::host

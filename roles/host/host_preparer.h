@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "bundle_store.h"
 #include "credentials.h"
+#include "instance_values.h"
 #include "loop/loop.h"
 #include "preparer.h"
 #include "protections.h"
@@ -18,13 +19,14 @@ namespace candela::host {
 
 class HostPreparer final : public Preparer {
 public:
-    HostPreparer(Loop& loop, BundleStore& bundles, Credentials& credentials,
+    HostPreparer(Loop& loop, BundleStore& bundles, Credentials& credentials, InstanceValues& values,
                  std::filesystem::path run_folder, Logger log);
 
     // Within these walls instances find their folders elsewhere, and may be another user.
     void set_walls(const Walls& walls, std::string run_id);
 
     Task<Result<Prepared>> prepare(proto::InstanceSpec spec) override;
+    Task<Result<Prepared>> refresh(proto::InstanceSpec spec, Prepared prepared) override;
     void clean_up(const std::string& instance) override;
     // Removes what instances of an earlier life left that are not among these.
     void keep_only(const std::set<std::string>& instances);
@@ -33,6 +35,7 @@ private:
     Loop& loop_;
     BundleStore& bundles_;
     Credentials& credentials_;
+    InstanceValues& values_;
     std::filesystem::path run_folder_;
     Logger log_;
     Walls walls_;

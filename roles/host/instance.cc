@@ -79,6 +79,10 @@ void Instance::update(const proto::InstanceSpec& spec) {
     spec_.epoch = spec.epoch;
     spec_.draining = spec.draining;
     spec_.desired = spec.desired;
+    if (spec.values != spec_.values) {
+        spec_.values = spec.values;
+        refresh_if_needed();
+    }
     if (spec.draining) perform(machine_.set_draining());
     if (spec.desired == proto::Desired::kStop) stop();
 }
@@ -150,7 +154,47 @@ void Instance::on_prepared() {
         return perform(machine_.on_prepare_failed(result->error()));
     }
     prepared_ = **result;
+    send_signals();
     perform(machine_.on_prepared());
+    refresh_if_needed();
+}
+
+void Instance::refresh_if_needed() {
+    if (is_refreshing_ || !prepared_ || prepared_->values == spec_.values || is_over()) return;
+    is_refreshing_ = true;
+    tasks_.spawn(refresh());
+}
+
+Task<void> Instance::refresh() {
+    constexpr Duration kPauseMin = 500ms;
+    constexpr Duration kPauseMax = 30s;
+    Duration pause = kPauseMin;
+    while (prepared_->values != spec_.values) {
+        auto result = co_await context_.preparer.refresh(spec_, *prepared_);
+        if (result) {
+            prepared_ = std::move(*result);
+            send_signals();
+            continue;
+        }
+        context_.log.warn("values_not_refreshed",
+                          {{"instance", spec_.instance}, {"error", result.error()}});
+        co_await sleep_for(context_.loop, pause);
+        pause = std::min(pause * 2, kPauseMax);
+    }
+    is_refreshing_ = false;
+}
+
+void Instance::send_signals() {
+    for (const int number : std::exchange(prepared_->signals, {})) {
+        if (running_ == nullptr || running_->pid() == 0) continue;
+        const auto sent = running_->signal(number);
+        if (sent) {
+            say(fmt::format("its files have changed; it was sent signal {}", number));
+        } else {
+            context_.log.warn("signal_not_sent",
+                              {{"instance", spec_.instance}, {"error", sent.error()}});
+        }
+    }
 }
 
 void Instance::release_port() {
@@ -219,6 +263,7 @@ StartRequest Instance::start_request() const {
     if (prepared_) {
         request.directory = prepared_->bundle_folder;
         request.readable = {prepared_->bundle_folder, prepared_->credentials_folder};
+        if (!prepared_->values_folder.empty()) request.readable.push_back(prepared_->values_folder);
     }
     return request;
 }
@@ -233,7 +278,16 @@ std::vector<std::string> Instance::environment() const {
     for (const proto::EnvironmentVariable& variable : spec_.env)
         variables[variable.name] = variable.value;
     // Ours come last: a service can't pretend to be another.
-    if (prepared_) variables["CANDELA_BUS_CREDS"] = prepared_->credentials_file;
+    if (prepared_) {
+        for (const std::string& variable : prepared_->environment) {
+            const auto parts = split_once(variable, '=');
+            if (parts) variables[std::string(parts->first)] = parts->second;
+        }
+        variables["CANDELA_BUS_CREDS"] = prepared_->credentials_file;
+        if (!prepared_->values_folder.empty()) {
+            variables["CANDELA_VALUES"] = prepared_->values_folder;
+        }
+    }
     variables["CANDELA_BUS_URL"] = context_.bus_url;
     variables["CANDELA_INSTANCE"] = spec_.instance;
     variables["CANDELA_NODE"] = context_.node;

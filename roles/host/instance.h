@@ -75,6 +75,10 @@ private:
     void perform_one(const InstanceMachine::Action& action);
     Task<void> prepare();
     void on_prepared();
+    // Brings what changes while it runs to what the spec says, and tries again until it is.
+    void refresh_if_needed();
+    Task<void> refresh();
+    void send_signals();
     void spawn();
     StartRequest start_request() const;
     std::string note() const;
@@ -100,6 +104,7 @@ private:
 
     std::optional<Result<Prepared>> prepare_result_;  // on its way from the flow
     std::optional<Prepared> prepared_;
+    bool is_refreshing_ = false;
     uint16_t port_ = 0;
     uint64_t started_at_ms_ = 0;
     std::unique_ptr<LogShipper::Channel> channel_;

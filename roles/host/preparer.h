@@ -4,6 +4,7 @@
 // without a bus.
 
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "loop/task.h"
@@ -17,6 +18,10 @@ struct Prepared {
     std::string temporary_folder;    // its own, writable
     std::string credentials_file;    // a .creds file; renewed in place while the instance lives
     std::string credentials_folder;  // where it lies, alone
+    std::vector<std::string> environment;  // secrets and config: NAME=value
+    std::string values_folder;             // those that are files; empty: none is used
+    std::vector<int> signals;              // due to one that runs already, whose files have changed
+    std::vector<proto::ValueUse> values;   // what of them was asked for
 };
 
 class Preparer {
@@ -24,6 +29,11 @@ public:
     virtual ~Preparer() = default;
     // May be called again after a failure. kUnreachable and kTimeout: trying again may help.
     virtual Task<Result<Prepared>> prepare(proto::InstanceSpec spec) = 0;
+    // Brings secrets and config of one that runs to what its spec says now.
+    virtual Task<Result<Prepared>> refresh(proto::InstanceSpec spec, Prepared prepared) {
+        prepared.values = std::move(spec.values);
+        co_return prepared;
+    }
     // Takes away what belongs to the instance alone. Returns at once; safe to call twice.
     virtual void clean_up(const std::string& instance) = 0;
 };

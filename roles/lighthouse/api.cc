@@ -74,6 +74,7 @@ Api::Api(ApiParts parts, uint32_t own_uid, Logger log)
       logs_(parts.logs),
       bus_(parts.bus),
       certificates_(parts.certificates),
+      vault_(parts.vault),
       audit_(parts.audit),
       backup_(parts.backup),
       acme_(parts.acme),
@@ -107,7 +108,7 @@ Task<void> Api::handle(http::ServerRequest& request) {
 Task<Result<>> Api::dispatch(http::ServerRequest& request) {
     auto parts = parts_of(request.path());
     if (!parts) co_return fail(parts.error());
-    Call call{request, {}, {}, {}};
+    Call call{request, {}, {}, {}, {}};
     const Endpoint* found = nullptr;
     bool is_path_known = false;
     for (const Endpoint& endpoint : endpoints()) {
@@ -117,6 +118,7 @@ Task<Result<>> Api::dispatch(http::ServerRequest& request) {
         if (endpoint.method != request.method()) continue;
         found = &endpoint;
         call.params = std::move(params);
+        call.pattern = endpoint.path;
         break;
     }
     if (found == nullptr && is_path_known) {
@@ -333,6 +335,32 @@ std::span<const Api::Endpoint> Api::endpoints() {
          "name: string, certificate: string, key: string", ""},
         {"DELETE", "/v1/certificates/{name}", kOperator, &Api::delete_certificate,
          "Deletes a certificate.", "", ""},
+        {"GET", "/v1/spaces/{space}/secrets", kViewer, &Api::list_values,
+         "The secrets of a space, without what is in them: nobody can read that back.", "", ""},
+        {"GET", "/v1/spaces/{space}/secrets/{name}", kViewer, &Api::get_value,
+         "The versions of a secret, and who uses it.", "", ""},
+        {"PUT", "/v1/spaces/{space}/secrets/{name}", kDeveloper, &Api::set_value,
+         "Makes a new version of a secret; what uses it is restarted or told, as it asks for.",
+         "value: string, base64: string, restart: boolean", ""},
+        {"DELETE", "/v1/spaces/{space}/secrets/{name}", kDeveloper, &Api::remove_value,
+         "Deletes a secret that nothing uses.", "", ""},
+        {"POST", "/v1/spaces/{space}/secrets/{name}/rollback", kDeveloper, &Api::roll_value_back,
+         "Makes a new version of an old one; 0: the one before the last.",
+         "to: integer, restart: boolean", ""},
+        {"GET", "/v1/spaces/{space}/config", kViewer, &Api::list_values,
+         "The config values of a space.", "", ""},
+        {"GET", "/v1/spaces/{space}/config/{name}", kViewer, &Api::get_value,
+         "A config value, its versions, and who uses it.", "", "version"},
+        {"PUT", "/v1/spaces/{space}/config/{name}", kDeveloper, &Api::set_value,
+         "Makes a new version of a config value; what uses it is restarted or told.",
+         "value: string, base64: string, restart: boolean", ""},
+        {"DELETE", "/v1/spaces/{space}/config/{name}", kDeveloper, &Api::remove_value,
+         "Deletes a config value that nothing uses.", "", ""},
+        {"POST", "/v1/spaces/{space}/config/{name}/rollback", kDeveloper, &Api::roll_value_back,
+         "Makes a new version of an old one; 0: the one before the last.",
+         "to: integer, restart: boolean", ""},
+        {"POST", "/v1/sealing-key/rotate", kOperator, &Api::rotate_sealing_key,
+         "Seals all that is kept sealed with a new key.", "", ""},
         {"GET", "/v1/audit", kOperator, &Api::list_audit,
          "Who changed what, the newest first; before and limit go through the pages.", "",
          "before limit space who"},

@@ -26,6 +26,7 @@
 #include "http/flow_server.h"
 #include "log_store.h"
 #include "state.h"
+#include "vault.h"
 
 namespace candela::lighthouse {
 
@@ -34,6 +35,7 @@ struct Call {
     http::ServerRequest& request;
     auth::Principal who;
     std::map<std::string, std::string, std::less<>> params;  // of the path, decoded
+    std::string_view pattern;                                // of the endpoint
     std::string note;  // for the audit log: what the path does not say of a change. No secrets
 
     const std::string& param(std::string_view name) const { return params.find(name)->second; }
@@ -50,6 +52,7 @@ struct ApiParts {
     LogStore& logs;
     BusSide& bus;
     CertificateBook& certificates;
+    Vault& vault;
     Audit& audit;
     Backup& backup;
     const AcmeKeeper* acme;  // null: no certificates are ordered
@@ -150,6 +153,16 @@ private:
     Task<Result<>> add_certificate(Call& call);
     Task<Result<>> delete_certificate(Call& call);
 
+    // api_values.cc; secrets and config values are told apart by the path
+    Task<Result<>> list_values(Call& call);
+    Task<Result<>> get_value(Call& call);
+    Task<Result<>> set_value(Call& call);
+    Task<Result<>> remove_value(Call& call);
+    Task<Result<>> roll_value_back(Call& call);
+    Task<Result<>> rotate_sealing_key(Call& call);
+    Task<Result<>> put_value(Call& call, NewValue value);
+    Task<Result<Secret>> open_value(ValueKey key, uint64_t version);
+
     // api_audit.cc
     Task<Result<>> list_audit(Call& call);
     Task<Result<>> verify_audit(Call& call);
@@ -169,6 +182,7 @@ private:
     LogStore& logs_;
     BusSide& bus_;
     CertificateBook& certificates_;
+    Vault& vault_;
     Audit& audit_;
     Backup& backup_;
     const AcmeKeeper* const acme_;
@@ -186,8 +200,6 @@ Result<> check_release(const State& state, const ServiceKey& key, const Release&
                        std::string_view who);
 // The release that was asked for by this key before; null where there is none, or no key.
 const Release* find_by_key(const Service& service, std::string_view idempotency_key);
-// A new release of what an old one was.
-Release copy_of(const Release& old, std::string_view reason);
 
 // The one form of errors, and the HTTP status that goes with it.
 int status_of(const Error& error);

@@ -79,20 +79,8 @@ Result<> check_release(const State& state, const ServiceKey& key, const Release&
     }
     CANDELA_TRY(check_unlocked(state, key, who));
     CANDELA_TRY(check_routes(wanted, key, release.manifest));
+    CANDELA_TRY(pin_values(wanted.values, key.first, release.manifest));
     return check_quotas(wanted, key, release);
-}
-
-Release copy_of(const Release& old, std::string_view reason) {
-    Release release;
-    release.manifest = old.manifest;
-    release.instances = old.instances;
-    release.bundle = old.bundle;
-    release.bundle_bytes = old.bundle_bytes;
-    release.signature = old.signature;
-    release.signer = old.signer;
-    release.copy_of = old.number;
-    release.reason = reason;
-    return release;
 }
 
 // The key that must have signed: an nkey, or the one that a JWT is for. It must be a credential of
@@ -246,6 +234,8 @@ Task<Result<>> Api::begin_release(Call& call, ServiceKey key, Release release) {
             return Change();
         }
         CANDELA_TRY(check_release(state_, key, *shared, who));
+        CANDELA_TRY_ASSIGN(shared->values,
+                           pin_values(state_.wanted().values, key.first, shared->manifest));
         Change change = start_release(state_.wanted(), key, std::move(*shared), state_.loop().now(),
                                       state_.loop().wall());
         *number = change.services.front().last_number;

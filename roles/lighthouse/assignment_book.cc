@@ -58,6 +58,19 @@ proto::InstanceSpec spec_of(const Instance& instance, const Release& release, ui
         limits.cpu_percent != 0 ? limits.cpu_percent : (resources.cpu_millis + 9) / 10;
     spec.pids_max = limits.pids;
     spec.scratch_bytes_max = limits.scratch_bytes;
+    for (const service::ValueUse& use : manifest.values) {
+        const auto pin = release.values.find({use.kind, use.name});
+        if (pin == release.values.end()) continue;
+        proto::ValueUse value;
+        value.kind = service::to_string(use.kind);
+        value.name = use.name;
+        value.version = pin->second;
+        value.env = use.env;
+        value.file = use.file;
+        value.mode = use.mode;
+        if (use.on_change == service::OnChange::kSignal) value.signal = use.signal;
+        spec.values.push_back(std::move(value));
+    }
     return spec;
 }
 

@@ -22,14 +22,16 @@ std::string_view token(std::string_view subject, size_t index) {
 }  // namespace
 
 BusSide::BusSide(State& state, Accounts& accounts, Credentials& credentials, BundleStore& bundles,
-                 LogStore& logs, CertificateBook& certificates, std::unique_ptr<bus::Client> client,
-                 std::unique_ptr<bus::Client> system, Logger log)
+                 LogStore& logs, CertificateBook& certificates, ValueDelivery& values,
+                 std::unique_ptr<bus::Client> client, std::unique_ptr<bus::Client> system,
+                 Logger log)
     : state_(state),
       accounts_(accounts),
       credentials_(credentials),
       bundles_(bundles),
       logs_(logs),
       certificates_(certificates),
+      values_(values),
       log_(std::move(log)),
       client_(std::move(client)),
       system_(std::move(system)) {}
@@ -43,6 +45,7 @@ Result<> BusSide::start() {
         {proto::kCertificatesSubject, &BusSide::on_certificates},
         {proto::kBundleSubject, &BusSide::on_bundle},
         {proto::kCredentialSubject, &BusSide::on_credential},
+        {proto::kValuesSubject, &BusSide::on_values},
         {"candela.logs.>", &BusSide::on_logs},
     };
     for (const auto& [subject, take] : table) {
@@ -192,6 +195,27 @@ Task<void> BusSide::answer_credential(proto::CredentialRequest request, std::str
         log_.warn("credential_refused", {{"reason", credential.failure.message}});
     }
     publish(reply, proto::encode(credential));
+}
+
+void BusSide::on_values(const bus::MessageView& message) {
+    if (message.reply.empty()) return;
+    auto pull = proto::decode_values_pull(message.payload);
+    if (!pull || requests_.size() >= kRequestsMax) {
+        proto::ValueTable refused;
+        refused.failure = proto::Failure(
+            pull ? Error(Code::kExhausted, "too many requests; ask again") : pull.error());
+        return publish(message.reply, proto::encode(refused));
+    }
+    requests_.spawn(answer_values(std::move(*pull), std::string(message.reply)));
+}
+
+Task<void> BusSide::answer_values(proto::ValuesPull pull, std::string reply) {
+    const std::string instance = pull.instance;
+    const auto table = co_await values_.answer(std::move(pull));
+    if (table.failure) {
+        log_.warn("values_refused", {{"instance", instance}, {"reason", table.failure.message}});
+    }
+    publish(reply, proto::encode(table));
 }
 
 void BusSide::on_logs(const bus::MessageView& message) {

@@ -17,6 +17,7 @@
 #include "log_store.h"
 #include "signal.h"
 #include "state.h"
+#include "value_delivery.h"
 
 namespace candela::lighthouse {
 
@@ -26,8 +27,8 @@ public:
         256;  // that wait for disk or SQL; then nodes must ask again
 
     BusSide(State& state, Accounts& accounts, Credentials& credentials, BundleStore& bundles,
-            LogStore& logs, CertificateBook& certificates, std::unique_ptr<bus::Client> client,
-            std::unique_ptr<bus::Client> system, Logger log);
+            LogStore& logs, CertificateBook& certificates, ValueDelivery& values,
+            std::unique_ptr<bus::Client> client, std::unique_ptr<bus::Client> system, Logger log);
 
     Result<> start();
     bool is_connected() const { return client_->is_connected(); }
@@ -44,9 +45,11 @@ private:
     void on_certificates(const bus::MessageView& message);
     void on_bundle(const bus::MessageView& message);
     void on_credential(const bus::MessageView& message);
+    void on_values(const bus::MessageView& message);
     void on_logs(const bus::MessageView& message);
     Task<void> answer_bundle(proto::BundleRead read, std::string reply);
     Task<void> answer_credential(proto::CredentialRequest request, std::string reply);
+    Task<void> answer_values(proto::ValuesPull pull, std::string reply);
     void publish(std::string_view subject, std::string_view payload);
     void push_all();
     Task<void> push_forever();
@@ -59,6 +62,7 @@ private:
     BundleStore& bundles_;
     LogStore& logs_;
     CertificateBook& certificates_;
+    ValueDelivery& values_;
     Logger log_;
     std::map<std::string, std::string> to_push_;  // account's name → JWT
     Event has_push_;

@@ -156,6 +156,19 @@ Change changes_of(const Plan& plan, const Wanted& wanted, const Seen& seen,
     return builder.finish();
 }
 
+Release copy_of(const Release& old, std::string_view reason) {
+    Release release;
+    release.manifest = old.manifest;
+    release.instances = old.instances;
+    release.bundle = old.bundle;
+    release.bundle_bytes = old.bundle_bytes;
+    release.signature = old.signature;
+    release.signer = old.signer;
+    release.copy_of = old.number;
+    release.reason = reason;
+    return release;
+}
+
 Change start_release(const Wanted& wanted, const ServiceKey& key, Release release, MonoTime now,
                      WallTime wall) {
     Change change;
@@ -314,7 +327,14 @@ std::set<std::string> apply(const Change& change, Wanted& wanted, Seen& seen) {
         service.releases = std::move(releases);
     }
     for (const auto& [key, release] : change.releases) {
-        wanted.services[key].releases[release.number] = release;
+        Release& kept = wanted.services[key].releases[release.number];
+        const bool has_new_values = kept.number != 0 && kept.values != release.values;
+        kept = release;
+        if (!has_new_values) continue;
+        for (const auto& [id, instance] : wanted.instances) {
+            if (instance.service == key && instance.release == release.number)
+                nodes.insert(instance.node);
+        }
     }
     for (const auto& [key, number] : change.gone_releases)
         wanted.services[key].releases.erase(number);
@@ -330,6 +350,15 @@ std::set<std::string> apply(const Change& change, Wanted& wanted, Seen& seen) {
         seen.instances.erase(id);
     }
     for (const ServiceKey& key : change.gone_services) wanted.services.erase(key);
+    for (const auto& [key, number] : change.gone_values) {
+        const auto versions = wanted.values.find(key);
+        if (versions == wanted.values.end()) continue;
+        versions->second.erase(number);
+        if (versions->second.empty()) wanted.values.erase(versions);
+    }
+    for (const ValueWrite& write : change.values) {
+        wanted.values[write.key][write.version.number] = write.version;
+    }
     for (const auto& [name, mode] : change.node_modes) {
         const auto node = seen.nodes.find(name);
         if (node != seen.nodes.end()) node->second.mode = mode;

@@ -24,6 +24,13 @@ struct EventRecord {
     std::string text;
 };
 
+// A new version of a secret or config value, with its content as SQL keeps it.
+struct ValueWrite {
+    ValueKey key;
+    ValueVersion version;
+    std::string content;
+};
+
 struct Change {
     std::vector<Instance> instances;  // new, or in place of the old record
     std::vector<std::string> gone_instances;
@@ -33,12 +40,15 @@ struct Change {
     std::vector<ServiceKey> gone_services;
     std::vector<std::pair<std::string, NodeMode>> node_modes;
     std::vector<std::string> gone_nodes;
+    std::vector<ValueWrite> values;
+    std::vector<std::pair<ValueKey, uint64_t>> gone_values;
     std::vector<EventRecord> events;
 
     bool empty() const {
         return instances.empty() && gone_instances.empty() && services.empty() &&
                releases.empty() && gone_releases.empty() && gone_services.empty() &&
-               node_modes.empty() && gone_nodes.empty() && events.empty();
+               node_modes.empty() && gone_nodes.empty() && values.empty() && gone_values.empty() &&
+               events.empty();
     }
 };
 
@@ -49,6 +59,9 @@ using MakeInstanceId = std::function<std::string(const ServiceKey& service)>;
 
 Change changes_of(const Plan& plan, const Wanted& wanted, const Seen& seen,
                   const MakeInstanceId& make_id, MonoTime now, WallTime wall);
+
+// A new release of what an old one was.
+Release copy_of(const Release& old, std::string_view reason);
 
 // Makes `release` the target of its service (a new one, where there is none): number, state and
 // time are set here. The change is of the model as it is; apply it before making another.

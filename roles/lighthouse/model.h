@@ -18,6 +18,7 @@
 #include "base/time.h"
 #include "proto/messages.h"
 #include "service/manifest.h"
+#include "space_values.h"
 
 namespace candela::lighthouse {
 
@@ -58,6 +59,7 @@ struct Release {
     uint64_t copy_of = 0;         // the release that a rollback or restart by hand made anew
     std::string reason;           // "deploy", "rollback", "restart"
     bool promoted = true;         // false: a canary, or green, that has not taken over
+    ValuePins values;             // secrets and config, at these versions
     std::string idempotency_key;  // by which asking twice makes one release; may be empty
     WallTime created_at{};
     WallTime ended_at{};
@@ -125,6 +127,7 @@ struct Instance {
 struct Wanted {
     std::map<ServiceKey, Service> services;
     std::map<std::string, Instance> instances;
+    Values values;
 };
 
 // What was last heard of an instance.

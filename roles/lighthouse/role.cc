@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "loop/file.h"
+#include "sealing.h"
 
 namespace candela::lighthouse {
 
@@ -115,14 +116,15 @@ Lighthouse::Lighthouse(NodeContext& context, const Config& config)
       acme_(settings_.acme.is_on()
                 ? std::make_unique<AcmeKeeper>(state_, certificates_, vault_, settings_.acme, log_)
                 : nullptr),
-      bus_(state_, accounts_, credentials_, bundles_, logs_, certificates_,
+      values_(state_, vault_),
+      bus_(state_, accounts_, credentials_, bundles_, logs_, certificates_, values_,
            context.make_bus_client(context.loop, "lighthouse"),
            context.make_bus_client(context.loop, "lighthouse-sys"), log_),
       audit_(state_, vault_, settings_.audit_keep, log_),
       backup_(context.loop, bundles_, context.node.data_dir,
               settings_.database.substr(kSqlitePrefix.size())),
-      api_(ApiParts{state_, accounts_, credentials_, bundles_, logs_, bus_, certificates_, audit_,
-                    backup_, acme_.get(), context.node.version},
+      api_(ApiParts{state_, accounts_, credentials_, bundles_, logs_, bus_, certificates_, vault_,
+                    audit_, backup_, acme_.get(), context.node.version},
            static_cast<uint32_t>(::getuid()), log_),
       movers_(context, accounts_),
       certificate_(context.loop, settings_.folder / "ca", settings_.names),
@@ -144,6 +146,9 @@ Task<Result<>> Lighthouse::start() {
     };
     CO_TRY(co_await vault_.open());
     CO_TRY(co_await state_.open(settings_.database));
+    const auto resealed = std::make_shared<size_t>(0);
+    CO_TRY(co_await reseal(state_, vault_, resealed));
+    if (*resealed != 0) log_.info("sealed_anew", {{"count", *resealed}});
     audit_.open();
     CO_TRY(co_await certificates_.open());
     if (acme_ != nullptr) CO_TRY(co_await acme_->open());

@@ -69,6 +69,7 @@ private:
     Vault vault_;
     CertificateBook certificates_;
     std::unique_ptr<AcmeKeeper> acme_;  // null: no certificates are ordered
+    ValueDelivery values_;
     BusSide bus_;
     Audit audit_;
     Backup backup_;

@@ -396,6 +396,7 @@ Task<Result<>> State::drop_space(std::string name) {
     say(EventRecord("space_deleted", name, "", "", ""));
     spaces_.erase(name);
     std::erase_if(keys_, [&](const auto& entry) { return entry.second.space == name; });
+    std::erase_if(wanted_.values, [&](const auto& entry) { return entry.first.space == name; });
     co_return Result<>();
 }
 

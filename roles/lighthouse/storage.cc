@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "value_storage.h"
 
 namespace candela::lighthouse {
 
@@ -85,6 +86,14 @@ ALTER TABLE services ADD COLUMN lock_holder TEXT NOT NULL DEFAULT '';
 ALTER TABLE services ADD COLUMN lock_reason TEXT NOT NULL DEFAULT '';
 ALTER TABLE services ADD COLUMN lock_until BIGINT NOT NULL DEFAULT 0
 )sql"},
+    // value_storage.h reads and writes these.
+    {7, R"sql(
+CREATE TABLE space_values (
+  space TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, version BIGINT NOT NULL,
+  content TEXT NOT NULL, bytes BIGINT NOT NULL, author TEXT NOT NULL, created_at BIGINT NOT NULL,
+  copy_of BIGINT NOT NULL, PRIMARY KEY (space, kind, name, version));
+ALTER TABLE releases ADD COLUMN value_versions TEXT NOT NULL DEFAULT ''
+)sql"},
 };
 
 int64_t i64(uint64_t number) { return static_cast<int64_t>(number); }
@@ -141,7 +150,7 @@ Result<> load_releases(Connection& db, Wanted& wanted) {
         db.query(
             "SELECT space, service, number, manifest, instances, bundle, bundle_bytes, signature, "
             "signer, author, copy_of, created_at, ended_at, rollout, cause, failing, promoted, "
-            "reason, idempotency_key FROM releases"));
+            "reason, idempotency_key, value_versions FROM releases"));
     for (const Row& row : rows) {
         const auto service = wanted.services.find(ServiceKey(row.text(0), row.text(1)));
         if (service == wanted.services.end()) continue;
@@ -169,6 +178,7 @@ Result<> load_releases(Connection& db, Wanted& wanted) {
         release.promoted = row.integer(16) != 0;
         release.reason = row.text(17);
         release.idempotency_key = row.text(18);
+        CANDELA_TRY_ASSIGN(release.values, parse_value_pins(row.text(19)));
         const uint64_t number = release.number;
         service->second.releases.emplace(number, std::move(release));
     }
@@ -198,6 +208,7 @@ Result<> load_wanted(Connection& db, Loaded& loaded) {
         loaded.wanted.services.emplace(service.key, std::move(service));
     }
     CANDELA_TRY(load_releases(db, loaded.wanted));
+    CANDELA_TRY_ASSIGN(loaded.wanted.values, load_values(db));
     CANDELA_TRY_ASSIGN(
         const auto instances,
         db.query("SELECT id, space, service, number, node, stage, created_at, state, "
@@ -284,16 +295,30 @@ Result<> write_release(Connection& db, const ServiceKey& key, const Release& rel
     CANDELA_TRY(db.execute(
         "INSERT INTO releases (space, service, number, manifest, instances, bundle, bundle_bytes, "
         "signature, signer, author, copy_of, created_at, ended_at, rollout, cause, failing, "
-        "promoted, reason, idempotency_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, "
-        "$12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT (space, service, number) DO UPDATE "
+        "promoted, reason, idempotency_key, value_versions) VALUES ($1, $2, $3, $4, $5, $6, $7, "
+        "$8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT (space, service, number) DO UPDATE "
         "SET instances = $5, ended_at = $13, rollout = $14, cause = $15, failing = $16, "
-        "promoted = $17",
-        {key.first, key.second, i64(release.number), dump_json(service::to_json(release.manifest)),
-         int64_t{release.instances}, release.bundle, i64(release.bundle_bytes), release.signature,
-         release.signer, release.author, i64(release.copy_of), to_millis(release.created_at),
-         to_millis(release.ended_at), std::string(to_string(release.rollout)), release.cause,
-         failing_to_text(release.failing), int64_t{release.promoted ? 1 : 0}, release.reason,
-         release.idempotency_key}));
+        "promoted = $17, value_versions = $20",
+        {key.first,
+         key.second,
+         i64(release.number),
+         dump_json(service::to_json(release.manifest)),
+         int64_t{release.instances},
+         release.bundle,
+         i64(release.bundle_bytes),
+         release.signature,
+         release.signer,
+         release.author,
+         i64(release.copy_of),
+         to_millis(release.created_at),
+         to_millis(release.ended_at),
+         std::string(to_string(release.rollout)),
+         release.cause,
+         failing_to_text(release.failing),
+         int64_t{release.promoted ? 1 : 0},
+         release.reason,
+         release.idempotency_key,
+         to_text(release.values)}));
     return {};
 }
 
@@ -347,6 +372,7 @@ Result<> write(Connection& db, const Change& change, std::span<const StoredEvent
         for (const std::string& name : change.gone_nodes) {
             CANDELA_TRY(db.execute("DELETE FROM nodes WHERE name = $1", {name}));
         }
+        CANDELA_TRY(write_values(db, change));
         return write_events(db, events);
     };
     return db.transaction(work);
@@ -361,6 +387,7 @@ Result<> write_space(Connection& db, const SpaceRecord& space) {
 Result<> remove_space(Connection& db, const std::string& name) {
     auto work = [&]() -> Result<> {
         CANDELA_TRY(db.execute("DELETE FROM credentials WHERE space = $1", {name}));
+        CANDELA_TRY(remove_values_of(db, name));
         CANDELA_TRY(db.execute("DELETE FROM spaces WHERE name = $1", {name}));
         return {};
     };

@@ -100,7 +100,8 @@ Result<Permissions> role_permissions(std::string_view role, std::string_view pub
     }
     if (role == "host") {
         pub.insert(pub.end(), {"candela.lighthouse.assignments", "candela.lighthouse.bundle",
-                               "candela.lighthouse.credential", "candela.logs.>"});
+                               "candela.lighthouse.credential", "candela.lighthouse.values",
+                               "candela.logs.>"});
         sub.push_back("candela.tunnel." + std::string(node));
         return out;
     }

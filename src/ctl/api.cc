@@ -222,6 +222,12 @@ Task<Result<Json>> Api::post(std::string path, Json body) {
     co_return answer;
 }
 
+Task<Result<Json>> Api::put(std::string path, Json body) {
+    std::optional<Json> content(std::move(body));
+    auto answer = co_await call("PUT", std::move(path), std::move(content));
+    co_return answer;
+}
+
 Task<Result<Json>> Api::remove(std::string path) {
     std::optional<Json> nothing;
     auto answer = co_await call("DELETE", std::move(path), std::move(nothing));

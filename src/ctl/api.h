@@ -34,6 +34,7 @@ public:
     // Paths begin with "/v1/". An error of the API has its code, and its hint as a second line.
     Task<Result<Json>> get(std::string path);
     Task<Result<Json>> post(std::string path, Json body);
+    Task<Result<Json>> put(std::string path, Json body);
     Task<Result<Json>> remove(std::string path);
     // Whether the lighthouse has the bundle.
     Task<Result<bool>> has_bundle(std::string digest);

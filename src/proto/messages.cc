@@ -23,6 +23,7 @@ CANDELA_SHAPE(NodeHeartbeat);
 CANDELA_SHAPE(AssignmentsPull);
 CANDELA_SHAPE(EnvironmentVariable);
 CANDELA_SHAPE(Probe);
+CANDELA_SHAPE(ValueUse);
 CANDELA_SHAPE(InstanceSpec);
 CANDELA_SHAPE(Protection);
 CANDELA_SHAPE(Assignments);
@@ -43,6 +44,9 @@ CANDELA_SHAPE(BundleRead);
 CANDELA_SHAPE(BundleChunk);
 CANDELA_SHAPE(CredentialRequest);
 CANDELA_SHAPE(Credential);
+CANDELA_SHAPE(ValuesPull);
+CANDELA_SHAPE(ValueContent);
+CANDELA_SHAPE(ValueTable);
 CANDELA_SHAPE(LogEntry);
 CANDELA_SHAPE(LogBatch);
 
@@ -136,6 +140,17 @@ void visit(V& v, As<Probe> auto& m, candela_wire_Probe& w) {
 }
 
 template <class V>
+void visit(V& v, As<ValueUse> auto& m, candela_wire_ValueUse& w) {
+    v.text(w.kind, m.kind, kNameBytesMax);
+    v.text(w.name, m.name, kNameBytesMax);
+    v.number(w.version, m.version);
+    v.text(w.env, m.env, kNameBytesMax);
+    v.text(w.file, m.file, kNameBytesMax);
+    v.number(w.mode, m.mode);
+    v.text(w.signal, m.signal, kNameBytesMax);
+}
+
+template <class V>
 void visit(V& v, As<InstanceSpec> auto& m, candela_wire_InstanceSpec& w) {
     v.text(w.instance, m.instance, kNameBytesMax);
     v.text(w.space, m.space, kNameBytesMax);
@@ -159,6 +174,7 @@ void visit(V& v, As<InstanceSpec> auto& m, candela_wire_InstanceSpec& w) {
     v.number(w.cpu_percent_max, m.cpu_percent_max);
     v.number(w.pids_max, m.pids_max);
     v.number(w.scratch_bytes_max, m.scratch_bytes_max);
+    v.list(w.values, m.values, kValuesMax);
 }
 
 template <class V>
@@ -318,6 +334,27 @@ void visit(V& v, As<Credential> auto& m, candela_wire_Credential& w) {
 }
 
 template <class V>
+void visit(V& v, As<ValuesPull> auto& m, candela_wire_ValuesPull& w) {
+    v.text(w.node, m.node, kNameBytesMax);
+    v.text(w.instance, m.instance, kNameBytesMax);
+    v.text(w.box_key, m.box_key, kNameBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<ValueContent> auto& m, candela_wire_ValueContent& w) {
+    v.text(w.kind, m.kind, kNameBytesMax);
+    v.text(w.name, m.name, kNameBytesMax);
+    v.number(w.version, m.version);
+    v.text(w.sealed, m.sealed, kSealedBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<ValueTable> auto& m, candela_wire_ValueTable& w) {
+    v.list(w.values, m.values, kValuesMax);
+    v.message(w.has_failure, w.failure, m.failure);
+}
+
+template <class V>
 void visit(V& v, As<LogEntry> auto& m, candela_wire_LogEntry& w) {
     v.number(w.time, m.time);
     v.choice(w.stream, m.stream, LogStream::kHost);
@@ -420,6 +457,8 @@ std::string encode(const BundleRead& message) { return encode_value(message); }
 std::string encode(const BundleChunk& message) { return encode_value(message); }
 std::string encode(const CredentialRequest& message) { return encode_value(message); }
 std::string encode(const Credential& message) { return encode_value(message); }
+std::string encode(const ValuesPull& message) { return encode_value(message); }
+std::string encode(const ValueTable& message) { return encode_value(message); }
 std::string encode(const LogBatch& message) { return encode_value(message); }
 
 Result<NodeHeartbeat> decode_node_heartbeat(std::string_view bytes) {
@@ -455,6 +494,12 @@ Result<CredentialRequest> decode_credential_request(std::string_view bytes) {
 }
 Result<Credential> decode_credential(std::string_view bytes) {
     return decode_value<Credential>("Credential", bytes);
+}
+Result<ValuesPull> decode_values_pull(std::string_view bytes) {
+    return decode_value<ValuesPull>("ValuesPull", bytes);
+}
+Result<ValueTable> decode_value_table(std::string_view bytes) {
+    return decode_value<ValueTable>("ValueTable", bytes);
 }
 Result<LogBatch> decode_log_batch(std::string_view bytes) {
     return decode_value<LogBatch>("LogBatch", bytes);

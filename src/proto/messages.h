@@ -42,12 +42,15 @@ inline constexpr size_t kKeyBytesMax = 32 << 10;
 inline constexpr size_t kCertificatesMax = 4096;  // in one page
 inline constexpr size_t kChallengesMax = 64;
 inline constexpr size_t kTicketKeysMax = 8;
+inline constexpr size_t kValuesMax = 64;  // of one instance
+inline constexpr size_t kSealedBytesMax = (64 << 10) + 64;
 
 // Subjects of docs/architecture.md, "Between nodes".
 inline constexpr std::string_view kAssignmentsSubject = "candela.lighthouse.assignments";
 inline constexpr std::string_view kRoutesSubject = "candela.lighthouse.routes";
 inline constexpr std::string_view kBundleSubject = "candela.lighthouse.bundle";
 inline constexpr std::string_view kCredentialSubject = "candela.lighthouse.credential";
+inline constexpr std::string_view kValuesSubject = "candela.lighthouse.values";
 inline constexpr std::string_view kRoutesNudgeSubject = "candela.routes.nudge";
 inline constexpr std::string_view kCertificatesSubject = "candela.lighthouse.certificates";
 inline constexpr std::string_view kCertificatesNudgeSubject = "candela.certificates.nudge";
@@ -163,6 +166,18 @@ struct Probe {
 
 enum class Desired : uint8_t { kRun, kStop };
 
+// A secret or config value of an instance, without its content.
+struct ValueUse {
+    std::string kind;
+    std::string name;
+    uint64_t version = 0;
+    std::string env;   // the variable, or
+    std::string file;  // the file
+    uint32_t mode = 0;
+    std::string signal;  // sent when the file has changed; empty: none
+    bool operator==(const ValueUse&) const = default;
+};
+
 struct InstanceSpec {
     std::string instance;
     std::string space;
@@ -186,6 +201,7 @@ struct InstanceSpec {
     uint32_t cpu_percent_max = 0;
     uint32_t pids_max = 0;
     uint64_t scratch_bytes_max = 0;
+    std::vector<ValueUse> values;
     bool operator==(const InstanceSpec&) const = default;
 };
 
@@ -351,6 +367,27 @@ struct Credential {
     bool operator==(const Credential&) const = default;
 };
 
+struct ValuesPull {
+    std::string node;
+    std::string instance;
+    std::string box_key;
+    bool operator==(const ValuesPull&) const = default;
+};
+
+struct ValueContent {
+    std::string kind;
+    std::string name;
+    uint64_t version = 0;
+    std::string sealed;  // for the pull's box_key
+    bool operator==(const ValueContent&) const = default;
+};
+
+struct ValueTable {
+    std::vector<ValueContent> values;
+    Failure failure;
+    bool operator==(const ValueTable&) const = default;
+};
+
 enum class LogStream : uint8_t { kStdout, kStderr, kHost };
 
 struct LogEntry {
@@ -383,6 +420,8 @@ std::string encode(const BundleRead& message);
 std::string encode(const BundleChunk& message);
 std::string encode(const CredentialRequest& message);
 std::string encode(const Credential& message);
+std::string encode(const ValuesPull& message);
+std::string encode(const ValueTable& message);
 std::string encode(const LogBatch& message);
 
 Result<NodeHeartbeat> decode_node_heartbeat(std::string_view bytes);
@@ -397,6 +436,8 @@ Result<BundleRead> decode_bundle_read(std::string_view bytes);
 Result<BundleChunk> decode_bundle_chunk(std::string_view bytes);
 Result<CredentialRequest> decode_credential_request(std::string_view bytes);
 Result<Credential> decode_credential(std::string_view bytes);
+Result<ValuesPull> decode_values_pull(std::string_view bytes);
+Result<ValueTable> decode_value_table(std::string_view bytes);
 Result<LogBatch> decode_log_batch(std::string_view bytes);
 
 }  // namespace candela::proto

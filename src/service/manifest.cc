@@ -12,6 +12,7 @@
 #include "service/manifest_rules.h"
 #include "service/manifest_schema.h"
 #include "service/route_read.h"
+#include "service/value_read.h"
 
 namespace candela::service {
 
@@ -146,6 +147,11 @@ Manifest read_manifest(const Table& table, const ManifestDefaults& defaults,
     m.resources.cpu_millis = cpu_millis_of(table.table("resources").number("cpu"));
     m.resources.memory_bytes = table.table("resources").size_bytes("memory");
     m.placement = read_placement(table.table("placement"), report);
+    for (const ValueKind kind : {ValueKind::kSecret, ValueKind::kConfig}) {
+        for (int index = 0; const auto& value : table.tables(to_string(kind))) {
+            m.values.push_back(read_value(value, kind, index++, report));
+        }
+    }
     for (const auto& route : table.tables("route")) {
         m.routes.push_back(read_route(route));
     }
@@ -168,10 +174,10 @@ ConfigPosition locate(const Config& config, const ManifestPlace& place) {
         return item_or(config, place.table,
                        [&](const ConfigItem& item, size_t) { return item.name == place.key; });
     }
-    if (place.table == "route") {
-        const auto& routes = config.tables("route");
+    if (place.table == "route" || place.table == "secret" || place.table == "config") {
+        const auto& routes = config.tables(place.table);
         const auto index = static_cast<size_t>(std::max(place.index, 0));
-        if (index >= routes.size()) return config.position("route");
+        if (index >= routes.size()) return config.position(place.table);
         const auto nested = split_once(place.key, '.');
         if (!nested) return routes[index].position(place.key);
         const ConfigKey* const key = routes[index].schema().find(nested->first);
@@ -332,6 +338,9 @@ Json to_json(const Manifest& m) {
         json["placement"]["affinities"].push_back(to_string(rule));
     }
     if (!m.placement.spread.empty()) json["placement"]["spread"] = m.placement.spread;
+    for (const ValueUse& use : m.values) {
+        json[std::string(to_string(use.kind))].push_back(to_json(use));
+    }
     for (const Route& route : m.routes) json["route"].push_back(to_json(route));
     return json;
 }

@@ -17,6 +17,7 @@
 #include "http/proxy_protocol.h"
 #include "service/placement.h"
 #include "service/route.h"
+#include "service/value_use.h"
 
 namespace candela::service {
 
@@ -126,7 +127,8 @@ struct Manifest {
     Maintenance maintenance;
     Resources resources;
     Placement placement;
-    std::vector<Route> routes;  // only of kHttp, kStatic, and kBus (NATS micro over HTTP)
+    std::vector<ValueUse> values;  // secrets, then config
+    std::vector<Route> routes;     // only of kHttp, kStatic, and kBus (NATS micro over HTTP)
 
     friend bool operator==(const Manifest&, const Manifest&) = default;
 };

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "http/error_pages.h"
 #include "http/proxy_headers.h"
+#include "service/value_read.h"
 
 namespace candela::service {
 
@@ -311,6 +312,7 @@ void check_manifest(const Manifest& m, const Report& report) {
     check_error_pages(m, report);
     check_maintenance(m, report);
     check_placement(m, report);
+    check_values(m, report);
     check_routes(m, report);
 }
 

@@ -4,6 +4,7 @@
 
 #include "service/build_spec.h"
 #include "service/manifest.h"
+#include "service/value_read.h"
 
 namespace candela::service {
 
@@ -127,6 +128,8 @@ const ConfigSchema& manifest_schema() {
         config_table("resources", resources_schema(), "What one instance takes of its host."),
         config_table("placement", placement_schema(), "Where instances may and should run."),
         config_table("build", build_schema(), "How ctl deploy makes the bundle of the folder."),
+        config_tables("secret", value_schema(), "A secret of the space; may be repeated."),
+        config_tables("config", value_schema(), "A config value of the space; may be repeated."),
         config_tables("route", route_schema(), "Where requests come from; may be repeated."),
     });
     return schema;

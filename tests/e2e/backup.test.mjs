@@ -30,6 +30,7 @@ test('backup and restore', async (t) => {
   const ada = path.join(files, 'ada.creds');
   await old.ctl(['keys', 'create', 'ada', '--role', 'developer', '--out', ada]);
   await old.ctl(['spaces', 'create', 'shop']);
+  await old.ctl('secrets set password', { input: 'hunter2' });
 
   await t.test('made under way, with deploys going on', async () => {
     let going = true;
@@ -46,6 +47,7 @@ test('backup and restore', async (t) => {
     assert.equal(fs.statSync(backup).mode & 0o777, 0o600);
     const bytes = fs.readFileSync(backup);
     assert.ok(!bytes.includes('SQLite format'), 'the database lies open in it');
+    assert.ok(!bytes.includes('hunter2'));
     assert.deepEqual(fs.readdirSync(files).filter((name) => name.endsWith('.part')), []);
     assert.ok(!fs.existsSync(path.join(old.dataDir, 'lighthouse/backup.tmp')));
     const { audit } = await old.ctlJson(['audit', 'list', '--count', '1000']);
@@ -96,6 +98,11 @@ test('backup and restore', async (t) => {
     const remote = ['--address', `https://127.0.0.1:${7400 + cloud.offset}`, '--ca', path.join(old.dataDir, 'lighthouse/ca/ca.crt')];
     await cloud.ctl(['scale', 'hello', '2', ...remote, '--creds', ada]);
     await cloud.readyInstances('hello', 2);
+    // A secret of before is given to who uses it.
+    const keeper = makeService(t2, 'keeper', `name = "keeper"\ncommand = ["node", "server.js"]\n[[secret]]\nname = "password"\n[[route]]\nhost = "keeper.localhost"\n`,
+      { 'server.js': `require('node:http').createServer((q, s) => s.end(process.env.password)).listen(process.env.PORT);` });
+    await cloud.ctl(['deploy', keeper]);
+    assert.equal((await cloud.get('/', { headers: { host: 'keeper.localhost' } })).text, 'hunter2');
   });
 
   await t.test('--replace sets aside what is there', async () => {

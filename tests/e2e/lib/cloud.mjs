@@ -52,10 +52,10 @@ export class Cloud {
   }
 
   // Runs `candela ctl`; options.ok (the default) makes any other exit code than 0 an error.
-  async ctl(args, { ok = true, timeout = 90_000, env, cwd } = {}) {
+  async ctl(args, { ok = true, timeout = 90_000, env, cwd, input } = {}) {
     const words = Array.isArray(args) ? args : args.split(' ');
     const result = await run(CANDELA, ['ctl', ...words], {
-      timeout, cwd, env: { ...this.env, CANDELA_ADDRESS: this.address, NO_COLOR: '1', ...env },
+      timeout, cwd, input, env: { ...this.env, CANDELA_ADDRESS: this.address, NO_COLOR: '1', ...env },
     });
     if (result.timedOut) throw this.explain(new Error(`ctl ${words.join(' ')}: not done within ${timeout} ms\n${result.stderr}`));
     if (ok && result.code !== 0) {

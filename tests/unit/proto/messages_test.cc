@@ -61,6 +61,8 @@ InstanceSpec full_spec() {
     spec.cpu_percent_max = 150;
     spec.pids_max = 64;
     spec.scratch_bytes_max = 5;
+    spec.values.push_back(ValueUse("secret", "key", 3, "", "tls.key", 0400, "SIGHUP"));
+    spec.values.push_back(ValueUse("config", "limits", 1, "LIMITS", "", 0, ""));
     spec.command = {"node", "", "server.js"};
     spec.env.push_back(EnvironmentVariable("GREETING", "hi"));
     spec.probe.kind = ProbeKind::kHttp;
@@ -97,6 +99,13 @@ TEST_CASE("every_message_comes_back_as_it_was") {
     assignments.instances = {full_spec(), InstanceSpec()};
     assignments.failure = Failure("denied", "not yours");
     CHECK(decode_assignments(encode(assignments)) == assignments);
+
+    const ValuesPull values_pull("node-1", "hello-1", std::string("\0\xff", 2));
+    CHECK(decode_values_pull(encode(values_pull)) == values_pull);
+    ValueTable values;
+    values.values.push_back(ValueContent("secret", "key", 3, std::string("\0\x01", 2)));
+    values.failure = Failure("denied", "not yours");
+    CHECK(decode_value_table(encode(values)) == values);
 
     const Nudge nudge(99);
     CHECK(decode_nudge(encode(nudge)) == nudge);

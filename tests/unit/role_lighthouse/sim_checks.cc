@@ -19,6 +19,7 @@ void SimCloud::check() {
     next_check_ = now_ + kCheckInterval;
     check_tables();
     check_rollouts();
+    check_values();
 }
 
 void SimCloud::check_before(const Action& action) {
@@ -130,6 +131,27 @@ void SimCloud::check_tables() {
     }
 }
 
+// What a release is pinned to is there as long as anything runs, or may run again by itself.
+void SimCloud::check_values() {
+    const auto check_release = [&](const Service& service, uint64_t number) {
+        const Release* release = service.find(number);
+        if (release == nullptr) return;
+        for (const auto& [use, version] : release->values) {
+            const auto versions = wanted_.values.find(ValueKey{"default", use.first, use.second});
+            if (versions != wanted_.values.end() && versions->second.contains(version)) continue;
+            break_with(fmt::format("release {} of {} misses version {} of {}", number,
+                                   service.key.second, version, use.second));
+        }
+    };
+    for (const auto& [key, service] : wanted_.services) {
+        check_release(service, service.target);
+        check_release(service, service.stable);
+    }
+    for (const auto& [id, instance] : wanted_.instances) {
+        check_release(wanted_.services.at(instance.service), instance.release);
+    }
+}
+
 void SimCloud::check_rollouts() {
     std::map<std::pair<ServiceKey, uint64_t>, MonoTime> rolling;
     for (const auto& [key, service] : wanted_.services) {
@@ -185,8 +207,15 @@ std::string SimCloud::why_not_converged() const {
     }
     for (const SimHost& host : hosts_) {
         for (const auto& [id, instance] : host.instances) {
-            if (!wanted_.instances.contains(id))
+            const auto known = wanted_.instances.find(id);
+            if (known == wanted_.instances.end())
                 return fmt::format("{} has {} for nobody", host.name, id);
+            const Service& of = wanted_.services.at(known->second.service);
+            for (const proto::ValueUse& use : instance.spec.values) {
+                const auto kind = *service::parse_value_kind(use.kind);
+                if (use.version != of.find(known->second.release)->values.at({kind, use.name}))
+                    return fmt::format("{} runs with an old {}", id, use.name);
+            }
         }
     }
     for (const SimGateway& gateway : gateways_) {

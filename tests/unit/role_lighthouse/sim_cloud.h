@@ -85,6 +85,9 @@ public:
     void pause(const std::string& name, bool paused);
     void promote_by_hand(const std::string& name);
     void take_back_by_hand(const std::string& name);
+    // A new version of the value that some services are restarted for, or the one that others are
+    // told of.
+    void change_value(bool restarts);
     void settle_people();  // nobody waits for a person any more
     void run_for(Duration duration);
     void stop_faults();
@@ -127,6 +130,7 @@ private:
     void check_before(const Action& action);
     void check_room();
     bool is_given_up(SimGateway& gateway);
+    void check_values();
     void check_tables();
     void check_rollouts();
     void restart_lighthouse();

@@ -4,6 +4,32 @@
 
 namespace candela::lighthouse::sim {
 
+namespace {
+
+ValueKey value_key(bool restarts) {
+    return ValueKey{"default", service::ValueKind::kSecret, restarts ? "password" : "certificate"};
+}
+
+service::ValueUse use_of(bool restarts) {
+    service::ValueUse use;
+    use.name = value_key(restarts).name;
+    (restarts ? use.env : use.file) = use.name;
+    if (!restarts) use.on_change = service::OnChange::kSignal;
+    return use;
+}
+
+}  // namespace
+
+void SimCloud::change_value(bool restarts) {
+    NewValue value;
+    value.key = value_key(restarts);
+    value.bytes = 10;
+    value.author = "somebody";
+    // Refused while a rollout is paused.
+    const auto change = lighthouse::change_value(wanted_, value, now_, wall());
+    if (change) commit(*change);
+}
+
 void SimCloud::deploy(const std::string& name, uint32_t instances, std::string_view behaviour,
                       uint32_t surge, uint32_t unavailable) {
     Release release;
@@ -18,6 +44,11 @@ void SimCloud::deploy(const std::string& name, uint32_t instances, std::string_v
     release.manifest.probe.start_timeout = 20s;
     if (behaviour != "job") release.manifest.routes = {service::Route(name + ".localhost", "/")};
     release.instances = instances;
+    for (const bool restarts : {true, false}) {
+        if (!wanted_.values.contains(value_key(restarts))) change_value(restarts);
+        release.manifest.values.push_back(use_of(restarts));
+    }
+    release.values = *pin_values(wanted_.values, "default", release.manifest);
     const ServiceKey key("default", name);
     const auto found = wanted_.services.find(key);
     if (found != wanted_.services.end() && found->second.deleting) return;

@@ -69,12 +69,14 @@ void wild_people(SimCloud& cloud, SeededRandom& random, int rounds) {
             cloud.wish.placement.affinities = {*service::parse_label_rule("zone=1")};
         }
         cloud.wish.update = any_strategy(random);
-        switch (random.below(16)) {
+        switch (random.below(19)) {
             case 11: cloud.pause(name, true); break;
             case 12: cloud.pause(name, false); break;
             case 13: cloud.promote_by_hand(name); break;
             case 14: cloud.take_back_by_hand(name); break;
             case 15: cloud.settle_people(); break;
+            case 16: cloud.change_value(true); break;
+            case 17: cloud.change_value(false); break;
             case 8: cloud.set_mode(random.below(cloud.hosts().size()), NodeMode::kDraining); break;
             case 9: cloud.set_mode(random.below(cloud.hosts().size()), NodeMode::kCordoned); break;
             case 10: cloud.open_all(); break;
@@ -121,6 +123,7 @@ TEST_CASE("updates_take_nothing_away_on_a_bad_network", "[sim]") {
             if (random.below(4) == 0) cloud.pause("web", random.below(2) == 0);
             if (random.below(3) == 0) cloud.promote_by_hand("web");
             if (random.below(6) == 0) cloud.take_back_by_hand("web");
+            if (random.below(3) == 0) cloud.change_value(random.below(2) == 0);
             cloud.run_for(1s * static_cast<int64_t>(5 + random.below(100)));
         }
         come_to_rest(cloud, 15min);
