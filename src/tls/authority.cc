@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <openssl/pem.h>
+
 #include "base/text.h"
 #include "tls/certificate_parts_impl.h"
 
@@ -23,6 +25,19 @@ Result<> check_common_name(std::string_view name) {
                     printable(name));
     }
     return {};
+}
+
+// Of a P-256 key, which is all that make_own_key() makes.
+Result<KeyPtr> parse_public_key(std::string_view pem) {
+    const BioPtr in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+    KeyPtr key(in == nullptr ? nullptr : PEM_read_bio_PUBKEY(in.get(), nullptr, nullptr, nullptr));
+    char group[32] = {};
+    const bool is_fit = key != nullptr &&
+                        EVP_PKEY_get_group_name(key.get(), group, sizeof group, nullptr) == 1 &&
+                        std::string_view(group) == "prime256v1";
+    if (is_fit) return key;
+    take_openssl_error("");
+    return fail(Code::kInvalid, "the public key is not one of P-256 in PEM");
 }
 
 }  // namespace
@@ -65,11 +80,21 @@ Result<Authority> Authority::load(std::string_view ca_pem, const Secret& key_pem
 }
 
 Result<KeyPair> Authority::issue(const CertificateRequest& request) const {
+    CANDELA_TRY_ASSIGN(OwnKey key, make_own_key());
+    KeyPair pair;
+    CANDELA_TRY_ASSIGN(pair.certificate_pem, certify(request, key.public_pem));
+    pair.key_pem = std::move(key.key_pem);
+    return pair;
+}
+
+Result<std::string> Authority::certify(const CertificateRequest& request,
+                                       std::string_view public_key_pem) const {
     CANDELA_TRY(check_common_name(request.common_name));
     CANDELA_TRY_ASSIGN(const std::string names, alternative_names(request.names));
     CANDELA_TRY_ASSIGN(const std::vector<X509Ptr> authority,
                        parse_certificates(ca_pem_, "the authority's certificate"));
     CANDELA_TRY_ASSIGN(const KeyPtr authority_key, parse_key(key_pem_));
+    CANDELA_TRY_ASSIGN(const KeyPtr key, parse_public_key(public_key_pem));
     X509* const issuer = authority.front().get();
 
     const WallTime not_after =
@@ -84,10 +109,9 @@ Result<KeyPair> Authority::issue(const CertificateRequest& request) const {
     if (purposes.empty())
         return fail(Code::kInvalid, "a certificate for neither server nor client");
 
-    const KeyPtr key(EVP_EC_gen("P-256"));
     const X509Ptr certificate(X509_new());
     X509* const x509 = certificate.get();
-    if (key == nullptr || x509 == nullptr) return internal("making a key");
+    if (x509 == nullptr) return internal("making a certificate");
     const bool made =
         X509_set_version(x509, X509_VERSION_3) == 1 && set_random_serial(x509) &&
         set_times(x509, request.now - kClockTolerance, not_after) &&
@@ -102,10 +126,21 @@ Result<KeyPair> Authority::issue(const CertificateRequest& request) const {
         (names.empty() || add_extension(x509, issuer, NID_subject_alt_name, names.c_str())) &&
         X509_sign(x509, authority_key.get(), EVP_sha256()) > 0;
     if (!made) return internal("issuing a certificate");
-    KeyPair pair;
-    pair.certificate_pem = to_pem(x509);
-    CANDELA_TRY_ASSIGN(pair.key_pem, to_pem(key.get()));
-    return pair;
+    return to_pem(x509);
+}
+
+Result<OwnKey> make_own_key() {
+    const KeyPtr key(EVP_EC_gen("P-256"));
+    const BioPtr out(BIO_new(BIO_s_mem()));
+    const bool made =
+        key != nullptr && out != nullptr && PEM_write_bio_PUBKEY(out.get(), key.get()) == 1;
+    if (!made) return internal("making a key");
+    char* text = nullptr;
+    const long size = BIO_get_mem_data(out.get(), &text);
+    OwnKey made_key;
+    made_key.public_pem.assign(text, static_cast<size_t>(size));
+    CANDELA_TRY_ASSIGN(made_key.key_pem, to_pem(key.get()));
+    return made_key;
 }
 
 }  // namespace candela::tls

@@ -41,6 +41,9 @@ public:
     // A new key and a certificate for it, followed by nothing: the root is known to whoever trusts
     // it.
     Result<KeyPair> issue(const CertificateRequest& request) const;
+    // The same for a key that its owner keeps: PEM of the public half in, of the certificate out.
+    Result<std::string> certify(const CertificateRequest& request,
+                                std::string_view public_key_pem) const;
 
     const std::string& ca_pem() const { return ca_pem_; }
     const Secret& key_pem() const { return key_pem_; }
@@ -51,6 +54,13 @@ private:
     std::string ca_pem_;
     Secret key_pem_;
 };
+
+struct OwnKey {
+    Secret key_pem;
+    std::string public_pem;
+};
+// A P-256 key to have certified.
+Result<OwnKey> make_own_key();
 
 // Of the first certificate in the text.
 Result<CertificateInfo> inspect_certificate(std::string_view certificate_pem);

@@ -74,19 +74,36 @@ Result<std::string> alpn_wire(const std::vector<std::string>& names) {
     return wire;
 }
 
+namespace {
+
+Result<std::string> parse_fingerprint(std::string_view text) {
+    std::string lower = ascii_lower(text);
+    const bool is_hex = lower.find_first_not_of("0123456789abcdef") == std::string::npos;
+    if (lower.size() == 64 && is_hex) return lower;
+    return fail(Code::kInvalid, "\"{}\" is not a SHA-256 fingerprint of 64 hex digits",
+                printable(text));
+}
+
+}  // namespace
+
 Result<std::shared_ptr<ClientContext>> ClientContext::create(const ClientOptions& options) {
     CANDELA_TRY_ASSIGN(SslCtxPtr context, make_context(TLS_client_method()));
+    const int trusted = static_cast<int>(!options.ca_pem.empty()) +
+                        static_cast<int>(!options.pinned_fingerprint.empty()) +
+                        static_cast<int>(!options.pinned_authority.empty());
+    if (trusted > 1) {
+        return fail(Code::kInvalid, "trust either an authority or a fingerprint, not both");
+    }
     std::string pinned;
-    if (!options.pinned_fingerprint.empty()) {
-        if (!options.ca_pem.empty()) {
-            return fail(Code::kInvalid, "trust either an authority or a fingerprint, not both");
-        }
-        pinned = ascii_lower(options.pinned_fingerprint);
-        const bool is_hex = pinned.find_first_not_of("0123456789abcdef") == std::string::npos;
-        if (pinned.size() != 64 || !is_hex) {
-            return fail(Code::kInvalid, "\"{}\" is not a SHA-256 fingerprint of 64 hex digits",
-                        printable(options.pinned_fingerprint));
-        }
+    std::unique_ptr<const std::string> pinned_authority;
+    if (!options.pinned_authority.empty()) {
+        CANDELA_TRY_ASSIGN(std::string fingerprint, parse_fingerprint(options.pinned_authority));
+        pinned_authority = std::make_unique<const std::string>(std::move(fingerprint));
+        SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, note_verification);
+        SSL_CTX_set_cert_verify_callback(context.get(), verify_by_authority,
+                                         const_cast<std::string*>(pinned_authority.get()));
+    } else if (!options.pinned_fingerprint.empty()) {
+        CANDELA_TRY_ASSIGN(pinned, parse_fingerprint(options.pinned_fingerprint));
         // Checked against the fingerprint once the handshake is done, before a byte is sent.
         SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
     } else {
@@ -104,7 +121,8 @@ Result<std::shared_ptr<ClientContext>> ClientContext::create(const ClientOptions
         return internal("setting ALPN");
     }
     if (options.key_pair != nullptr) CANDELA_TRY(use_key_pair(context.get(), *options.key_pair));
-    return std::make_shared<ClientContext>(std::move(context), std::move(pinned));
+    return std::make_shared<ClientContext>(std::move(context), std::move(pinned),
+                                           std::move(pinned_authority));
 }
 
 }  // namespace candela::tls

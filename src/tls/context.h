@@ -81,10 +81,12 @@ private:
 };
 
 struct ClientOptions {
-    // One of them: a CA that the server's certificate must come from, or the SHA-256 fingerprint
-    // (64 hex digits) of the very certificate. With neither, the system's CAs are trusted.
+    // One of them: a CA that the server's certificate must come from; the SHA-256 fingerprint (64
+    // hex digits) of the very certificate; or that of a CA, which the server must send along with
+    // its certificate. With none, the system's CAs are trusted.
     std::string ca_pem;
     std::string pinned_fingerprint;
+    std::string pinned_authority;
     std::vector<std::string> alpn = {"http/1.1"};
     // The certificate shown to the server, where it asks for one.
     const KeyPair* key_pair = nullptr;
@@ -93,13 +95,17 @@ struct ClientOptions {
 class ClientContext final {
 public:
     static Result<std::shared_ptr<ClientContext>> create(const ClientOptions& options);
-    ClientContext(SslCtxPtr context, std::string pinned_fingerprint)
-        : context_(std::move(context)), pinned_fingerprint_(std::move(pinned_fingerprint)) {}
+    ClientContext(SslCtxPtr context, std::string pinned_fingerprint,
+                  std::unique_ptr<const std::string> pinned_authority)
+        : pinned_authority_(std::move(pinned_authority)),
+          context_(std::move(context)),
+          pinned_fingerprint_(std::move(pinned_fingerprint)) {}
 
     const SslCtxPtr& current() const { return context_; }
     const std::string& pinned_fingerprint() const { return pinned_fingerprint_; }
 
 private:
+    const std::unique_ptr<const std::string> pinned_authority_;  // the context points to it
     const SslCtxPtr context_;
     const std::string pinned_fingerprint_;  // lower-case hex, or empty
 };

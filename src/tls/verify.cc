@@ -49,4 +49,18 @@ int note_verification(int ok, X509_STORE_CTX* store) {
     return ok;
 }
 
+int verify_by_authority(X509_STORE_CTX* store, void* fingerprint) {
+    const std::string& wanted = *static_cast<const std::string*>(fingerprint);
+    STACK_OF(X509)* const sent = X509_STORE_CTX_get0_untrusted(store);
+    STACK_OF(X509)* const trusted = sk_X509_new_null();
+    for (int i = 0; i < sk_X509_num(sent); ++i) {
+        X509* const certificate = sk_X509_value(sent, i);
+        if (fingerprint_of(certificate) == wanted) sk_X509_push(trusted, certificate);
+    }
+    X509_STORE_CTX_set0_trusted_stack(store, trusted);
+    const int result = X509_verify_cert(store);
+    sk_X509_free(trusted);  // the certificates are the connection's
+    return result;
+}
+
 }  // namespace candela::tls

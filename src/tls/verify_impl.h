@@ -20,4 +20,8 @@ std::string describe_verification(int error, X509* certificate, const std::strin
 // OpenSSL's verify callback: decides nothing, and notes the first problem in the Verification.
 int note_verification(int ok, X509_STORE_CTX* store);
 
+// In place of X509_verify_cert(): trusts nothing but the certificate with that fingerprint (a
+// std::string) among those that the server has sent.
+int verify_by_authority(X509_STORE_CTX* store, void* fingerprint);
+
 }  // namespace candela::tls

@@ -239,6 +239,34 @@ TEST_CASE("tls_contexts_refuse_options_that_make_no_sense") {
     CHECK_FALSE(ClientContext::create(options));
 }
 
+TEST_CASE("tls_an_authority_is_known_by_its_fingerprint_where_the_server_sends_it") {
+    const auto refused = [](std::string fingerprint, bool sends_authority, std::string name) {
+        TlsWorld world;
+        CertificateRequest request;
+        request.common_name = "x";
+        request.names = {"server.test"};
+        request.now = real_now();
+        request.lifetime = 24h;
+        KeyPair pair = world.authority.issue(request).value();
+        if (sends_authority) pair.certificate_pem += world.authority.ca_pem();
+        REQUIRE(world.server_context->swap(pair));
+        ClientOptions options;
+        options.pinned_authority = fingerprint.empty()
+                                       ? inspect_certificate(world.authority.ca_pem())->fingerprint
+                                       : std::move(fingerprint);
+        world.connect(options, std::move(name));
+        return !world.client->has_value();
+    };
+    CHECK_FALSE(refused("", true, "server.test"));
+    CHECK(refused("", true, "other.test"));
+    CHECK(refused("", false, "server.test"));
+    CHECK(refused(std::string(64, 'a'), true, "server.test"));
+    ClientOptions both;
+    both.pinned_authority = std::string(64, 'a');
+    both.pinned_fingerprint = std::string(64, 'a');
+    CHECK_FALSE(ClientContext::create(both));
+}
+
 TEST_CASE("tls_data_cut_off_without_a_farewell_is_an_error") {
     TlsWorld world;
     world.connect(world.trusting());
