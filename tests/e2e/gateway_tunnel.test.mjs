@@ -11,34 +11,13 @@ import { WebSocket } from 'ws';
 import { copyModules, manifest } from './lib/apps.mjs';
 import { Cloud, makeService } from './lib/cloud.mjs';
 import { checkAllKinds, echoClient, echoService } from './lib/grpc.mjs';
+import { makeMachine } from './lib/machine.mjs';
 import { freePort } from './lib/ports.mjs';
 import { CANDELA, Program, run } from './lib/program.mjs';
 import { watchMemory } from './lib/proxy.mjs';
 import { until, within } from './lib/wait.mjs';
 
 const MiB = 1024 * 1024;
-const SUBNET = `10.213.${process.pid % 250}`;
-const OURS = `${SUBNET}.1`;
-const THEIRS = `${SUBNET}.2`;
-
-async function makeMachine(t) {
-  const name = `candela-${process.pid}`;
-  const device = `cd${process.pid}`.slice(0, 12);
-  const ip = async (...args) => {
-    const result = await run('ip', args);
-    assert.equal(result.code, 0, `ip ${args.join(' ')}: ${result.stderr}`);
-  };
-  await ip('netns', 'add', name);
-  t.after(() => run('ip', ['netns', 'del', name]));
-  await ip('link', 'add', `${device}a`, 'type', 'veth', 'peer', 'name', `${device}b`, 'netns', name);
-  await ip('addr', 'add', `${OURS}/30`, 'dev', `${device}a`);
-  await ip('link', 'set', `${device}a`, 'up');
-  await ip('-n', name, 'addr', 'add', `${THEIRS}/30`, 'dev', `${device}b`);
-  await ip('-n', name, 'link', 'set', `${device}b`, 'up');
-  await ip('-n', name, 'link', 'set', 'lo', 'up');
-  return name;
-}
-
 const APP = `
 const http = require('node:http');
 const crypto = require('node:crypto');
@@ -77,7 +56,7 @@ test('a gateway that can not reach the host goes over the bus', {
   timeout: 180_000, skip: process.getuid() !== 0 && 'needs root, for a network namespace',
 }, async (t) => {
   const cloud = new Cloud(t);
-  const machine = await makeMachine(t);
+  const { name: machine, ours, theirs } = await makeMachine(t);
   const data = path.join(cloud.dir, 'data');
   assert.equal((await run(CANDELA, ['init', '--data-dir', data])).code, 0);
   const ports = { bus: await freePort(), node: await freePort(), api: await freePort(), gateway: await freePort() };
@@ -107,10 +86,10 @@ data_dir = "${path.join(cloud.dir, 'far')}"
 workers = 1
 endpoint = "127.0.0.1:${ports.node}"
 [bus]
-url = "${OURS}:${ports.bus}"
+url = "${ours}:${ports.bus}"
 credentials = "${data}/identity/creds/gateway.creds"
 [gateway]
-listen = "${THEIRS}:${ports.gateway}"
+listen = "${theirs}:${ports.gateway}"
 `);
   cloud.start('core', ['node', '--config', core], { cwd: cloud.dir });
   await cloud.ready('core', ports.node);
@@ -122,7 +101,7 @@ listen = "${THEIRS}:${ports.gateway}"
   copyModules(dir, ['ws']);
   await cloud.ctl(['deploy', dir]).catch((error) => { throw cloud.explain(error); });
   const ask = (target, options = {}, body = undefined) => new Promise((done, fail) => {
-    const sent = http.request({ host: THEIRS, port: ports.gateway, path: target, headers: { host: 'app.localhost' }, ...options }, (answer) => {
+    const sent = http.request({ host: theirs, port: ports.gateway, path: target, headers: { host: 'app.localhost' }, ...options }, (answer) => {
       let length = 0;
       const parts = [];
       answer.on('data', (bytes) => {
@@ -157,7 +136,7 @@ listen = "${THEIRS}:${ports.gateway}"
     assert.ok(stop().grown < 16 * MiB);
   });
   await t.test('WebSocket', async () => {
-    const client = new WebSocket(`ws://${THEIRS}:${ports.gateway}/`, { headers: { host: 'app.localhost' } });
+    const client = new WebSocket(`ws://${theirs}:${ports.gateway}/`, { headers: { host: 'app.localhost' } });
     await within(5000, 'the upgrade', new Promise((done, fail) => { client.on('open', done); client.on('error', fail); }));
     const answer = new Promise((done) => { client.once('message', (text) => done(String(text))); });
     client.send('over the bus');
@@ -170,13 +149,13 @@ listen = "${THEIRS}:${ports.gateway}"
     const host = { headers: { host: 'told.localhost' } };
     await until('its route', async () => (await ask('/', host)).status === 200);
     for (let i = 0; i < 10; i += 1) {
-      assert.match((await ask('/', { ...host, agent: new http.Agent({ localAddress: OURS }) })).text,
-        new RegExp(`^PROXY TCP4 ${OURS} ${THEIRS} [1-9][0-9]+ ${ports.gateway}$`));
+      assert.match((await ask('/', { ...host, agent: new http.Agent({ localAddress: ours }) })).text,
+        new RegExp(`^PROXY TCP4 ${ours} ${theirs} [1-9][0-9]+ ${ports.gateway}$`));
     }
   });
   await t.test('gRPC', async () => {
     await cloud.ctl(['deploy', echoService(t)]).catch((error) => { throw cloud.explain(error); });
-    await checkAllKinds(echoClient(t, ports.gateway, { address: THEIRS }));
+    await checkAllKinds(echoClient(t, ports.gateway, { address: theirs }));
   });
   await t.test('the instance is killed: requests wait for its successor', async () => {
     const [instance] = await cloud.readyInstances('app', 1);

@@ -7,30 +7,10 @@ import path from 'node:path';
 import { copyModules } from '../../e2e/lib/apps.mjs';
 import { Cloud, makeService } from '../../e2e/lib/cloud.mjs';
 import { certificate } from '../../e2e/lib/certificates.mjs';
+import { makeMachine } from '../../e2e/lib/machine.mjs';
 import { freePort } from '../../e2e/lib/ports.mjs';
 import { CANDELA, run } from '../../e2e/lib/program.mjs';
 import { context, folder, listening, MEASURED, OTHERS, start } from './machine.mjs';
-
-const SUBNET = `10.214.${process.pid % 250}`;
-const [OURS, THEIRS] = [`${SUBNET}.1`, `${SUBNET}.2`];
-
-async function makeMachine() {
-  const name = `candela-bench-${process.pid}`;
-  const device = `cb${process.pid}`.slice(0, 12);
-  const ip = async (...args) => {
-    const result = await run('ip', args);
-    if (result.code !== 0) throw new Error(`ip ${args.join(' ')}: ${result.stderr}`);
-  };
-  await ip('netns', 'add', name);
-  context.after(() => run('ip', ['netns', 'del', name]));
-  await ip('link', 'add', `${device}a`, 'type', 'veth', 'peer', 'name', `${device}b`, 'netns', name);
-  await ip('addr', 'add', `${OURS}/30`, 'dev', `${device}a`);
-  await ip('link', 'set', `${device}a`, 'up');
-  await ip('-n', name, 'addr', 'add', `${THEIRS}/30`, 'dev', `${device}b`);
-  await ip('-n', name, 'link', 'set', `${device}b`, 'up');
-  await ip('-n', name, 'link', 'set', 'lo', 'up');
-  return name;
-}
 
 // Each service listens on a port of ours besides, where the other proxies find the same process.
 const NGINX = (port) => `daemon off; master_process off; worker_processes 1; pid nginx.pid; error_log stderr error;
@@ -96,7 +76,7 @@ export async function startCloud() {
   const certificates = path.join(folder, 'certificates');
   fs.mkdirSync(certificates);
   await certificate(certificates, 'default', 'small.localhost');
-  const machine = process.getuid() === 0 ? await makeMachine() : undefined;
+  const machine = process.getuid() === 0 ? await makeMachine(context) : undefined;
   const profile = (name, text) => {
     const file = path.join(cloud.dir, `${name}.toml`);
     fs.writeFileSync(file, `[node]\nname = "${name}"\nworkers = 1\nlog_level = "warn"\n${text}`);
@@ -125,8 +105,8 @@ listen = "${address}"
 ${more}`);
   const near = start(MEASURED, [CANDELA, 'node', '--config', gateway('near', '127.0.0.1', `127.0.0.1:${ports.clear}`,
     `[gateway.tls]\nlisten = "127.0.0.1:${ports.tls}"\ncertificates = "${certificates}"\n`)]);
-  const far = machine && start(MEASURED, ['ip', 'netns', 'exec', machine, CANDELA, 'node', '--config',
-    gateway('far', OURS, `${THEIRS}:${ports.far}`)]);
+  const far = machine && start(MEASURED, ['ip', 'netns', 'exec', machine.name, CANDELA, 'node', '--config',
+    gateway('far', machine.ours, `${machine.theirs}:${ports.far}`)]);
 
   const files = { 'nginx.conf': NGINX(ports.small), '100k': Buffer.alloc(100 * 1024, 'x') };
   const services = [
@@ -141,6 +121,6 @@ ${more}`);
   return {
     core, near, far, ports, certificate: path.join(certificates, 'default'),
     clear: `http://127.0.0.1:${ports.clear}/`, secure: `https://127.0.0.1:${ports.tls}/`,
-    through: far && `http://${THEIRS}:${ports.far}/`,
+    through: far && `http://${machine.theirs}:${ports.far}/`,
   };
 }
