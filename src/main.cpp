@@ -1,6 +1,10 @@
 // The candela executable: picks what to be.
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <span>
 #include <string_view>
@@ -11,13 +15,19 @@
 #include "base/text.h"
 #include "crypto/password.h"
 #include "ctl/ctl.h"
+#include "ctl/verb.h"
 #include "loop/file.h"
+#include "loop/uv_loop.h"
+#include "node/cloud_authority.h"
 #include "node/command_line.h"
 #include "node/dev.h"
 #include "node/doctor.h"
 #include "node/example_profile.h"
 #include "node/inheritance.h"
+#include "node/join.h"
+#include "node/joined_profile.h"
 #include "node/node.h"
+#include "node/ownership.h"
 #include "node/passphrase.h"
 #include "node/restore.h"
 #include "node/upgrade.h"
@@ -208,6 +218,15 @@ int run_init(Arguments arguments) {
         fmt::print(stderr, "candela init: {}\n", identity.error().message());
         return kExitFailed;
     }
+    const auto authority = open_authority(data_dir / "lighthouse/ca", now);
+    const std::vector<std::string> names = {"localhost", "127.0.0.1", "::1"};
+    const Result<> kept =
+        authority ? keep_own_certificate(MembershipFiles(data_dir), *authority, names, now)
+                  : Result<>(fail(authority.error()));
+    if (!kept) {
+        fmt::print(stderr, "candela init: {}\n", kept.error().message());
+        return kExitFailed;
+    }
     const std::string folder = (data_dir / "identity").string();
     fmt::print("{}\n", folder);
     fmt::print(stderr,
@@ -357,11 +376,109 @@ struct Verb {
     int (*run)(Arguments);
 };
 
+// The token as it was given, or from standard input, where no other user of this machine sees it.
+Result<auth::JoinToken> read_join_token(std::string_view argument) {
+    if (argument != "-") return auth::parse_join_token(argument);
+    CANDELA_TRY_ASSIGN(const Secret line, read_secret_line("join token"));
+    return auth::parse_join_token(line.reveal());
+}
+
+Result<JoinResult> join_now(auth::JoinToken token, std::string node,
+                            const std::filesystem::path& data_dir) {
+    InProcessHub hub;
+    UvLoop loop(hub);
+    std::optional<Result<JoinResult>> outcome;
+    auto flow = [](Loop& on, auth::JoinToken with, std::string name, std::filesystem::path folder,
+                   std::optional<Result<JoinResult>>& into) -> Task<void> {
+        auto joined = co_await join_cloud(on, std::move(with), std::move(name), std::move(folder));
+        into.emplace(std::move(joined));
+    };
+    TaskGroup group;
+    group.spawn(flow(loop, std::move(token), std::move(node), data_dir, outcome));
+    constexpr Duration kJoinMax = 2min;
+    loop.run_until([&] { return outcome.has_value(); }, kJoinMax);
+    group.cancel();
+    if (!outcome) return fail(Code::kTimeout, "the lighthouse does not answer");
+    return std::move(*outcome);
+}
+
+// Has systemd run the profile, where it is one that the packaged unit runs.
+int start_joined(const std::filesystem::path& profile) {
+    std::error_code ignored;
+    const bool is_packaged = profile.parent_path() == "/etc/candela";
+    if (!is_packaged || !std::filesystem::exists("/run/systemd/system", ignored)) {
+        fmt::print(stderr, "next: candela node --config {}\n", profile.string());
+        return 0;
+    }
+    const std::string unit = fmt::format("candela@{}", profile.stem().string());
+    const char* const command[] = {"systemctl", "enable", "--now", unit.c_str(), nullptr};
+    fmt::print(stderr, "systemctl enable --now {}\n", unit);
+    ::execvp(command[0], const_cast<char* const*>(command));
+    fmt::print(stderr, "candela join: systemctl: {}\n", std::strerror(errno));
+    return kExitFailed;
+}
+
+int run_join(Arguments arguments) {
+    constexpr CommandOption kOptions[] = {
+        {"--node", "NAME", "Its name in the cloud. Default: the token's, or the host name."},
+        {"--data-dir", "DIR", "Where the node keeps its files. Default: /var/lib/candela."},
+        {"--config", "FILE", "The profile to write. Default: /etc/candela/joined.toml."},
+        {"--address", "HOST", "Where other nodes reach this machine, if they do."},
+        {"--no-start", "", "Starts nothing.", Takes::kNothing},
+        kHelpOption};
+    if (arguments.empty()) return usage_error("join", "which TOKEN?");
+    const std::string_view given = arguments.front();
+    const bool is_option = given.starts_with("--");
+    const auto options = parse_options(arguments.subspan(is_option ? 0 : 1), kOptions);
+    if (!options) return usage_error("join", options.error().message());
+    if (options->has("--help")) {
+        print_help("join", "TOKEN | -",
+                   "Makes a node of this machine, with what candela ctl nodes join-token has "
+                   "printed ('-': read\nfrom standard input): keys, credentials, a certificate and "
+                   "a profile; and starts it.",
+                   kOptions);
+        return 0;
+    }
+    if (is_option) return usage_error("join", "the TOKEN comes first");
+    auto token = read_join_token(given);
+    if (!token) return usage_error("join", token.error().message());
+    const std::filesystem::path data_dir = options->value_or("--data-dir", "/var/lib/candela");
+    const std::filesystem::path profile = options->value_or("--config", "/etc/candela/joined.toml");
+    std::error_code ignored;
+    if (std::filesystem::exists(profile, ignored)) {
+        // Before the token is spent.
+        fmt::print(stderr, "candela join: {} is there already; choose another --config\n",
+                   profile.string());
+        return ctl::kConflict;
+    }
+    std::string node = options->value_or("--node", "");
+    const bool made = make_directories(data_dir, 0700).has_value();
+    const auto joined = !made ? Result<JoinResult>(fail_errno(data_dir.string(), errno))
+                              : join_now(std::move(*token), std::move(node), data_dir);
+    if (!joined) {
+        fmt::print(stderr, "candela join: {}\n", joined.error().message());
+        return ctl::exit_code_of(joined.error());
+    }
+    const std::string text = joined_profile(*joined, data_dir, options->value_or("--address", ""));
+    Result<> written = write_file(profile, text, 0644);
+    if (written) written = give_to_owner(data_dir, data_dir / "identity");
+    if (!written) {
+        fmt::print(stderr, "candela join: {}\n", written.error().message());
+        return kExitFailed;
+    }
+    fmt::print("{}\n", profile.string());
+    fmt::print(stderr, "this machine is the node {}: {}\n", joined->membership.node,
+               join(joined->membership.roles, ", "));
+    if (options->has("--no-start")) return 0;
+    return start_joined(profile);
+}
+
 constexpr Verb kVerbs[] = {
     {"dev", "Runs a whole cloud on this machine, for development.", run_dev_verb},
     {"node", "Runs a node with the roles of a profile.", run_node},
     {"upgrade", "Has a running node go on as another executable, without a pause.", run_upgrade},
     {"init", "Makes the identity (keys, credentials) of a new cloud.", run_init},
+    {"join", "Makes this machine a node of a cloud (candela ctl nodes join-token).", run_join},
     {"ctl", "Deploys, shows and operates services.", run_ctl},
     {"serve-static", "Serves a folder's files on $PORT, as services of kind static do.",
      run_serve_static},

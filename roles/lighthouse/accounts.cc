@@ -31,6 +31,8 @@ const auth::Account* Accounts::find(std::string_view name) const {
     return identity_->find_account(name);
 }
 
+const std::string& Accounts::operator_jwt() const { return identity_->operator_jwt; }
+
 std::vector<std::string> Accounts::names() const {
     std::vector<std::string> names;
     for (const auto& [name, account] : identity_->accounts) names.push_back(name);

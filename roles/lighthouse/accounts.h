@@ -29,6 +29,7 @@ public:
     const auth::AccountClaims* find_claims(std::string_view account_key) const;
     // By name: a space, or CANDELA. Null: there is none.
     const auth::Account* find(std::string_view name) const;
+    const std::string& operator_jwt() const;
     std::vector<std::string> names() const;  // of all, the platform's too
 
     Task<Result<>> create(std::string space);

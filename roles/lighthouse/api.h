@@ -24,6 +24,7 @@
 #include "certificate_book.h"
 #include "credentials.h"
 #include "http/flow_server.h"
+#include "join_book.h"
 #include "log_store.h"
 #include "state.h"
 #include "vault.h"
@@ -55,6 +56,7 @@ struct ApiParts {
     Vault& vault;
     Audit& audit;
     Backup& backup;
+    JoinBook& joins;
     const AcmeKeeper* acme;  // null: no certificates are ordered
     const std::string& version;
 };
@@ -115,6 +117,17 @@ private:
     Task<Result<>> set_mode(Call& call, NodeMode mode);
     Result<const Node*> find_node(const std::string& name) const;
     Json view_with_instances(const Node& node, const auth::Principal& who) const;
+
+    // api_join.cc
+    Task<Result<>> list_join_tokens(Call& call);
+    Task<Result<>> create_join_token(Call& call);
+    Task<Result<>> delete_join_token(Call& call);
+    Task<Result<>> join_node(Call& call);
+    Task<Result<>> renew_node(Call& call);
+    Task<Result<>> revoke_node(Call& call);
+    Result<NodeKeys> proven_keys(const Call& call, const Json& json);
+    Json admission_view(const Admission& admission) const;
+    Json bus_view() const;
 
     // api_services.cc
     Task<Result<>> get_status(Call& call);
@@ -185,6 +198,7 @@ private:
     Vault& vault_;
     Audit& audit_;
     Backup& backup_;
+    JoinBook& joins_;
     const AcmeKeeper* const acme_;
     const std::string& version_;
     const uint32_t own_uid_;

@@ -93,6 +93,9 @@ Task<Result<>> Api::delete_node(Call& call) {
     };
     auto removed = co_await state_.change(std::move(make));
     if (!removed) co_return fail(removed.error());
+    // It does not come back by itself: it would have to join again.
+    const auto revoked = co_await credentials_.revoke_node(name);
+    if (!revoked) co_return fail(revoked.error());
     const Json body = {{"name", name}, {"deleted", true}};
     respond(call, 200, body);
     co_return Result<>();

@@ -39,7 +39,7 @@ Task<Result<Credentials::Issued>> Credentials::issue(IssueRequest request) {
     }
     auto jwt = std::make_shared<std::string>();
     State::Work work = [this, record, tags = request.tags, jwt] {
-        return do_issue(record, tags, jwt);
+        return issue_in_flow(record, tags, jwt);
     };
     auto done = co_await state_.run(std::move(work));
     if (!done) co_return fail(done.error());
@@ -64,7 +64,7 @@ Task<proto::Credential> Credentials::answer(proto::CredentialRequest request) {
     }
     auto jwt = std::make_shared<std::string>();
     State::Work work = [this, record = *record, jwt] {
-        return do_issue(record, std::vector<std::string>(), jwt);
+        return issue_in_flow(record, std::vector<std::string>(), jwt);
     };
     auto done = co_await state_.run(std::move(work));
     if (!done) {
@@ -85,6 +85,18 @@ Task<void> Credentials::revoke_soon(std::vector<std::string> instances) {
     const auto done = co_await state_.run(std::move(work));
     // They end by themselves within kNodeCredentialLifetime, and reconcile() tries again.
     if (!done) log_.error("credentials_not_revoked", {{"error", done.error()}});
+}
+
+Task<Result<size_t>> Credentials::revoke_node(std::string node) {
+    size_t count = 0;
+    for (const auto& [key, record] : state_.keys()) {
+        if (record.kind == KeyKind::kNode && record.owner == node && record.revoked_at == 0)
+            ++count;
+    }
+    State::Work work = [this, node] { return revoke_node_in_flow(node); };
+    auto done = co_await state_.run(std::move(work));
+    if (!done) co_return fail(done.error());
+    co_return count;
 }
 
 Task<Result<>> Credentials::prune() {
@@ -148,6 +160,10 @@ Result<std::string> Credentials::mint(const KeyRecord& record,
         } else {
             request.permissions = auth::space_permissions(record.role);
         }
+    } else if (record.kind == KeyKind::kNode) {
+        request.tags = {"node:" + record.owner};
+        CANDELA_TRY_ASSIGN(request.permissions,
+                           auth::role_permissions(record.role, record.public_key, record.owner));
     } else {
         request.tags = {(record.kind == KeyKind::kInstance ? "instance:" : "gateway:") +
                         record.owner};
@@ -157,8 +173,8 @@ Result<std::string> Credentials::mint(const KeyRecord& record,
     return accounts_.mint(account_of(record), request);
 }
 
-Task<Result<>> Credentials::do_issue(KeyRecord record, std::vector<std::string> tags,
-                                     std::shared_ptr<std::string> jwt) {
+Task<Result<>> Credentials::issue_in_flow(KeyRecord record, std::vector<std::string> tags,
+                                          std::shared_ptr<std::string> jwt) {
     if (!auth::is_public_key(record.public_key, auth::KeyKind::kUser)) {
         co_return fail(Code::kInvalid, "public_key must be a user's key, \"U…\"");
     }
@@ -208,6 +224,21 @@ Task<Result<>> Credentials::do_revoke_of(std::vector<std::string> instances) {
         if (std::ranges::find(instances, record.owner) != instances.end())
             records.push_back(record);
     }
+    auto done = co_await revoke_all(std::move(records));
+    co_return done;
+}
+
+Task<Result<>> Credentials::revoke_node_in_flow(std::string node) {
+    std::vector<KeyRecord> records;
+    for (const auto& [key, record] : state_.keys()) {
+        const bool is_its_own = record.kind == KeyKind::kNode || record.kind == KeyKind::kGateway;
+        if (is_its_own && record.owner == node && record.revoked_at == 0) records.push_back(record);
+    }
+    auto done = co_await revoke_all(std::move(records));
+    co_return done;
+}
+
+Task<Result<>> Credentials::revoke_all(std::vector<KeyRecord> records) {
     std::map<std::string, std::vector<std::string>> by_account;
     for (KeyRecord& record : records) {
         record.revoked_at = unix_seconds(state_.loop().wall());
@@ -223,6 +254,8 @@ Task<Result<>> Credentials::do_prune() {
     std::map<std::string, std::vector<std::string>> by_account;
     std::vector<std::string> expired;
     for (const auto& [key, record] : state_.keys()) {
+        // A node that was off for long is known when it comes back.
+        if (record.kind == KeyKind::kNode && record.revoked_at == 0) continue;
         // A clock that differs a little must not bring a revoked credential back to life.
         if (record.expires_at == 0 || record.expires_at + 600 > now) continue;
         by_account[account_of(record)].push_back(key);

@@ -46,8 +46,15 @@ public:
     Task<proto::Credential> answer(proto::CredentialRequest request);
     // Takes back what these instances were given. Returns at once; the state's flow does it.
     void revoke_of(std::vector<std::string> instances);
+    // Takes back what a node was given that has joined; the bus cuts it off. Zero: it had nothing.
+    Task<Result<size_t>> revoke_node(std::string node);
     // Forgets what has expired.
     Task<Result<>> prune();
+
+    // ---- within State::run()
+    Task<Result<>> issue_in_flow(KeyRecord record, std::vector<std::string> tags,
+                                 std::shared_ptr<std::string> jwt);
+    Task<Result<>> revoke_node_in_flow(std::string node);
 
     Task<Result<>> create_space(std::string name);
     Task<Result<>> delete_space(std::string name);
@@ -55,10 +62,9 @@ public:
 private:
     // Steps that run in the state's flow.
     Task<Result<>> do_reconcile();
-    Task<Result<>> do_issue(KeyRecord record, std::vector<std::string> tags,
-                            std::shared_ptr<std::string> jwt);
     Task<Result<>> do_revoke(std::string public_key);
     Task<Result<>> do_revoke_of(std::vector<std::string> instances);
+    Task<Result<>> revoke_all(std::vector<KeyRecord> records);
     Task<Result<>> do_prune();
     Task<Result<>> do_create_space(std::string name);
     Task<Result<>> do_delete_space(std::string name);

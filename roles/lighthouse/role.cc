@@ -64,6 +64,20 @@ const ConfigSchema& settings_schema() {
             .range("1s", "84h"),
         config_duration("audit_keep", "400d", "How long the audit log is kept.")
             .range("1d", "3650d"),
+        config_string(
+            "url", "",
+            "https://HOST:PORT, where nodes that join reach this API. Default: listen, if "
+            "other machines reach that."),
+        config_string("bus_url", "",
+                      "HOST:PORT, where nodes that join reach the bus. Default: [bus] url of this "
+                      "node."),
+        config_bool("bus_ca", "false",
+                    "Whether the bus shows a certificate of this cloud's own authority: nodes that "
+                    "join then trust no other."),
+        config_duration("node_lifetime", "30d",
+                        "How long the credentials and the certificate of a node last that has "
+                        "joined; it renews them at half of that.")
+            .range("5s", "400d"),
         acme_key(),
     });
     return schema;
@@ -100,7 +114,29 @@ Settings::Settings(const Config& config, const NodeInfo& node)
     audit_keep = config.duration("audit_keep");
     acme = read_acme_settings(config);
     ticket_rotation = config.duration("ticket_rotation");
+    url = config.string("url");
+    const bool is_local = listen.is_loopback();
+    if (url.empty() && !is_any && !is_local) url = "https://" + listen.to_string();
+    joins.bus_url = config.string("bus_url");
+    joins.is_bus_by_authority = config.boolean("bus_ca");
+    joins.lifetime = config.duration("node_lifetime");
+    joins.reserved_names = names;
 }
+
+namespace {
+
+// A bus in this very process is reached by others where its own section says, which only the
+// profile's reader knows.
+JoinSettings joins_of(const Settings& settings, const NodeContext& context) {
+    JoinSettings joins = settings.joins;
+    joins.api_url = settings.url;
+    const Address& bus = context.bus_servers.front();
+    if (joins.bus_url.empty() && bus.kind == Address::Kind::kTcp && !bus.is_loopback())
+        joins.bus_url = bus.to_string();
+    return joins;
+}
+
+}  // namespace
 
 Lighthouse::Lighthouse(NodeContext& context, const Config& config)
     : context_(context),
@@ -123,11 +159,12 @@ Lighthouse::Lighthouse(NodeContext& context, const Config& config)
       audit_(state_, vault_, settings_.audit_keep, log_),
       backup_(context.loop, bundles_, context.node.data_dir,
               settings_.database.substr(kSqlitePrefix.size())),
+      certificate_(context.loop, context.node.data_dir, settings_.names),
+      joins_(state_, accounts_, credentials_, certificate_, joins_of(settings_, context), log_),
       api_(ApiParts{state_, accounts_, credentials_, bundles_, logs_, bus_, certificates_, vault_,
-                    audit_, backup_, acme_.get(), context.node.version},
+                    audit_, backup_, joins_, acme_.get(), context.node.version},
            static_cast<uint32_t>(::getuid()), log_),
       movers_(context, accounts_),
-      certificate_(context.loop, settings_.folder / "ca", settings_.names),
       server_(context.loop, api_, http::ServerOptions(), log_) {}
 
 Lighthouse::~Lighthouse() = default;
@@ -154,6 +191,7 @@ Task<Result<>> Lighthouse::start() {
     if (acme_ != nullptr) CO_TRY(co_await acme_->open());
     CO_TRY(co_await credentials_.reconcile());
     CO_TRY(co_await certificate_.open());
+    CO_TRY(co_await joins_.open());
     CO_TRY(bus_.start());
     CO_TRY(listen());
     if (acme_ != nullptr) acme_->start();
@@ -233,8 +271,10 @@ Task<void> Lighthouse::maintain_forever() {
 }
 
 Task<void> Lighthouse::maintain() {
-    const auto renewed = certificate_.renew_if_due();
+    const auto renewed = co_await certificate_.renew_if_due();
     if (!renewed) log_.error("certificate_not_renewed", {{"error", renewed.error()}});
+    const auto forgotten = co_await joins_.prune();
+    if (!forgotten) log_.error("join_tokens_not_pruned", {{"error", forgotten.error()}});
     const auto pruned = co_await credentials_.prune();
     if (!pruned) log_.error("credentials_not_pruned", {{"error", pruned.error()}});
     std::set<std::string> used;

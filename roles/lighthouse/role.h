@@ -9,6 +9,7 @@
 #include "acme_keeper.h"
 #include "api.h"
 #include "certificate_book.h"
+#include "join_book.h"
 #include "node/metrics.h"
 #include "node/role.h"
 #include "server_certificate.h"
@@ -34,6 +35,8 @@ struct Settings {
     Duration audit_keep{};
     AcmeSettings acme;
     Duration ticket_rotation{};
+    JoinSettings joins;
+    std::string url;  // of the API, as other machines reach it; empty: not known
     std::filesystem::path folder;
 };
 
@@ -73,9 +76,10 @@ private:
     BusSide bus_;
     Audit audit_;
     Backup backup_;
+    ServerCertificate certificate_;
+    JoinBook joins_;
     Api api_;
     SpaceMovers movers_;
-    ServerCertificate certificate_;
     http::FlowServer server_;
     std::unique_ptr<tls::Acceptor> tls_acceptor_;
     std::unique_ptr<Listener> tls_listener_;

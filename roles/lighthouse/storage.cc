@@ -94,6 +94,13 @@ CREATE TABLE space_values (
   copy_of BIGINT NOT NULL, PRIMARY KEY (space, kind, name, version));
 ALTER TABLE releases ADD COLUMN value_versions TEXT NOT NULL DEFAULT ''
 )sql"},
+    // join_storage.h reads and writes these.
+    {8, R"sql(
+CREATE TABLE join_tokens (
+  digest TEXT PRIMARY KEY, roles TEXT NOT NULL, node TEXT NOT NULL, made_by TEXT NOT NULL,
+  created_at BIGINT NOT NULL, expires_at BIGINT NOT NULL, used_at BIGINT NOT NULL,
+  used_by TEXT NOT NULL, used_from TEXT NOT NULL)
+)sql"},
 };
 
 int64_t i64(uint64_t number) { return static_cast<int64_t>(number); }

@@ -18,15 +18,15 @@ namespace candela::lighthouse {
 // Events kept; the oldest go first.
 inline constexpr int64_t kEventsMax = 10'000;
 
-enum class KeyKind : uint8_t { kPerson, kInstance, kGateway };
+enum class KeyKind : uint8_t { kPerson, kInstance, kGateway, kNode };
 
 // A credential that this lighthouse has issued.
 struct KeyRecord {
     std::string public_key;
     KeyKind kind = KeyKind::kPerson;
     std::string name;
-    std::string space;  // the space it acts in; empty: the platform's account
-    std::string role;
+    std::string space;       // the space it acts in; empty: the platform's account
+    std::string role;        // of a person; of a node, that it logs in for
     std::string owner;       // the instance or node that it is for
     int64_t created_at = 0;  // unix seconds, as in JWTs
     int64_t expires_at = 0;  // 0: never

@@ -59,8 +59,7 @@ bool Principal::may(AccessRole needed, std::string_view space) const {
     return role >= needed && std::find(spaces.begin(), spaces.end(), space) != spaces.end();
 }
 
-Result<UserClaims> verify_user_jwt(std::string_view jwt, const AccountLookup& accounts,
-                                   WallTime now) {
+Result<UserClaims> verify_user_origin(std::string_view jwt, const AccountLookup& accounts) {
     Result<UserClaims> user = decode_user(jwt);
     if (!user) return fail(Code::kDenied, "{}", user.error().message());
     CANDELA_TRY_ASSIGN(const AccountClaims* account, find_account(accounts, user->account()));
@@ -69,10 +68,17 @@ Result<UserClaims> verify_user_jwt(std::string_view jwt, const AccountLookup& ac
     if (!is_signed_by_account) {
         return fail(Code::kDenied, "the credential is not signed by a key of its account");
     }
-    if (user->not_before > unix_seconds(now)) {
+    return user;
+}
+
+Result<UserClaims> verify_user_jwt(std::string_view jwt, const AccountLookup& accounts,
+                                   WallTime now) {
+    CANDELA_TRY_ASSIGN(UserClaims user, verify_user_origin(jwt, accounts));
+    if (user.not_before > unix_seconds(now)) {
         return fail(Code::kDenied, "the credential is not valid yet");
     }
-    CANDELA_TRY(check_still_valid(*account, user->subject, user->issued_at, user->expires_at, now));
+    CANDELA_TRY(check_still_valid(*accounts(user.account()), user.subject, user.issued_at,
+                                  user.expires_at, now));
     return user;
 }
 
@@ -115,21 +121,24 @@ std::string Sessions::challenge(MonoTime now) {
     return nonce;
 }
 
-Result<Sessions::Token> Sessions::login(std::string_view jwt, std::string_view nonce,
-                                        std::string_view signature, MonoTime mono_now,
-                                        WallTime now) {
-    // Taken whether or not the rest is right: a nonce serves one attempt.
+Result<> Sessions::spend(std::string_view nonce, MonoTime now) {
+    // Taken whether or not what follows is right: a nonce serves one attempt.
     const bool is_known = nonces_.erase(std::string(nonce)) > 0;
     const auto place = std::find_if(order_.begin(), order_.end(),
                                     [&](const Nonce& held) { return held.text == nonce; });
     bool is_fresh = false;
     if (place != order_.end()) {
-        is_fresh = place->expires_at > mono_now;
+        is_fresh = place->expires_at > now;
         order_.erase(place);
     }
-    if (!is_known || !is_fresh) {
-        return fail(Code::kDenied, "the challenge is unknown, used or too old: ask for a new one");
-    }
+    if (is_known && is_fresh) return {};
+    return fail(Code::kDenied, "the challenge is unknown, used or too old: ask for a new one");
+}
+
+Result<Sessions::Token> Sessions::login(std::string_view jwt, std::string_view nonce,
+                                        std::string_view signature, MonoTime mono_now,
+                                        WallTime now) {
+    CANDELA_TRY(spend(nonce, mono_now));
     CANDELA_TRY_ASSIGN(const UserClaims user, verify_user_jwt(jwt, accounts_, now));
     if (!verify_text(user.subject, nonce, signature)) {
         return fail(Code::kDenied, "the signature is not that of the credential's key");

@@ -41,6 +41,9 @@ struct Principal {
 // The account that has this key, or null. Revocations are read from it at each check.
 using AccountLookup = std::function<const AccountClaims*(std::string_view account_key)>;
 
+// Checks only that a user's JWT was signed by the account's key or a signing key of it: it may have
+// expired, or be revoked.
+Result<UserClaims> verify_user_origin(std::string_view jwt, const AccountLookup& accounts);
 // Checks a user's JWT: signed by the account's key or a signing key of it, not expired, not
 // revoked.
 Result<UserClaims> verify_user_jwt(std::string_view jwt, const AccountLookup& accounts,
@@ -69,6 +72,9 @@ public:
     // `signature` is the user's over the nonce's text, in base64url. kDenied says why.
     Result<Token> login(std::string_view jwt, std::string_view nonce, std::string_view signature,
                         MonoTime mono_now, WallTime now);
+    // For other proofs than a login: takes the nonce, which serves once. kDenied where it was not
+    // given, or too long ago.
+    Result<> spend(std::string_view nonce, MonoTime now);
     // The holder of a token; revocation and expiry of the credential itself are checked anew.
     Result<Principal> verify(std::string_view token, WallTime now) const;
 

@@ -110,7 +110,10 @@ Result<> Node::watch_signals() {
         signals_.push_back(std::move(watcher));
     }
     CANDELA_TRY_ASSIGN(auto watcher, SignalWatcher::watch(runtime_.control(), SIGHUP, [this] {
-                           if (!reloading_) helpers_.spawn(reload_flow());
+                           if (reloading_)
+                               reload_wanted_ = true;
+                           else
+                               helpers_.spawn(reload_flow());
                        }));
     signals_.push_back(std::move(watcher));
     CANDELA_TRY_ASSIGN(auto upgrades, SignalWatcher::watch(runtime_.control(), SIGUSR2, [this] {
@@ -157,6 +160,7 @@ Task<void> Node::live() {
     // Only a reload, the start or the readiness watch can be under way: none may go on beside the
     // drain.
     helpers_.cancel();
+    membership_.reset();
     door_.reset();
     if (!handed_over_) heartbeats_->set_draining();
     Loop& loop = runtime_.control();
@@ -201,6 +205,14 @@ Task<Result<>> Node::start_roles() {
     CO_TRY_ASSIGN(endpoint_, NodeEndpoint::open(runtime_.control(), profile_.endpoint, info_.name,
                                                 metrics_, std::bind_front(&Node::readiness, this),
                                                 log_.with({{"part", "endpoint"}})));
+    // Before the roles read any of the files that it keeps.
+    membership_ = std::make_unique<MembershipKeeper>(runtime_.control(), info_.data_dir,
+                                                     log_.with({{"part", "membership"}}), [this] {
+                                                         if (reloading_)
+                                                             reload_wanted_ = true;
+                                                         else
+                                                             helpers_.spawn(use_renewed());
+                                                     });
     for (const RoleSpec* spec : profile_.roles) {
         const std::string role_name(spec->name);
         roles_.emplace_back();
@@ -226,6 +238,7 @@ void Node::serve() {
     // Any role may send heartbeats; the last one's credential exists wherever this node can log in.
     const std::string_view last = profile_.roles.back()->name;
     heartbeats_->start(make_bus_client(runtime_.control(), last, last));
+    membership_->start();
     manager_.ready(readiness().summary());
     helpers_.spawn(watch_readiness());
 }
@@ -337,7 +350,26 @@ Task<void> Node::reload_flow() {
         log_.info("reloaded");
     }
     manager_.ready(readiness().summary());
+    end_reload();
+}
+
+void Node::end_reload() {
     reloading_ = false;
+    if (std::exchange(reload_wanted_, false)) helpers_.spawn(reload_flow());
+}
+
+// The profile as it was read: what has been written to it since waits for a reload.
+Task<void> Node::use_renewed() {
+    reloading_ = true;
+    for (LoadedRole& loaded : roles_) {
+        Role& role = *loaded.role;
+        auto reloaded = co_await role.reload(profile_.config.table(loaded.spec->name));
+        if (!reloaded) {
+            log_.error("renewed_not_used",
+                       {{"role", loaded.spec->name}, {"cause", reloaded.error()}});
+        }
+    }
+    end_reload();
 }
 
 Readiness Node::readiness() const {

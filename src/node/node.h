@@ -18,6 +18,7 @@
 #include "node/forwarded_beat.h"
 #include "node/heartbeat_sender.h"
 #include "node/inheritance.h"
+#include "node/join.h"
 #include "node/line_channel.h"
 #include "node/metrics.h"
 #include "node/notify.h"
@@ -71,6 +72,8 @@ private:
     Task<void> drain_flow(MonoTime deadline);
     Task<void> leave_loops();
     Task<void> reload_flow();
+    Task<void> use_renewed();
+    void end_reload();
 
     // An upgrade (node_upgrade.cc), seen from the old process…
     Result<> open_door();
@@ -106,6 +109,7 @@ private:
     Runtime runtime_;
     NodeInfo info_;
     std::unique_ptr<HeartbeatSender> heartbeats_;
+    std::unique_ptr<MembershipKeeper> membership_;
     std::unique_ptr<NodeEndpoint> endpoint_;
     std::vector<LoadedRole> roles_;  // in the order of their start
     std::vector<std::unique_ptr<SignalWatcher>> signals_;
@@ -113,6 +117,7 @@ private:
     bool started_ = false;
     bool stopping_ = false;
     bool reloading_ = false;
+    bool reload_wanted_ = false;  // asked for meanwhile
     bool upgrading_ = false;
     bool handed_over_ = false;  // the successor accepts; this process drains
     bool stop_told_ = false;    // after that

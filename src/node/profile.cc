@@ -62,9 +62,7 @@ std::vector<ConfigKey> bus_keys() {
 
 // Nodes of one role often share a machine, and two of the same name would be taken for one.
 std::string default_name(const std::vector<const RoleSpec*>& roles) {
-    char host[256] = {};
-    std::string name = gethostname(host, sizeof host - 1) == 0 ? host : "node";
-    std::replace(name.begin(), name.end(), '.', '-');
+    std::string name = host_name();
     if (roles.size() == 1) name += fmt::format("-{}", roles.front()->name);
     return is_node_name(name) ? name : "node";
 }
@@ -179,6 +177,13 @@ bool is_bus_client_key(std::string_view name) {
     const std::vector<ConfigKey> keys = bus_keys();
     return std::any_of(keys.begin(), keys.end(),
                        [&](const ConfigKey& key) { return key.name == name; });
+}
+
+std::string host_name() {
+    char host[256] = {};
+    std::string name = gethostname(host, sizeof host - 1) == 0 ? host : "node";
+    std::replace(name.begin(), name.end(), '.', '-');
+    return is_node_name(name) ? name : "node";
 }
 
 bool is_node_name(std::string_view name) {

@@ -54,6 +54,9 @@ std::optional<Profile> check_profile(Config config, std::span<const RoleSpec> ta
 // Whether the key of [bus] says how a node reaches the bus, rather than what the bus role does.
 bool is_bus_client_key(std::string_view name);
 
+// The machine's host name, in a form in which a node may be called so.
+std::string host_name();
+
 // Whether a node may be called so: it becomes a token of bus subjects.
 bool is_node_name(std::string_view name);
 

@@ -14,6 +14,7 @@
 #include "loop/fd.h"
 #include "loop/file.h"
 #include "node/backup_format.h"
+#include "node/ownership.h"
 
 namespace candela {
 
@@ -43,25 +44,6 @@ Result<> unpack(const RestoreOptions& options, BackupReader& reader) {
     CANDELA_TRY(opener.finish(plain).in(options.backup.string()));
     CANDELA_TRY(reader.write(plain));
     return reader.finish();
-}
-
-// To the owner of the data folder: root restores for the user that the node runs as.
-Result<> give_to_owner(const fs::path& data_dir, const fs::path& tree) {
-    if (::geteuid() != 0) return {};
-    struct stat owner{};
-    if (::stat(data_dir.c_str(), &owner) != 0) return fail(Error::system(data_dir.string(), errno));
-    std::error_code error;
-    std::vector<fs::path> all{tree};
-    for (fs::recursive_directory_iterator at(tree, error), end; !error && at != end;
-         at.increment(error)) {
-        all.push_back(at->path());
-    }
-    if (error) return fail(Error::system(tree.string(), error.value()));
-    for (const fs::path& path : all) {
-        if (::lchown(path.c_str(), owner.st_uid, owner.st_gid) != 0)
-            return fail(Error::system(path.string(), errno));
-    }
-    return {};
 }
 
 Result<> rename_path(const fs::path& from, const fs::path& to) {
