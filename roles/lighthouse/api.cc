@@ -50,7 +50,7 @@ int status_of(const Error& error) {
         case Code::kInvalid: return 400;
         case Code::kDenied: return 403;
         case Code::kNotFound: return 404;
-        case Code::kConflict: return 409;
+        case Code::kConflict: return error.system_errno() == ESTALE ? 412 : 409;
         // What is too large stays so; what is too much now may pass later.
         case Code::kExhausted: return error.system_errno() == EMSGSIZE ? 413 : 429;
         case Code::kUnreachable: return 503;
@@ -254,7 +254,8 @@ std::span<const Api::Endpoint> Api::endpoints() {
          "jwt: string, nonce: string, signature: string", ""},
         {"GET", "/v1/status", kViewer, &Api::get_status, "Counts of everything, and what is wrong.",
          "", ""},
-        {"GET", "/v1/nodes", kViewer, &Api::list_nodes, "The nodes of the cloud.", "", ""},
+        {"GET", "/v1/nodes", kViewer, &Api::list_nodes, "The nodes of the cloud.", "",
+         "after limit"},
         {"GET", "/v1/nodes/{node}", kViewer, &Api::get_node,
          "One node, what is placed on it, and why its services wait.", "", ""},
         {"DELETE", "/v1/nodes/{node}", kOperator, &Api::delete_node,
@@ -273,7 +274,7 @@ std::span<const Api::Endpoint> Api::endpoints() {
          "nonce; also after the old ones have ended.",
          "nonce: string, credentials: array, tls_key: string", ""},
         {"GET", "/v1/join-tokens", kOperator, &Api::list_join_tokens,
-         "Join tokens, used ones too; their secrets are not known to anyone.", "", ""},
+         "Join tokens, used ones too; their secrets are not known to anyone.", "", "after limit"},
         {"POST", "/v1/join-tokens", kOperator, &Api::create_join_token,
          "Makes a token that lets one machine join.",
          "roles: array, node: string, seconds: integer, url: string", ""},
@@ -283,7 +284,7 @@ std::span<const Api::Endpoint> Api::endpoints() {
          "Makes a node of whoever shows the secret of a join token.",
          "secret: string, node: string, host_name: string, keys: object, tls_key: string", ""},
         {"GET", "/v1/spaces", kViewer, &Api::list_spaces, "The spaces that the caller may see.", "",
-         ""},
+         "after limit"},
         {"POST", "/v1/spaces", kOperator, &Api::create_space, "Makes a space.", "name: string", ""},
         {"DELETE", "/v1/spaces/{space}", kOperator, &Api::delete_space,
          "Deletes a space that has no services, with its account and credentials.", "", ""},
@@ -292,13 +293,13 @@ std::span<const Api::Endpoint> Api::endpoints() {
         {"PUT", "/v1/bundles/{digest}", kDeveloper, &Api::put_bundle,
          "Stores a bundle; headers Candela-Signature and Candela-Signer.", "bytes", ""},
         {"GET", "/v1/spaces/{space}/services", kViewer, &Api::list_services,
-         "The services of a space.", "", ""},
+         "The services of a space.", "", "after limit"},
         {"GET", "/v1/spaces/{space}/services/{service}", kViewer, &Api::get_service, "One service.",
          "", ""},
         {"DELETE", "/v1/spaces/{space}/services/{service}", kDeveloper, &Api::remove_service,
          "Drains and stops a service's instances and deletes it.", "", ""},
         {"GET", "/v1/spaces/{space}/services/{service}/releases", kViewer, &Api::list_releases,
-         "The releases of a service, the newest first.", "", ""},
+         "The releases of a service, the newest first.", "", "after limit"},
         {"POST", "/v1/spaces/{space}/services/{service}/releases", kDeveloper, &Api::create_release,
          "Deploys: makes a release and rolls it out.",
          "manifest: object, bundle: string, signature: string, signer: string, "
@@ -335,10 +336,11 @@ std::span<const Api::Endpoint> Api::endpoints() {
          &Api::set_maintenance, "Has gateways answer 503 in the service's stead, or no longer.",
          "on: boolean", ""},
         {"GET", "/v1/spaces/{space}/instances", kViewer, &Api::list_instances,
-         "The instances of a space or a service.", "", "service"},
+         "The instances of a space or a service.", "", "service after limit"},
         {"GET", "/v1/spaces/{space}/logs", kViewer, &Api::stream_logs,
          "What a service writes, as NDJSON; follow=1 goes on.", "", "service instance tail follow"},
-        {"GET", "/v1/keys", kViewer, &Api::list_keys, "Credentials that were issued.", "", "space"},
+        {"GET", "/v1/keys", kViewer, &Api::list_keys, "Credentials that were issued.", "",
+         "space after limit"},
         {"POST", "/v1/keys", kOperator, &Api::create_key, "Issues a credential for a public key.",
          "name: string, space: string, role: string, expires: string, public_key: string, "
          "publish_rate: integer, publish_bytes: string",

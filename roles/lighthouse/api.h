@@ -31,6 +31,12 @@
 
 namespace candela::lighthouse {
 
+// Who wants a change of a service, and which revision of it they have seen.
+struct Writer {
+    std::string who;
+    std::string if_match;  // the field, as it came; empty: any revision will do
+};
+
 // One request on its way through a handler.
 struct Call {
     http::ServerRequest& request;
@@ -40,6 +46,9 @@ struct Call {
     std::string note;  // for the audit log: what the path does not say of a change. No secrets
 
     const std::string& param(std::string_view name) const { return params.find(name)->second; }
+    Writer writer() const {
+        return Writer(who.name, std::string(request.header("if-match").value_or("")));
+    }
     std::string query(std::string_view name) const {
         return std::string(request.query(name).value_or(""));
     }
@@ -208,10 +217,12 @@ private:
 };
 
 // kConflict where somebody else has locked the service.
-Result<> check_unlocked(const State& state, const ServiceKey& key, std::string_view who);
+// Whether this writer may change the service now: nobody else has locked it, and it is as the
+// writer has seen it (RFC 9110 §13.1.1). Only in the state's flow does that stay so.
+Result<> check_writable(const State& state, const ServiceKey& key, const Writer& writer);
 // Whether a release of the service would be taken as it is: space, lock, routes, quotas.
 Result<> check_release(const State& state, const ServiceKey& key, const Release& release,
-                       std::string_view who);
+                       const Writer& writer);
 // The release that was asked for by this key before; null where there is none, or no key.
 const Release* find_by_key(const Service& service, std::string_view idempotency_key);
 

@@ -6,6 +6,7 @@
 
 #include "api.h"
 #include "base/text.h"
+#include "paging.h"
 #include "views.h"
 
 namespace candela::lighthouse {
@@ -37,6 +38,23 @@ Json parameter(std::string_view name, std::string_view in) {
         {"name", name}, {"in", in}, {"required", in == "path"}, {"schema", {{"type", "string"}}}};
 }
 
+// "POST", "/v1/nodes/{node}/drain": "post_nodes_drain", as generators name functions.
+std::string operation_id(const Api::Endpoint& endpoint) {
+    std::string id = ascii_lower(endpoint.method);
+    for (std::string_view part : split(endpoint.path, '/')) {
+        if (part.empty() || part == "v1") continue;
+        // What ends with a parameter is about one of what is before.
+        const bool is_parameter = part.starts_with('{');
+        if (is_parameter) part = part.substr(1, part.size() - 2);
+        id += is_parameter ? "_by_" : "_";
+        id += part;
+    }
+    for (char& c : id) {
+        if (c == '-' || c == '.') c = '_';
+    }
+    return id;
+}
+
 // "name: string, to: integer" as a JSON schema.
 Json body_schema(std::string_view takes) {
     Json properties = Json::object();
@@ -58,10 +76,23 @@ Json operation_of(const Api::Endpoint& endpoint) {
     for (const std::string_view name : split(endpoint.query, ' ')) {
         if (!name.empty()) parameters.push_back(parameter(name, "query"));
     }
+    if (endpoint.path.starts_with("/v1/spaces/{space}/services/{service}") &&
+        endpoint.access == Api::Access::kDeveloper) {
+        Json field = parameter("If-Match", "header");
+        field["description"] = "The revision that the change is for, as the service's ETag has it.";
+        parameters.push_back(std::move(field));
+    }
+    const Json object = {{"application/json", {{"schema", {{"type", "object"}}}}}};
+    const Json error = {
+        {"description", "What went wrong."},
+        {"content",
+         {{"application/json", {{"schema", {{"$ref", "#/components/schemas/Error"}}}}}}}};
     Json operation = {
+        {"operationId", operation_id(endpoint)},
         {"summary", endpoint.summary},
         {"parameters", parameters},
-        {"responses", {{"default", {{"description", "The answer, or an error object."}}}}}};
+        {"responses",
+         {{"2XX", {{"description", "Done."}, {"content", object}}}, {"default", error}}}};
     if (endpoint.takes == "bytes") {
         operation["requestBody"] = {{"content", {{"application/octet-stream", Json::object()}}}};
     } else if (!endpoint.takes.empty()) {
@@ -86,11 +117,20 @@ Task<Result<>> Api::get_openapi(Call& call) {
         paths[std::string(endpoint.path)][ascii_lower(endpoint.method)] = operation_of(endpoint);
     }
     const Json scheme = {{"type", "http"}, {"scheme", "bearer"}};
-    const Json body = {{"openapi", "3.1.0"},
-                       {"info", {{"title", "candela lighthouse"}, {"version", version_}}},
-                       {"security", Json::array({{{"token", Json::array()}}})},
-                       {"components", {{"securitySchemes", {{"token", scheme}}}}},
-                       {"paths", paths}};
+    const Json text = {{"type", "string"}};
+    const Json inner = {{"type", "object"},
+                        {"required", Json::array({"code", "message"})},
+                        {"properties", {{"code", text}, {"message", text}, {"hint", text}}}};
+    const Json schemas = {{"Error",
+                           {{"type", "object"},
+                            {"required", Json::array({"error"})},
+                            {"properties", {{"error", inner}}}}}};
+    const Json body = {
+        {"openapi", "3.1.0"},
+        {"info", {{"title", "candela lighthouse"}, {"version", version_}}},
+        {"security", Json::array({{{"token", Json::array()}}})},
+        {"components", {{"securitySchemes", {{"token", scheme}}}, {"schemas", schemas}}},
+        {"paths", paths}};
     respond(call, 200, body);
     co_return Result<>();
 }
@@ -119,15 +159,16 @@ Task<Result<>> Api::post_token(Call& call) {
 // ---- keys
 
 Task<Result<>> Api::list_keys(Call& call) {
+    auto page = Page::asked_by(call);
+    if (!page) co_return fail(page.error());
     const std::string space = call.query("space");
-    Json keys = Json::array();
-    for (const auto& [public_key, key] : state_.keys()) {
-        if (key.kind != KeyKind::kPerson || !may_see(call.who, key.space)) continue;
+    page->fill(state_.keys(), [&](Page& into, const KeyRecord& key) {
+        if (key.kind != KeyKind::kPerson || !may_see(call.who, key.space)) return;
         // Those of operators belong to no space, and are shown with any.
-        if (!space.empty() && !key.space.empty() && key.space != space) continue;
-        keys.push_back(view_of(key));
-    }
-    const Json body = {{"keys", std::move(keys)}};
+        if (!space.empty() && !key.space.empty() && key.space != space) return;
+        into.add(view_of(key));
+    });
+    const Json body = std::move(*page).answer("keys");
     respond(call, 200, body);
     co_return Result<>();
 }
@@ -177,11 +218,12 @@ Task<Result<>> Api::revoke_key(Call& call) {
 // ---- spaces
 
 Task<Result<>> Api::list_spaces(Call& call) {
-    Json spaces = Json::array();
-    for (const auto& [name, space] : state_.spaces()) {
-        if (may_see(call.who, name)) spaces.push_back(view_of(space, state_));
-    }
-    const Json body = {{"spaces", std::move(spaces)}};
+    auto page = Page::asked_by(call);
+    if (!page) co_return fail(page.error());
+    page->fill(state_.spaces(), [&](Page& into, const SpaceRecord& space) {
+        if (may_see(call.who, space.name)) into.add(view_of(space, state_));
+    });
+    const Json body = std::move(*page).answer("spaces");
     respond(call, 200, body);
     co_return Result<>();
 }

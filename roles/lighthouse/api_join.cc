@@ -6,6 +6,7 @@
 #include "auth/join_token.h"
 #include "base/json_lists.h"
 #include "base/text.h"
+#include "paging.h"
 
 namespace candela::lighthouse {
 
@@ -58,11 +59,12 @@ std::string source_of(const Call& call) {
 }  // namespace
 
 Task<Result<>> Api::list_join_tokens(Call& call) {
-    Json tokens = Json::array();
-    for (const auto& [digest, record] : joins_.tokens()) {
-        tokens.push_back(view_of_token(record, state_.loop().wall()));
-    }
-    const Json body = {{"join_tokens", std::move(tokens)}};
+    auto page = Page::asked_by(call);
+    if (!page) co_return fail(page.error());
+    page->fill(joins_.tokens(), [this](Page& into, const JoinTokenRecord& record) {
+        into.add(view_of_token(record, state_.loop().wall()));
+    });
+    const Json body = std::move(*page).answer("join_tokens");
     respond(call, 200, body);
     co_return Result<>();
 }

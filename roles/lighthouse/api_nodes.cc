@@ -3,14 +3,19 @@
 #include <nlohmann/json.hpp>
 
 #include "api.h"
+#include "paging.h"
 #include "views.h"
 
 namespace candela::lighthouse {
 
 Task<Result<>> Api::list_nodes(Call& call) {
-    Json nodes = Json::array();
-    for (const auto& [name, node] : state_.seen().nodes) nodes.push_back(view_of(node, state_));
-    const Json body = {{"nodes", std::move(nodes)}};
+    auto page = Page::asked_by(call);
+    if (!page) co_return fail(page.error());
+    auto counts = count_by_node(state_);
+    page->fill(state_.seen().nodes, [&](Page& into, const Node& node) {
+        into.add(view_of(node, counts[node.name], state_));
+    });
+    const Json body = std::move(*page).answer("nodes");
     respond(call, 200, body);
     co_return Result<>();
 }
@@ -22,7 +27,7 @@ Result<const Node*> Api::find_node(const std::string& name) const {
 }
 
 Json Api::view_with_instances(const Node& node, const auth::Principal& who) const {
-    Json view = view_of(node, state_);
+    Json view = view_of(node, count_by_node(state_)[node.name], state_);
     Json placed = Json::array();
     std::map<ServiceKey, std::string> waiting;
     for (const auto& [id, instance] : state_.wanted().instances) {

@@ -67,7 +67,7 @@ const Release* find_by_key(const Service& service, std::string_view idempotency_
 }
 
 Result<> check_release(const State& state, const ServiceKey& key, const Release& release,
-                       std::string_view who) {
+                       const Writer& writer) {
     const Wanted& wanted = state.wanted();
     if (!state.spaces().contains(key.first)) {
         return fail(Code::kNotFound, "there is no space '{}'", key.first);
@@ -77,7 +77,7 @@ Result<> check_release(const State& state, const ServiceKey& key, const Release&
         return fail(Code::kConflict, "{} is being deleted; deploy it again when it is gone",
                     key.second);
     }
-    CANDELA_TRY(check_unlocked(state, key, who));
+    CANDELA_TRY(check_writable(state, key, writer));
     CANDELA_TRY(check_routes(wanted, key, release.manifest));
     CANDELA_TRY(pin_values(wanted.values, key.first, release.manifest));
     return check_quotas(wanted, key, release);
@@ -218,8 +218,8 @@ Task<Result<>> Api::begin_release(Call& call, ServiceKey key, Release release) {
     auto number = std::make_shared<uint64_t>(0);
     auto is_known = std::make_shared<bool>(false);
     auto shared = std::make_shared<Release>(std::move(release));
-    State::MakeChange make = [this, key, number, is_known, shared]() -> Result<Change> {
-        const std::string who = shared->author;
+    State::MakeChange make = [this, key, number, is_known, shared,
+                              writer = call.writer()]() -> Result<Change> {
         const auto known = state_.wanted().services.find(key);
         const Release* before = known == state_.wanted().services.end()
                                     ? nullptr
@@ -233,7 +233,7 @@ Task<Result<>> Api::begin_release(Call& call, ServiceKey key, Release release) {
             *is_known = true;
             return Change();
         }
-        CANDELA_TRY(check_release(state_, key, *shared, who));
+        CANDELA_TRY(check_release(state_, key, *shared, writer));
         CANDELA_TRY_ASSIGN(shared->values,
                            pin_values(state_.wanted().values, key.first, shared->manifest));
         Change change = start_release(state_.wanted(), key, std::move(*shared), state_.loop().now(),

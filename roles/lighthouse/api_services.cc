@@ -4,6 +4,7 @@
 
 #include "api.h"
 #include "base/text.h"
+#include "paging.h"
 #include "views.h"
 
 namespace candela::lighthouse {
@@ -52,11 +53,16 @@ Task<Result<>> Api::get_status(Call& call) {
 }
 
 Task<Result<>> Api::list_services(Call& call) {
-    Json services = Json::array();
-    for (const auto& [key, service] : state_.wanted().services) {
-        if (key.first == call.param("space")) services.push_back(view_of(service, state_));
-    }
-    const Json body = {{"space", call.param("space")}, {"services", std::move(services)}};
+    auto page = Page::asked_by(call);
+    if (!page) co_return fail(page.error());
+    const std::string& space = call.param("space");
+    const auto& all = state_.wanted().services;
+    page->fill(
+        all.upper_bound(ServiceKey(space, page->after())), all.upper_bound(ServiceKey(space, "~")),
+        [](const ServiceKey& key) { return key.second; },
+        [this](Page& into, const Service& service) { into.add(view_of(service, state_)); });
+    Json body = std::move(*page).answer("services");
+    body["space"] = space;
     respond(call, 200, body);
     co_return Result<>();
 }
@@ -64,19 +70,21 @@ Task<Result<>> Api::list_services(Call& call) {
 Task<Result<>> Api::get_service(Call& call) {
     auto service = find_service(call);
     if (!service) co_return fail(service.error());
-    respond(call, 200, view_of(**service, state_));
+    const http::Headers headers = {{"Content-Type", "application/json"},
+                                   {"ETag", fmt::format("\"{}\"", revision_of(**service))}};
+    call.request.respond(200, headers, dump_json(view_of(**service, state_)));
     co_return Result<>();
 }
 
 Task<Result<>> Api::remove_service(Call& call) {
     const ServiceKey key(call.param("space"), call.param("service"));
-    State::MakeChange make = [this, key, who = call.who.name]() -> Result<Change> {
+    State::MakeChange make = [this, key, writer = call.writer()]() -> Result<Change> {
         const auto service = state_.wanted().services.find(key);
         if (service == state_.wanted().services.end()) {
             return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
                         key.first);
         }
-        CANDELA_TRY(check_unlocked(state_, key, who));
+        CANDELA_TRY(check_writable(state_, key, writer));
         return lighthouse::delete_service(service->second);
     };
     auto deleted = co_await state_.change(std::move(make));
@@ -89,14 +97,21 @@ Task<Result<>> Api::remove_service(Call& call) {
 Task<Result<>> Api::list_releases(Call& call) {
     auto service = find_service(call);
     if (!service) co_return fail(service.error());
-    Json releases = Json::array();
+    auto page = Page::asked_by(call);
+    if (!page) co_return fail(page.error());
     const auto& all = (*service)->releases;
-    for (auto release = all.rbegin(); release != all.rend(); ++release) {
-        releases.push_back(view_of(**service, release->second, state_));
+    auto first = all.rbegin();
+    if (!page->after().empty()) {
+        const auto after = parse_uint(page->after());
+        if (!after) co_return fail(Code::kInvalid, "after must be the number of a release");
+        first = std::make_reverse_iterator(all.lower_bound(*after));
     }
-    const Json body = {{"space", call.param("space")},
-                       {"service", call.param("service")},
-                       {"releases", std::move(releases)}};
+    page->fill(
+        first, all.rend(), [](uint64_t number) { return std::to_string(number); },
+        [&](Page& into, const Release& release) { into.add(view_of(**service, release, state_)); });
+    Json body = std::move(*page).answer("releases");
+    body["space"] = call.param("space");
+    body["service"] = call.param("service");
     respond(call, 200, body);
     co_return Result<>();
 }
@@ -115,14 +130,22 @@ Task<Result<>> Api::get_release(Call& call) {
 }
 
 Task<Result<>> Api::list_instances(Call& call) {
+    auto page = Page::asked_by(call);
+    if (!page) co_return fail(page.error());
+    const std::string& space = call.param("space");
     const std::string service = call.query("service");
-    Json instances = Json::array();
-    for (const auto& [id, instance] : state_.wanted().instances) {
-        if (instance.service.first != call.param("space")) continue;
-        if (!service.empty() && instance.service.second != service) continue;
-        instances.push_back(view_of(instance, state_));
-    }
-    const Json body = {{"space", call.param("space")}, {"instances", std::move(instances)}};
+    const auto show = [&](Page& into, const Instance& instance) {
+        if (instance.service.first != space) return;
+        if (!service.empty() && instance.service.second != service) return;
+        into.add(view_of(instance, state_));
+    };
+    const auto& all = state_.wanted().instances;
+    const auto [first, last] = service.empty()
+                                   ? std::pair(all.upper_bound(page->after()), all.end())
+                                   : state_.wanted().instances_named(service, page->after());
+    page->fill(first, last, [](const std::string& id) { return id; }, show);
+    Json body = std::move(*page).answer("instances");
+    body["space"] = space;
     respond(call, 200, body);
     co_return Result<>();
 }
@@ -136,7 +159,7 @@ Task<Result<>> Api::scale_service(Call& call) {
     }
     const ServiceKey key(call.param("space"), call.param("service"));
     call.note = fmt::format("{} instances", instances);
-    State::MakeChange make = [this, key, instances, who = call.who.name]() -> Result<Change> {
+    State::MakeChange make = [this, key, instances, writer = call.writer()]() -> Result<Change> {
         const auto found = state_.wanted().services.find(key);
         if (found == state_.wanted().services.end()) {
             return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
@@ -144,7 +167,7 @@ Task<Result<>> Api::scale_service(Call& call) {
         }
         const Service& service = found->second;
         if (service.deleting) return fail(Code::kConflict, "{} is being deleted", key.second);
-        CANDELA_TRY(check_unlocked(state_, key, who));
+        CANDELA_TRY(check_writable(state_, key, writer));
         if (service.find(service.target) == nullptr) {
             return fail(Code::kConflict, "{} has no release that serves; deploy one", key.second);
         }

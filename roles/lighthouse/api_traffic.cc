@@ -59,12 +59,13 @@ Task<Result<>> Api::set_maintenance(Call& call) {
     if (!json) co_return fail(json.error());
     const bool is_on = json_bool_or(*json, "on", true);
     const ServiceKey key(call.param("space"), call.param("service"));
-    State::MakeChange make = [this, key, is_on]() -> Result<Change> {
+    State::MakeChange make = [this, key, is_on, writer = call.writer()]() -> Result<Change> {
         const auto found = state_.wanted().services.find(key);
         if (found == state_.wanted().services.end()) {
             return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
                         key.first);
         }
+        CANDELA_TRY(check_writable(state_, key, writer));
         return maintain(found->second, is_on);
     };
     auto changed = co_await state_.change(std::move(make));

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api.h"
+#include "base/text.h"
 #include "fleet.h"
 #include "service/manifest_diff.h"
 #include "views.h"
@@ -39,11 +40,31 @@ Result<const Service*> rolling(const State& state, const ServiceKey& key) {
 
 }  // namespace
 
-Result<> check_unlocked(const State& state, const ServiceKey& key, std::string_view who) {
+// The field is a list of entity tags, or "*".
+static bool names_revision(std::string_view if_match, const std::string& revision) {
+    for (const std::string_view each : split(if_match, ',')) {
+        const std::string_view tag = trim(each);
+        if (tag == "*" || tag == fmt::format("\"{}\"", revision)) return true;
+    }
+    return false;
+}
+
+Result<> check_writable(const State& state, const ServiceKey& key, const Writer& writer) {
     const auto found = state.wanted().services.find(key);
-    if (found == state.wanted().services.end()) return {};
+    const bool is_there = found != state.wanted().services.end();
+    if (!writer.if_match.empty()) {
+        const std::string revision = is_there ? revision_of(found->second) : "";
+        if (!is_there || !names_revision(writer.if_match, revision)) {
+            return fail(Error(Code::kConflict,
+                              is_there ? fmt::format("{} has changed: its revision is {} now",
+                                                     key.second, revision)
+                                       : fmt::format("there is no {} to match", key.second),
+                              ESTALE));
+        }
+    }
+    if (!is_there) return {};
     const Lock& lock = found->second.lock;
-    if (!lock.is_held(state.loop().wall()) || lock.holder == who) return {};
+    if (!lock.is_held(state.loop().wall()) || lock.holder == writer.who) return {};
     return fail(Code::kConflict, "{} is locked by {} until {}{}{}", key.second, lock.holder,
                 format_rfc3339(lock.until), lock.reason.empty() ? "" : ": ", lock.reason);
 }
@@ -53,8 +74,9 @@ Result<> check_unlocked(const State& state, const ServiceKey& key, std::string_v
 Task<Result<>> Api::change_rollout(Call& call, MakeServiceChange make) {
     const ServiceKey key(call.param("space"), call.param("service"));
     auto number = std::make_shared<uint64_t>(0);
-    State::MakeChange change = [this, key, who = call.who.name, number, make]() -> Result<Change> {
-        CANDELA_TRY(check_unlocked(state_, key, who));
+    State::MakeChange change = [this, key, writer = call.writer(), number,
+                                make]() -> Result<Change> {
+        CANDELA_TRY(check_writable(state_, key, writer));
         CANDELA_TRY_ASSIGN(const Service* service, rolling(state_, key));
         *number = service->target;
         return make(*service);
@@ -147,15 +169,16 @@ Task<Result<>> Api::lock_service(Call& call) {
     }
     const ServiceKey key(call.param("space"), call.param("service"));
     call.note = fmt::format("for {} s{}{}", seconds, reason.empty() ? "" : ": ", reason);
-    State::MakeChange make = [this, key, seconds, reason, who = call.who.name]() -> Result<Change> {
+    State::MakeChange make = [this, key, seconds, reason,
+                              writer = call.writer()]() -> Result<Change> {
         const auto found = state_.wanted().services.find(key);
         if (found == state_.wanted().services.end()) {
             return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
                         key.first);
         }
-        CANDELA_TRY(check_unlocked(state_, key, who));
+        CANDELA_TRY(check_writable(state_, key, writer));
         const WallTime until = state_.loop().wall() + std::chrono::seconds(seconds);
-        return set_lock(found->second, Lock(who, reason, until));
+        return set_lock(found->second, Lock(writer.who, reason, until));
     };
     auto locked = co_await state_.change(std::move(make));
     if (!locked) co_return fail(locked.error());
@@ -210,7 +233,7 @@ Task<Result<>> Api::plan_release(Call& call) {
         list.push_back({{"key", change.key}, {"before", change.before}, {"after", change.after}});
     }
     Json problems = Json::array();
-    const auto refused = check_release(state_, key, release, call.who.name);
+    const auto refused = check_release(state_, key, release, Writer(call.who.name, ""));
     if (!refused) problems.push_back(refused.error().message());
     // Whether the first of the new instances would find a place beside what runs now.
     const Fleet fleet(state_.wanted(), state_.seen(), state_.loop().now(), state_.limits());

@@ -48,4 +48,13 @@ Duration silence(const Node& node, const Seen& seen, MonoTime now) {
     return std::max(Duration::zero(), now - std::max(heard, *seen.listening_since));
 }
 
+std::pair<Wanted::InstanceAt, Wanted::InstanceAt> Wanted::instances_named(
+    const std::string& service, const std::string& after) const {
+    const std::string first = service + '-';
+    const std::string end = service + static_cast<char>('-' + 1);
+    const auto last = instances.lower_bound(end);
+    if (after >= end) return {last, last};
+    return {after < first ? instances.lower_bound(first) : instances.upper_bound(after), last};
+}
+
 }  // namespace candela::lighthouse

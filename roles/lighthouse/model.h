@@ -128,6 +128,12 @@ struct Wanted {
     std::map<ServiceKey, Service> services;
     std::map<std::string, Instance> instances;
     Values values;
+
+    using InstanceAt = std::map<std::string, Instance>::const_iterator;
+    // Where the instances are of services with that name: an id begins with it and a '-', and so
+    // may those of other services ("web-api-…" among "web-…"). From the first after `after`.
+    std::pair<InstanceAt, InstanceAt> instances_named(const std::string& service,
+                                                      const std::string& after = "") const;
 };
 
 // What was last heard of an instance.

@@ -2,6 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/encoding.h"
+#include "crypto/hash.h"
+
 namespace candela::lighthouse {
 
 using proto::InstanceState;
@@ -49,9 +52,22 @@ std::string state_of(const Service& service, uint32_t ready) {
 
 }  // namespace
 
+std::string revision_of(const Service& service) {
+    const Release* target = service.find(service.target);
+    constexpr size_t kDigits = 16;
+    const std::string text = fmt::format(
+        "{} {} {} {} {} {} {} {} {} {}", service.last_number, service.target, service.stable,
+        service.deleting, service.is_in_maintenance, service.paused, service.lock.holder,
+        unix_millis(service.lock.until), target == nullptr ? 0 : target->instances,
+        target != nullptr && target->promoted);
+    return crypto::sha256_hex(as_bytes(text)).substr(0, kDigits);
+}
+
 uint32_t ready_count(const Service& service, uint64_t release, const State& state) {
     uint32_t ready = 0;
-    for (const auto& [id, instance] : state.wanted().instances) {
+    const auto [first, last] = state.wanted().instances_named(service.key.second);
+    for (auto at = first; at != last; ++at) {
+        const auto& [id, instance] = *at;
         if (instance.service != service.key || instance.stage != Stage::kRun) continue;
         if (release != 0 && instance.release != release) continue;
         const Sighting* sighting = state.seen().find(id);
@@ -64,16 +80,19 @@ uint32_t ready_count(const Service& service, uint64_t release, const State& stat
     return ready;
 }
 
-Json view_of(const Node& node, const State& state) {
-    size_t instances = 0;
-    size_t unfinished = 0;  // what still has to leave for a drain to be done
+std::map<std::string, NodeCounts> count_by_node(const State& state) {
+    std::map<std::string, NodeCounts> out;
     for (const auto& [id, instance] : state.wanted().instances) {
-        if (instance.node != node.name) continue;
-        ++instances;
+        NodeCounts& counts = out[instance.node];
+        ++counts.instances;
         const Sighting* sighting = state.seen().find(id);
         const auto seen = sighting == nullptr ? InstanceState::kUnknown : sighting->status.state;
-        if (seen != InstanceState::kExited && seen != InstanceState::kFailed) ++unfinished;
+        if (seen != InstanceState::kExited && seen != InstanceState::kFailed) ++counts.unfinished;
     }
+    return out;
+}
+
+Json view_of(const Node& node, const NodeCounts& counts, const State& state) {
     const bool silent =
         !node.heard_at || is_silent(node, state.seen(), state.loop().now(), state.limits());
     Json protections = Json::array();
@@ -87,8 +106,8 @@ Json view_of(const Node& node, const State& state) {
                 {"version", node.version},
                 {"address", node.address},
                 {"machine_id", node.machine_id},
-                {"instances", instances},
-                {"unfinished", unfinished},
+                {"instances", counts.instances},
+                {"unfinished", counts.unfinished},
                 {"cpus", node.cpus},
                 {"memory_bytes", node.memory_bytes},
                 {"load_percent", node.load_percent},
@@ -114,6 +133,7 @@ Json view_of(const Service& service, const State& state) {
                 {"name", service.key.second},
                 {"kind", shown == nullptr ? "" : service::to_string(shown->manifest.kind)},
                 {"state", state_of(service, ready)},
+                {"revision", revision_of(service)},
                 {"release", service.target},
                 {"latest_release", service.last_number},
                 {"instances", target == nullptr ? 0 : target->instances},

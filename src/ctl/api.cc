@@ -50,6 +50,17 @@ Error error_of(int status, const std::string& body) {
     return Error(code_of(json_string_or(error, "code"), status), std::move(message));
 }
 
+void append_page(Json& list, Json page) {
+    list.erase("next_page");
+    for (auto& [name, items] : page.items()) {
+        if (name == "next_page") {
+            list["next_page"] = std::move(items);
+        } else if (items.is_array() && list.contains(name) && list[name].is_array()) {
+            for (Json& item : items) list[name].push_back(std::move(item));
+        }
+    }
+}
+
 // Reads a file on the pool, piece by piece.
 class FileSource final : public http::BodySource {
 public:
@@ -212,7 +223,16 @@ Task<Result<Json>> Api::call(std::string method, std::string path, std::optional
 
 Task<Result<Json>> Api::get(std::string path) {
     std::optional<Json> nothing;
-    auto answer = co_await call("GET", std::move(path), std::move(nothing));
+    auto answer = co_await call("GET", path, nothing);
+    // A list comes in pages; here it is one.
+    while (answer && answer->is_object() && answer->contains("next_page")) {
+        const std::string after = path_part(json_string_or(*answer, "next_page"));
+        const bool has_query = path.find('?') != std::string::npos;
+        std::string next = fmt::format("{}{}after={}", path, has_query ? '&' : '?', after);
+        auto page = co_await call("GET", std::move(next), nothing);
+        if (!page) co_return fail(page.error());
+        append_page(*answer, std::move(*page));
+    }
     co_return answer;
 }
 

@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import path from 'node:path';
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { makeService, startDev } from './lib/cloud.mjs';
 import { until } from './lib/wait.mjs';
 
@@ -87,6 +88,10 @@ test('the API', async (t) => {
   await t.test('describes itself, and says what it does not know', async () => {
     const { json } = await call(socket, 'GET', '/openapi.json');
     assert.equal(json.openapi, '3.1.0');
+    const { valid, errors } = await new Validator().validate(json);
+    assert.ok(valid, JSON.stringify(errors));
+    const operations = Object.values(json.paths).flatMap((path) => Object.values(path)).map((each) => each.operationId);
+    assert.equal(new Set(operations).size, operations.length, operations.sort().join(' '));
     assert.ok(json.paths['/v1/spaces/{space}/services/{service}/releases'].post.requestBody);
     assert.equal((await call(socket, 'GET', '/v1/nothing')).status, 404);
     assert.equal((await call(socket, 'PATCH', '/v1/spaces')).status, 400);
@@ -133,6 +138,44 @@ test('the API', async (t) => {
     // A space goes with its credentials.
     await cloud.ctl('spaces delete team');
     assert.equal((await as(other, ['services', '--space', 'team'])).code, 4);
+  });
+
+  await t.test('lists come in pages', async () => {
+    await cloud.ctl(['deploy', web]);
+    const all = (await call(socket, 'GET', '/v1/spaces/default/instances')).json;
+    assert.equal(all.instances.length, 2);
+    assert.equal(all.next_page, undefined);
+    const first = (await call(socket, 'GET', '/v1/spaces/default/instances?limit=1')).json;
+    assert.equal(first.instances.length, 1);
+    const second = (await call(socket, 'GET', `/v1/spaces/default/instances?service=web&limit=1&after=${first.next_page}`)).json;
+    assert.deepEqual([...first.instances, ...second.instances].map((each) => each.id), all.instances.map((each) => each.id));
+    assert.equal(second.next_page, undefined);
+    const releases = (await call(socket, 'GET', '/v1/spaces/default/services/web/releases')).json.releases.map((each) => each.number);
+    const newest = (await call(socket, 'GET', '/v1/spaces/default/services/web/releases?limit=1')).json;
+    assert.deepEqual(newest.releases.map((each) => each.number), releases.slice(0, 1));
+    const older = (await call(socket, 'GET', `/v1/spaces/default/services/web/releases?after=${newest.next_page}`)).json;
+    assert.deepEqual(older.releases.map((each) => each.number), releases.slice(1));
+    for (const wrong of ['0', '1001', 'x', '-1']) {
+      assert.equal((await call(socket, 'GET', `/v1/nodes?limit=${wrong}`)).status, 400, wrong);
+    }
+    assert.deepEqual((await call(socket, 'GET', '/v1/spaces/default/instances?service=web&after=zzz')).json.instances, []);
+    assert.deepEqual((await call(socket, 'GET', '/v1/spaces/default/services?after=web')).json.services, []);
+  });
+
+  await t.test('a change for a revision that is past is refused', async () => {
+    const where = '/v1/spaces/default/services/web';
+    const seen = await call(socket, 'GET', where);
+    const scale = (instances, revision) => call(socket, 'POST', `${where}/scale`,
+      { body: JSON.stringify({ instances }), headers: { 'if-match': revision } });
+    assert.equal(seen.headers.etag, `"${seen.json.revision}"`);
+    assert.equal((await scale(1, seen.headers.etag)).status, 200);
+    const late = await scale(2, seen.headers.etag);
+    assert.equal(late.status, 412);
+    assert.match(late.json.error.message, /its revision is [0-9a-f]{16} now/);
+    assert.equal((await call(socket, 'POST', `${where}/restart`, { body: '{}', headers: { 'if-match': '"x"' } })).status, 412);
+    assert.equal((await call(socket, 'DELETE', where, { headers: { 'if-match': seen.headers.etag } })).status, 412);
+    assert.equal((await scale(1, `"other", ${(await call(socket, 'GET', where)).headers.etag}`)).status, 200);
+    assert.equal((await scale(2, '*')).status, 200);
   });
 
   await t.test('bundles: only what was signed by a known key, and only whole', async () => {
