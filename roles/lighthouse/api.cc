@@ -39,7 +39,6 @@ bool matches(std::string_view pattern, const std::vector<std::string>& parts,
 std::string_view hint_for(const Error& error) {
     if (error.code() == Code::kDenied) return "candela ctl keys create makes a credential";
     if (error.system_errno() == ENOSPC) return "make room on the lighthouse's disk";
-    if (error.code() == Code::kExhausted && error.system_errno() == 0) return "try again later";
     return "";
 }
 
@@ -167,7 +166,10 @@ Result<auth::Principal> Api::principal_of(const http::ServerRequest& request) co
     constexpr std::string_view kBearer = "Bearer ";
     const auto header = request.header("authorization");
     if (header && header->starts_with(kBearer)) {
-        return sessions_.verify(header->substr(kBearer.size()), state_.loop().wall());
+        CANDELA_TRY_ASSIGN(auth::Principal who,
+                           sessions_.verify(header->substr(kBearer.size()), state_.loop().wall()));
+        fill_grants(who);
+        return who;
     }
     const auto uid = request.peer().uid;
     if (!uid)
@@ -182,13 +184,36 @@ Result<auth::Principal> Api::principal_of(const http::ServerRequest& request) co
     return local;
 }
 
+// From what is kept here, not from the credential: so that a change is in force at once.
+void Api::fill_grants(auth::Principal& who) const {
+    const auto record = state_.keys().find(who.user_key);
+    if (record == state_.keys().end() || record->second.grants.empty()) return;
+    who.role = auth::AccessRole::kViewer;
+    who.spaces.clear();
+    who.grants.clear();
+    for (const std::string& grant : record->second.grants) {
+        const auto pair = split_once(grant, '=');
+        const auto role = auth::parse_access_role(pair ? pair->second : "");
+        if (!pair || !role) continue;
+        who.grants.emplace(pair->first, *role);
+        who.role = std::max(who.role, *role);
+    }
+    // It has no right anywhere, not those of one without grants.
+    if (who.grants.empty()) who.grants.emplace(std::string(kNoGrant), who.role);
+}
+
 Result<> Api::check_still_valid(const auth::Principal& who) const {
     if (who.user_key.empty()) return {};
     const auth::AccountClaims* account = accounts_.find_claims(who.account_key);
     const bool is_expired =
         who.expires_at != 0 && who.expires_at <= unix_seconds(state_.loop().wall());
-    if (account != nullptr && !is_expired && !account->is_revoked(who.user_key, who.issued_at))
+    auth::Principal now = who;
+    fill_grants(now);
+    const bool may_as_before = now.grants == who.grants;
+    if (account != nullptr && !is_expired && may_as_before &&
+        !account->is_revoked(who.user_key, who.issued_at)) {
         return {};
+    }
     return fail(Code::kDenied, "the credential has been revoked or has expired");
 }
 
@@ -288,6 +313,9 @@ std::span<const Api::Endpoint> Api::endpoints() {
         {"POST", "/v1/spaces", kOperator, &Api::create_space, "Makes a space.", "name: string", ""},
         {"DELETE", "/v1/spaces/{space}", kOperator, &Api::delete_space,
          "Deletes a space that has no services, with its account and credentials.", "", ""},
+        {"PUT", "/v1/spaces/{space}/quota", kOperator, &Api::set_quota,
+         "How much the space's services may want, together; 0 or absent: no limit.",
+         "services: integer, instances: integer, cpu_millis: integer, memory_bytes: integer", ""},
         {"HEAD", "/v1/bundles/{digest}", kDeveloper, &Api::check_bundle,
          "Whether the bundle with this SHA-256 is there.", "", ""},
         {"PUT", "/v1/bundles/{digest}", kDeveloper, &Api::put_bundle,
@@ -343,8 +371,10 @@ std::span<const Api::Endpoint> Api::endpoints() {
          "space after limit"},
         {"POST", "/v1/keys", kOperator, &Api::create_key, "Issues a credential for a public key.",
          "name: string, space: string, role: string, expires: string, public_key: string, "
-         "publish_rate: integer, publish_bytes: string",
+         "grants: array, publish_rate: integer, publish_bytes: string",
          ""},
+        {"PUT", "/v1/keys/{public}/grants", kOperator, &Api::set_grants,
+         "What a credential by grants may in which space, from now on.", "grants: array", ""},
         {"DELETE", "/v1/keys/{public}", kOperator, &Api::revoke_key, "Revokes a credential.", "",
          ""},
         {"GET", "/v1/certificates", kViewer, &Api::list_certificates,

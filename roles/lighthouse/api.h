@@ -96,6 +96,7 @@ public:
 private:
     // api.cc: finding out who asks for what
     Result<auth::Principal> principal_of(const http::ServerRequest& request) const;
+    void fill_grants(auth::Principal& who) const;
     // For answers that go on: a credential may end meanwhile.
     Result<> check_still_valid(const auth::Principal& who) const;
     Result<> check_access(const Endpoint& endpoint, const Call& call) const;
@@ -112,9 +113,11 @@ private:
     Task<Result<>> list_keys(Call& call);
     Task<Result<>> create_key(Call& call);
     Task<Result<>> revoke_key(Call& call);
+    Task<Result<>> set_grants(Call& call);
     Task<Result<>> list_spaces(Call& call);
     Task<Result<>> create_space(Call& call);
     Task<Result<>> delete_space(Call& call);
+    Task<Result<>> set_quota(Call& call);
 
     // api_nodes.cc
     Task<Result<>> list_nodes(Call& call);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api.h"
+#include "base/json_lists.h"
 #include "base/text.h"
 #include "paging.h"
 #include "views.h"
@@ -14,6 +15,7 @@ namespace candela::lighthouse {
 namespace {
 
 constexpr size_t kKeyNameMax = 128;
+constexpr size_t kGrantsMax = 64;
 constexpr int64_t kPublishRateMax = 1'000'000'000;
 constexpr Duration kPushWait = 3s;
 
@@ -31,6 +33,29 @@ Result<std::vector<std::string>> publish_tags(const Json& json) {
         tags.push_back(fmt::format("candela:publish_bytes={}", bytes));
     }
     return tags;
+}
+
+// "SPACE=ROLE" each, of spaces that there are; an operator needs none.
+Result<> check_grants(const State& state, const std::vector<std::string>& grants,
+                      std::string_view role) {
+    if (grants.size() > kGrantsMax) {
+        return fail(Code::kInvalid, "a credential has at most {} grants", kGrantsMax);
+    }
+    if (!grants.empty() && role == "operator") {
+        return fail(Code::kInvalid, "an operator may everything in every space: grant nothing");
+    }
+    for (const std::string& grant : grants) {
+        const auto pair = split_once(grant, '=');
+        if (!pair || pair->second == "operator" || !auth::parse_access_role(pair->second)) {
+            return fail(Code::kInvalid,
+                        "\"{}\" is not a grant; write SPACE=viewer or SPACE=developer",
+                        printable(grant));
+        }
+        if (!state.spaces().contains(std::string(pair->first))) {
+            return fail(Code::kNotFound, "there is no space '{}'", printable(pair->first));
+        }
+    }
+    return {};
 }
 
 Json parameter(std::string_view name, std::string_view in) {
@@ -182,10 +207,13 @@ Task<Result<>> Api::create_key(Call& call) {
     wanted.space = json_string_or(*json, "space", auth::kDefaultSpace);
     wanted.role = json_string_or(*json, "role", "developer");
     CO_TRY(auth::parse_access_role(wanted.role));
+    CO_TRY_ASSIGN(wanted.grants, json_strings(*json, "grants"));
+    CO_TRY(check_grants(state_, wanted.grants, wanted.role));
     if (wanted.name.empty() || wanted.name.size() > kKeyNameMax) {
         co_return fail(Code::kInvalid, "name must have 1 to {} characters", kKeyNameMax);
     }
-    if (wanted.role != "operator" && !state_.spaces().contains(wanted.space)) {
+    const bool has_space = wanted.role != "operator" && wanted.grants.empty();
+    if (has_space && !state_.spaces().contains(wanted.space)) {
         co_return fail(Code::kNotFound, "there is no space '{}'", wanted.space);
     }
     if (const std::string expires = json_string_or(*json, "expires"); !expires.empty()) {
@@ -194,13 +222,31 @@ Task<Result<>> Api::create_key(Call& call) {
             co_return fail(Code::kInvalid, "expires must be above 0");
     }
     CO_TRY_ASSIGN(wanted.tags, publish_tags(*json));
-    call.note = fmt::format("{}, {} in {}: {}", wanted.name, wanted.role, wanted.space,
-                            cut_utf8(wanted.public_key, 64));
+    const std::string rights = has_space ? fmt::format("{} in {}", wanted.role, wanted.space)
+                               : wanted.grants.empty() ? wanted.role
+                                                       : join(wanted.grants, " ");
+    call.note = fmt::format("{}, {}: {}", wanted.name, rights, cut_utf8(wanted.public_key, 64));
     auto issued = co_await credentials_.issue(std::move(wanted));
     if (!issued) co_return fail(issued.error());
     Json body = view_of(issued->record);
     body["jwt"] = issued->jwt;
     respond(call, 201, body);
+    co_return Result<>();
+}
+
+Task<Result<>> Api::set_grants(Call& call) {
+    auto json = co_await read_json(call);
+    if (!json) co_return fail(json.error());
+    CO_TRY_ASSIGN(std::vector<std::string> grants, json_strings(*json, "grants"));
+    CO_TRY(check_grants(state_, grants, "viewer"));
+    if (grants.empty()) grants.emplace_back(kNoGrant);
+    const std::string key = call.param("public");
+    call.note = join(grants, " ");
+    auto done = co_await credentials_.set_grants(key, grants);
+    if (!done) co_return fail(done.error());
+    const auto record = state_.keys().find(key);
+    if (record == state_.keys().end()) co_return fail(Code::kConflict, "the key is gone again");
+    respond(call, 200, view_of(record->second));
     co_return Result<>();
 }
 
@@ -253,6 +299,30 @@ Task<Result<>> Api::delete_space(Call& call) {
     if (!deleted) co_return fail(deleted.error());
     const Json body = {{"name", name}, {"deleted", true}};
     respond(call, 200, body);
+    co_return Result<>();
+}
+
+Task<Result<>> Api::set_quota(Call& call) {
+    auto json = co_await read_json(call);
+    if (!json) co_return fail(json.error());
+    CO_TRY_ASSIGN(const Quota quota, quota_from_json(*json));
+    const std::string name = call.param("space");
+    call.note = dump_json(quota_json(quota));
+    State::Work work = [this, name, quota]() -> Task<Result<>> {
+        const auto found = state_.spaces().find(name);
+        if (found == state_.spaces().end()) {
+            co_return fail(Code::kNotFound, "there is no space '{}'", name);
+        }
+        SpaceRecord space = found->second;
+        space.quota = quota;
+        auto done = co_await state_.put_space(std::move(space));
+        co_return done;
+    };
+    auto done = co_await state_.run(std::move(work));
+    if (!done) co_return fail(done.error());
+    const auto space = state_.spaces().find(name);
+    if (space == state_.spaces().end()) co_return fail(Code::kConflict, "the space is gone again");
+    respond(call, 200, view_of(space->second, state_));
     co_return Result<>();
 }
 

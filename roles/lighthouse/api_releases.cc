@@ -12,8 +12,6 @@ namespace candela::lighthouse {
 
 namespace {
 
-constexpr size_t kServicesMax = 5000;
-constexpr uint64_t kInstancesTotalMax = 20'000;
 constexpr size_t kIdempotencyKeyBytesMax = 128;
 
 // A route can lead to one service only.
@@ -29,22 +27,6 @@ Result<> check_routes(const Wanted& wanted, const ServiceKey& key,
             return fail(Code::kConflict, "the route {}{} leads to {} already",
                         taken.host.empty() ? "*" : taken.host, taken.path, to_string(other));
         }
-    }
-    return {};
-}
-
-Result<> check_quotas(const Wanted& wanted, const ServiceKey& key, const Release& release) {
-    if (!wanted.services.contains(key) && wanted.services.size() >= kServicesMax) {
-        return fail(Code::kExhausted, "there are {} services already", kServicesMax);
-    }
-    uint64_t total = release.instances;
-    for (const auto& [other, service] : wanted.services) {
-        const Release* target = service.find(service.target);
-        if (other != key && target != nullptr) total += target->instances;
-    }
-    if (total > kInstancesTotalMax) {
-        return fail(Code::kExhausted, "the cloud would have {} instances; {} is the most", total,
-                    kInstancesTotalMax);
     }
     return {};
 }
@@ -69,7 +51,8 @@ const Release* find_by_key(const Service& service, std::string_view idempotency_
 Result<> check_release(const State& state, const ServiceKey& key, const Release& release,
                        const Writer& writer) {
     const Wanted& wanted = state.wanted();
-    if (!state.spaces().contains(key.first)) {
+    const auto space = state.spaces().find(key.first);
+    if (space == state.spaces().end()) {
         return fail(Code::kNotFound, "there is no space '{}'", key.first);
     }
     const auto service = wanted.services.find(key);
@@ -80,7 +63,8 @@ Result<> check_release(const State& state, const ServiceKey& key, const Release&
     CANDELA_TRY(check_writable(state, key, writer));
     CANDELA_TRY(check_routes(wanted, key, release.manifest));
     CANDELA_TRY(pin_values(wanted.values, key.first, release.manifest));
-    return check_quotas(wanted, key, release);
+    return check_quota(wanted, space->second.quota, key, release.manifest.resources,
+                       release.instances);
 }
 
 // The key that must have signed: an nkey, or the one that a JWT is for. It must be a credential of

@@ -171,6 +171,12 @@ Task<Result<>> Api::scale_service(Call& call) {
         if (service.find(service.target) == nullptr) {
             return fail(Code::kConflict, "{} has no release that serves; deploy one", key.second);
         }
+        const Release& target = *service.find(service.target);
+        // Fewer are always fine, also where a quota was set below what is there.
+        if (instances > int64_t{target.instances}) {
+            CANDELA_TRY(check_quota(state_.wanted(), state_.spaces().at(key.first).quota, key,
+                                    target.manifest.resources, static_cast<uint64_t>(instances)));
+        }
         return scale(service, static_cast<uint32_t>(instances), state_.loop().now());
     };
     auto scaled = co_await state_.change(std::move(make));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace candela::lighthouse {
 
 namespace {
@@ -31,7 +33,9 @@ Task<Result<Credentials::Issued>> Credentials::issue(IssueRequest request) {
     KeyRecord record;
     record.public_key = request.public_key;
     record.name = request.name;
-    record.space = request.role == "operator" ? "" : request.space;
+    const bool has_space = request.role != "operator" && request.grants.empty();
+    record.space = has_space ? request.space : "";
+    record.grants = request.grants;
     record.role = request.role;
     record.created_at = unix_seconds(state_.loop().wall());
     if (request.lifetime > Duration::zero()) {
@@ -152,7 +156,12 @@ Result<std::string> Credentials::mint(const KeyRecord& record,
     request.public_key = record.public_key;
     request.name = record.name;
     request.expires_at = record.expires_at;
-    if (record.kind == KeyKind::kPerson) {
+    if (record.kind == KeyKind::kPerson && !record.grants.empty()) {
+        // What it may in which space is asked for at each request. It is on the bus in none.
+        request.tags = {"role:viewer"};
+        request.permissions.publish.deny = {">"};
+        request.permissions.subscribe.deny = {">"};
+    } else if (record.kind == KeyKind::kPerson) {
         request.tags = {"role:" + record.role};
         if (record.role == "operator") {
             CANDELA_TRY_ASSIGN(request.permissions,
@@ -198,6 +207,28 @@ Task<Result<>> Credentials::issue_in_flow(KeyRecord record, std::vector<std::str
     }
     *jwt = std::move(*minted);
     co_return Result<>();
+}
+
+Task<Result<>> Credentials::set_grants(std::string public_key, std::vector<std::string> grants) {
+    State::Work work = [this, public_key, grants]() -> Task<Result<>> {
+        const auto known = state_.keys().find(public_key);
+        const bool is_fit = known != state_.keys().end() && known->second.revoked_at == 0 &&
+                            !known->second.grants.empty();
+        if (!is_fit) {
+            co_return fail(Code::kNotFound, "there is no credential by grants with the key {}",
+                           public_key);
+        }
+        KeyRecord record = known->second;
+        record.grants = grants;
+        const std::string name = record.name;
+        CO_TRY(co_await state_.put_key(std::move(record)));
+        EventRecord event("key_granted", "", "", public_key,
+                          fmt::format("{}: {}", name, join(grants, " ")));
+        state_.say(std::move(event));
+        co_return Result<>();
+    };
+    auto done = co_await state_.run(std::move(work));
+    co_return done;
 }
 
 Task<Result<>> Credentials::do_revoke(std::string public_key) {
@@ -289,6 +320,17 @@ Task<Result<>> Credentials::do_delete_space(std::string name) {
                            name, key.second);
         }
     }
+    // Who was granted something in it gets nothing in another of the same name.
+    std::vector<KeyRecord> granted;
+    for (const auto& [key, record] : state_.keys()) {
+        KeyRecord changed = record;
+        std::erase_if(changed.grants,
+                      [&](const std::string& grant) { return grant.starts_with(name + "="); });
+        if (changed.grants.size() == record.grants.size()) continue;
+        if (changed.grants.empty()) changed.grants = {std::string(kNoGrant)};
+        granted.push_back(std::move(changed));
+    }
+    for (KeyRecord& record : granted) CO_TRY(co_await state_.put_key(std::move(record)));
     CO_TRY(co_await state_.drop_space(name));
     auto done = co_await accounts_.remove(name);
     co_return done;

@@ -19,10 +19,14 @@ namespace candela::lighthouse {
 inline constexpr Duration kNodeCredentialLifetime = 2h;
 inline constexpr size_t kKeysMax = 100'000;
 
+// A credential by grants that has none left.
+inline constexpr std::string_view kNoGrant = "-";
+
 struct IssueRequest {
     std::string name;
-    std::string space;  // ignored for operators
-    std::string role;   // viewer, developer, operator
+    std::string space;                // ignored for operators
+    std::vector<std::string> grants;  // "SPACE=ROLE"; where there are some, `space` is ignored
+    std::string role;                 // viewer, developer, operator
     std::string public_key;
     Duration lifetime{};            // zero: no end
     std::vector<std::string> tags;  // beside what the lighthouse writes itself
@@ -42,6 +46,8 @@ public:
     };
     Task<Result<Issued>> issue(IssueRequest request);
     Task<Result<>> revoke(std::string public_key);
+    // What a credential by grants may from now on: "SPACE=ROLE" each, or kNoGrant alone.
+    Task<Result<>> set_grants(std::string public_key, std::vector<std::string> grants);
     // What a host or gateway asks for.
     Task<proto::Credential> answer(proto::CredentialRequest request);
     // Takes back what these instances were given. Returns at once; the state's flow does it.

@@ -385,7 +385,9 @@ Task<void> State::wait_event_after(uint64_t id) {
 Task<Result<>> State::put_space(SpaceRecord space) {
     auto work = [space](store::Connection& db) { return write_space(db, space); };
     CO_TRY(co_await database_->run(std::move(work)));
-    say(EventRecord("space_created", space.name, "", "", ""));
+    const bool is_new = !spaces_.contains(space.name);
+    say(EventRecord(is_new ? "space_created" : "space_changed", space.name, "", "",
+                    quota_text(space.quota)));
     spaces_[space.name] = space;
     co_return Result<>();
 }

@@ -101,6 +101,10 @@ CREATE TABLE join_tokens (
   created_at BIGINT NOT NULL, expires_at BIGINT NOT NULL, used_at BIGINT NOT NULL,
   used_by TEXT NOT NULL, used_from TEXT NOT NULL)
 )sql"},
+    {9, R"sql(
+ALTER TABLE spaces ADD COLUMN quota TEXT NOT NULL DEFAULT '';
+ALTER TABLE credentials ADD COLUMN grants TEXT NOT NULL DEFAULT ''
+)sql"},
 };
 
 int64_t i64(uint64_t number) { return static_cast<int64_t>(number); }
@@ -193,9 +197,11 @@ Result<> load_releases(Connection& db, Wanted& wanted) {
 }
 
 Result<> load_wanted(Connection& db, Loaded& loaded) {
-    CANDELA_TRY_ASSIGN(const auto spaces, db.query("SELECT name, created_at FROM spaces"));
+    CANDELA_TRY_ASSIGN(const auto spaces, db.query("SELECT name, created_at, quota FROM spaces"));
     for (const Row& row : spaces) {
-        loaded.spaces.emplace(row.text(0), SpaceRecord(row.text(0), to_time(row, 1)));
+        SpaceRecord space(row.text(0), to_time(row, 1));
+        CANDELA_TRY_ASSIGN(space.quota, quota_from_text(row.text(2)));
+        loaded.spaces.emplace(row.text(0), std::move(space));
     }
     CANDELA_TRY_ASSIGN(const auto services,
                        db.query("SELECT space, service, last_number, target, stable, deleting, "
@@ -257,7 +263,7 @@ Result<> load_rest(Connection& db, Loaded& loaded) {
     }
     CANDELA_TRY_ASSIGN(const auto keys,
                        db.query("SELECT public_key, kind, name, space, role, owner, created_at, "
-                                "expires_at, revoked_at FROM credentials"));
+                                "expires_at, revoked_at, grants FROM credentials"));
     for (const Row& row : keys) {
         KeyRecord key;
         key.public_key = row.text(0);
@@ -269,6 +275,9 @@ Result<> load_rest(Connection& db, Loaded& loaded) {
         key.created_at = row.integer(6);
         key.expires_at = row.integer(7);
         key.revoked_at = row.integer(8);
+        for (const std::string_view grant : split(row.text(9), ' ')) {
+            if (!grant.empty()) key.grants.emplace_back(grant);
+        }
         loaded.keys.emplace(key.public_key, std::move(key));
     }
     CANDELA_TRY_ASSIGN(const auto events,
@@ -386,8 +395,10 @@ Result<> write(Connection& db, const Change& change, std::span<const StoredEvent
 }
 
 Result<> write_space(Connection& db, const SpaceRecord& space) {
-    CANDELA_TRY(db.execute("INSERT INTO spaces (name, created_at) VALUES ($1, $2)",
-                           {space.name, to_millis(space.created_at)}));
+    CANDELA_TRY(
+        db.execute("INSERT INTO spaces (name, created_at, quota) VALUES ($1, $2, $3) "
+                   "ON CONFLICT (name) DO UPDATE SET quota = $3",
+                   {space.name, to_millis(space.created_at), quota_text(space.quota)}));
     return {};
 }
 
@@ -404,10 +415,11 @@ Result<> remove_space(Connection& db, const std::string& name) {
 Result<> write_key(Connection& db, const KeyRecord& key) {
     CANDELA_TRY(db.execute(
         "INSERT INTO credentials (public_key, kind, name, space, role, owner, created_at, expires_at, "
-        "revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (public_key) DO UPDATE SET "
-        "name = $3, role = $5, created_at = $7, expires_at = $8, revoked_at = $9",
+        "revoked_at, grants) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+        "ON CONFLICT (public_key) DO UPDATE SET "
+        "name = $3, role = $5, created_at = $7, expires_at = $8, revoked_at = $9, grants = $10",
         {key.public_key, static_cast<int64_t>(key.kind), key.name, key.space, key.role, key.owner,
-         key.created_at, key.expires_at, key.revoked_at}));
+         key.created_at, key.expires_at, key.revoked_at, join(key.grants, " ")}));
     return {};
 }
 

@@ -11,6 +11,7 @@
 
 #include "changes.h"
 #include "model.h"
+#include "quota.h"
 #include "store/database.h"
 
 namespace candela::lighthouse {
@@ -25,17 +26,19 @@ struct KeyRecord {
     std::string public_key;
     KeyKind kind = KeyKind::kPerson;
     std::string name;
-    std::string space;       // the space it acts in; empty: the platform's account
-    std::string role;        // of a person; of a node, that it logs in for
-    std::string owner;       // the instance or node that it is for
-    int64_t created_at = 0;  // unix seconds, as in JWTs
-    int64_t expires_at = 0;  // 0: never
-    int64_t revoked_at = 0;  // 0: it is valid
+    std::string space;                // the space it acts in; empty: the platform's account
+    std::string role;                 // of a person; of a node, that it logs in for
+    std::string owner;                // the instance or node that it is for
+    std::vector<std::string> grants;  // of a person: "SPACE=ROLE", beside or instead of `space`
+    int64_t created_at = 0;           // unix seconds, as in JWTs
+    int64_t expires_at = 0;           // 0: never
+    int64_t revoked_at = 0;           // 0: it is valid
 };
 
 struct SpaceRecord {
     std::string name;
     WallTime created_at{};
+    Quota quota;
 };
 
 struct StoredEvent {

@@ -208,18 +208,21 @@ Json view_of(const KeyRecord& key) {
                 {"name", key.name},
                 {"space", key.space},
                 {"role", key.role},
+                {"grants", key.grants},
                 {"created_at", seconds_text(key.created_at)},
                 {"expires_at", seconds_text(key.expires_at)},
                 {"revoked", key.revoked_at != 0}};
 }
 
 Json view_of(const SpaceRecord& space, const State& state) {
-    size_t services = 0;
-    for (const auto& [key, service] : state.wanted().services) {
-        if (key.first == space.name) ++services;
-    }
-    return Json{
-        {"name", space.name}, {"services", services}, {"created_at", time_text(space.created_at)}};
+    const Usage usage = usage_of(state.wanted(), space.name);
+    return Json{{"name", space.name},
+                {"services", usage.services},
+                {"instances", usage.instances},
+                {"cpu_millis", usage.cpu_millis},
+                {"memory_bytes", usage.memory_bytes},
+                {"quota", quota_json(space.quota)},
+                {"created_at", time_text(space.created_at)}};
 }
 
 Json view_of(const StoredEvent& stored) {

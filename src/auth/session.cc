@@ -56,6 +56,9 @@ Result<AccessRole> parse_access_role(std::string_view text) {
 
 bool Principal::may(AccessRole needed, std::string_view space) const {
     if (is_operator()) return true;
+    const auto grant = grants.find(space);
+    if (grant != grants.end() && grant->second >= needed) return true;
+    if (!grants.empty()) return false;  // its role is the highest of them, not one everywhere
     return role >= needed && std::find(spaces.begin(), spaces.end(), space) != spaces.end();
 }
 

@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -31,8 +32,11 @@ struct Principal {
     std::string account_name;  // the space, or CANDELA
     AccessRole role = AccessRole::kViewer;
     std::vector<std::string> spaces;  // those it may act in; an operator may in all
-    int64_t issued_at = 0;            // of the JWT: compared with revocations
-    int64_t expires_at = 0;           // unix seconds, of the JWT; 0: never
+    // By space, in place of those; `role` is then the highest of them, for what is in no space. Not
+    // in the JWT: whoever keeps them fills them in.
+    std::map<std::string, AccessRole, std::less<>> grants;
+    int64_t issued_at = 0;   // of the JWT: compared with revocations
+    int64_t expires_at = 0;  // unix seconds, of the JWT; 0: never
 
     bool is_operator() const { return role == AccessRole::kOperator; }
     bool may(AccessRole needed, std::string_view space) const;

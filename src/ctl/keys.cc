@@ -15,6 +15,29 @@ namespace candela::ctl {
 
 namespace {
 
+// "team=viewer,shop=developer"
+Json grants_of(std::string_view text) {
+    Json grants = Json::array();
+    for (const std::string_view grant : split(text, ',')) {
+        if (!trim(grant).empty()) grants.push_back(trim(grant));
+    }
+    return grants;
+}
+
+Task<Result<int>> run_grant(Session& session, Arguments arguments) {
+    const std::string key = arguments.text("KEY");
+    Json wanted = {{"grants", grants_of(arguments.text("GRANTS"))}};
+    auto answer =
+        co_await session.api.put("/v1/keys/" + path_part(key) + "/grants", std::move(wanted));
+    if (!answer) co_return fail(answer.error());
+    if (session.json)
+        session.terminal.out_json(*answer);
+    else
+        session.terminal.note(fmt::format("{} may {} from now on", json_string_or(*answer, "name"),
+                                          join(string_list(*answer, "grants"), ", ")));
+    co_return kOk;
+}
+
 Task<Result<int>> run_create(Session& session, Arguments arguments) {
     const std::string name = arguments.text("NAME");
     const std::string out = arguments.text("--out", name + ".creds");
@@ -31,6 +54,7 @@ Task<Result<int>> run_create(Session& session, Arguments arguments) {
                    {"space", session.space},
                    {"role", arguments.text("--role", "developer")},
                    {"public_key", key.public_key()}};
+    if (arguments.has("--grants")) wanted["grants"] = grants_of(arguments.text("--grants"));
     if (arguments.has("--expires")) wanted["expires"] = arguments.text("--expires");
     if (arguments.has("--publish-rate")) {
         const Result<uint64_t> rate = parse_uint(arguments.text("--publish-rate"));
@@ -83,9 +107,10 @@ Task<Result<int>> run_list(Session& session, Arguments) {
     Table table({"NAME", "SPACE", "ROLE", "AGE", "EXPIRES", "STATE", "KEY"});
     for (const Json& key : keys) {
         const std::string expires = json_string_or(key, "expires_at");
+        const auto grants = string_list(key, "grants");
         table.add({json_string_or(key, "name"), json_string_or(key, "space"),
-                   json_string_or(key, "role"), age(json_string_or(key, "created_at"), now),
-                   expires.empty() ? "never" : expires,
+                   grants.empty() ? json_string_or(key, "role") : join(grants, " "),
+                   age(json_string_or(key, "created_at"), now), expires.empty() ? "never" : expires,
                    json_bool_or(key, "revoked", false) ? "revoked" : "valid",
                    json_string_or(key, "public")});
     }
@@ -114,6 +139,7 @@ Verb keys_create_verb() {
                 "Makes a key and its .creds file",
                 {{"NAME", "Whose it is."}},
                 {{"--role", "", "ROLE", "viewer, developer (default) or operator"},
+                 {"--grants", "", "GRANTS", "For several spaces: team=viewer,shop=developer"},
                  {"--expires", "", "TIME", "When it ends: 1h, 30d (default: never)"},
                  {"--publish-rate", "", "N", "Messages a second that it may publish"},
                  {"--publish-bytes", "", "SIZE", "The same in bytes: 1MiB"},
@@ -123,6 +149,16 @@ Verb keys_create_verb() {
 }
 Verb keys_list_verb() {
     return Verb{"keys", "list", "The keys of the space", {}, {}, true, run_list};
+}
+Verb keys_grant_verb() {
+    return Verb{
+        "keys",
+        "grant",
+        "What a key that was made with --grants may from now on",
+        {{"KEY", "Its public key."}, {"GRANTS", "team=viewer,shop=developer; \"\": nothing."}},
+        {},
+        true,
+        run_grant};
 }
 Verb keys_revoke_verb() {
     return Verb{"keys",
