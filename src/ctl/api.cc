@@ -9,45 +9,17 @@
 #include "http/target.h"
 #include "loop/file.h"
 #include "loop/flow.h"
+#include "node/api_error.h"
 #include "tls/context.h"
 
 namespace candela::ctl {
 
 namespace {
 
-Code code_of(std::string_view name, int status) {
-    constexpr Code kCodes[] = {Code::kInvalid,     Code::kNotFound,    Code::kDenied,
-                               Code::kConflict,    Code::kUnreachable, Code::kTimeout,
-                               Code::kCancelled,   Code::kExhausted,   Code::kCorrupt,
-                               Code::kUnsupported, Code::kIo,          Code::kInternal};
-    for (const Code code : kCodes) {
-        if (to_string(code) == name) return code;
-    }
-    switch (status) {
-        case 400: return Code::kInvalid;
-        case 401:
-        case 403: return Code::kDenied;
-        case 404: return Code::kNotFound;
-        case 409: return Code::kConflict;
-        case 413:
-        case 429: return Code::kExhausted;
-        case 503: return Code::kUnreachable;
-        case 504: return Code::kTimeout;
-        default: return Code::kInternal;
-    }
-}
-
-// {"error": {"code", "message", "hint"}} (docs/architecture.md, "API").
 Error error_of(int status, const std::string& body) {
-    const auto json = parse_json(body);
-    if (!json || !json->is_object() || !json->contains("error")) {
-        return Error(code_of("", status), fmt::format("the lighthouse answered {}", status));
-    }
-    const Json& error = (*json)["error"];
-    std::string message = json_string_or(error, "message", fmt::format("status {}", status));
-    const std::string hint = json_string_or(error, "hint");
-    if (!hint.empty()) message += "\ntry: " + hint;
-    return Error(code_of(json_string_or(error, "code"), status), std::move(message));
+    const Error error = api_error(status, body);
+    const std::string hint = api_hint(body);
+    return hint.empty() ? error : Error(error.code(), error.message() + "\ntry: " + hint);
 }
 
 void append_page(Json& list, Json page) {

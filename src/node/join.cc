@@ -9,6 +9,7 @@
 #include "base/encoding.h"
 #include "base/text.h"
 #include "loop/file.h"
+#include "node/api_error.h"
 #include "node/profile.h"
 
 namespace candela {
@@ -42,25 +43,10 @@ public:
             co_return fail(Code::kCorrupt, "{} does not answer as a lighthouse does", url_.text);
         }
         if (response->status() < 400) co_return json;
-        const auto error = json->find("error");
-        const std::string message =
-            error == json->end() ? "no reason given" : json_string_or(*error, "message");
-        co_return fail(code_of(response->status()), "{}", message);
+        co_return fail(api_error(response->status(), *text));
     }
 
 private:
-    static Code code_of(int status) {
-        switch (status) {
-            case 400: return Code::kInvalid;
-            case 401:
-            case 403: return Code::kDenied;
-            case 404: return Code::kNotFound;
-            case 409: return Code::kConflict;
-            case 503: return Code::kUnreachable;
-            default: return Code::kInternal;
-        }
-    }
-
     const http::Url url_;
     std::shared_ptr<tls::ClientContext> tls_;
     http::Client client_;
