@@ -1,8 +1,10 @@
 // The candela executable: picks what to be.
 
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -172,16 +174,31 @@ int run_upgrade(Arguments arguments) {
     }
 }
 
+// `candela ctl watch DIR` beside us, which ends with us, whatever ends us.
+int start_watch(const std::string& folder, const DevOptions& dev) {
+    const std::string address =
+        fmt::format("unix:{}", (dev_data_dir(dev) / "lighthouse.sock").string());
+    const pid_t parent = getpid();
+    const pid_t child = fork();
+    if (child != 0) return child < 0 ? errno : 0;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) _exit(kExitFailed);
+    execl("/proc/self/exe", "candela", "ctl", "watch", folder.c_str(), "--wait", "--address",
+          address.c_str(), nullptr);
+    _exit(kExitFailed);
+}
+
 int run_dev_verb(Arguments arguments) {
     constexpr CommandOption kOptions[] = {
         {"--data-dir", "DIR", "Its data. Default: ~/.local/share/candela/dev"},
         {"--port-offset", "N", "Added to every default port, 0 to 50000."},
+        {"--watch", "DIR", "Deploys the folder, and again whenever its sources change."},
         {"--log-level", "LEVEL", "debug, info, warn (default) or error."},
         kHelpOption};
     const auto options = parse_options(arguments, kOptions);
     if (!options) return usage_error("dev", options.error().message());
     if (options->has("--help")) {
-        print_help("dev", "[--data-dir DIR] [--port-offset N]",
+        print_help("dev", "[--data-dir DIR] [--port-offset N] [--watch DIR]",
                    "Runs every role in one process, on loopback only. Needs no profile.", kOptions);
         return 0;
     }
@@ -196,6 +213,12 @@ int run_dev_verb(Arguments arguments) {
     const auto level = parse_log_level(options->value_or("--log-level", "warn"));
     if (!level) return usage_error("dev", level.error().message());
     dev.log_level = *level;
+    if (options->has("--watch")) {
+        if (const int error = start_watch(options->value_or("--watch", "."), dev); error != 0) {
+            fmt::print(stderr, "candela dev: {}\n", Error::system("watching", error).message());
+            return kExitFailed;
+        }
+    }
     return run_dev(role_table(), dev);
 }
 

@@ -44,6 +44,7 @@ public:
 private:
     Result<> read_folder(const std::string& path) {
         const std::string base = path.empty() ? "" : path + "/";
+        info_.folders.push_back(path);
         const size_t rules_before = rules_.size();
         CANDELA_TRY(add_rules(base));
         std::vector<std::string> names;
@@ -61,11 +62,12 @@ private:
     }
 
     Result<> add_rules(const std::string& base) {
-        const fs::path file = from_ / base / ".gitignore";
+        const fs::path file = from_ / base / options_.ignore_file;
         std::error_code ignored;
         if (!fs::is_regular_file(file, ignored)) return {};
         CANDELA_TRY_ASSIGN(const std::string text, read_file(file, kIgnoreFileMax));
-        CANDELA_TRY_ASSIGN(auto rules, service::IgnoreRules::parse(text, base + ".gitignore"));
+        CANDELA_TRY_ASSIGN(auto rules,
+                           service::IgnoreRules::parse(text, base + options_.ignore_file));
         rules_.push_back({base, std::move(rules)});
         return {};
     }

@@ -16,6 +16,7 @@ namespace candela::build {
 
 struct SourceOptions {
     std::vector<std::string> left_out;  // at the root, by name
+    std::string ignore_file = ".gitignore";
     service::BundleLimits limits;
     // Whose the copies are; otherwise ours.
     std::optional<uint32_t> owner;
@@ -25,6 +26,8 @@ struct SourceInfo {
     std::string digest;  // of names, kinds, modes and content
     uint64_t files = 0;
     uint64_t bytes = 0;
+    std::vector<std::string>
+        folders;  // that were gone through, relative; the first is "", the root
 };
 
 // Reads all of it. With `to`, a folder that is there, what is read is written there, with its

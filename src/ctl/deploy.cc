@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 #include "ctl/api_model.h"
-#include "ctl/building.h"
+#include "ctl/deploying.h"
 #include "ctl/rollout.h"
 #include "ctl/show.h"
 #include "ctl/signer.h"
@@ -16,8 +16,6 @@
 namespace candela::ctl {
 
 namespace {
-
-constexpr Duration kTimeoutDefault = 5min;
 
 Task<Result<>> upload(Session& session, service::BundleInfo bundle, std::string file,
                       std::string signature, std::string signer) {
@@ -42,18 +40,15 @@ Task<Result<>> upload(Session& session, service::BundleInfo bundle, std::string 
     co_return Result<>();
 }
 
-Task<Result<int>> run(Session& session, Arguments arguments) {
-    auto timeout = arguments.duration("--timeout", kTimeoutDefault);
-    if (!timeout) co_return fail(timeout.error());
-    PrepareOptions options;
-    options.folder = arguments.text("DIR");
-    options.builds = !arguments.has("--no-build");
-    options.builds_anew = arguments.has("--rebuild");
+}  // namespace
+
+Task<Result<int>> deploy_folder(Session& session, DeployOptions options, std::string& service) {
     auto key = signing_key(session.api);
     if (!key) co_return fail(key.error());
-    auto prepared = co_await prepare(session, std::move(options));
+    auto prepared = co_await prepare(session, std::move(options.prepare));
     if (!prepared) co_return fail(prepared.error());
     const service::Manifest* const manifest = &prepared->manifest;
+    service = manifest->name;
     const service::BundleInfo* const bundle = &prepared->info;
     session.terminal.note(fmt::format("packed {}: {} file{}, {}", manifest->name, bundle->files,
                                       bundle->files == 1 ? "" : "s",
@@ -70,22 +65,38 @@ Task<Result<int>> run(Session& session, Arguments arguments) {
                    {"bundle", bundle->digest},
                    {"signature", *signature},
                    {"signer", key->public_key()}};
-    if (arguments.has("--idempotency-key"))
-        wanted["idempotency_key"] = arguments.text("--idempotency-key");
+    if (!options.idempotency_key.empty()) wanted["idempotency_key"] = options.idempotency_key;
     auto created = co_await session.api.post(
         service_path(session.space, manifest->name) + "/releases", std::move(wanted));
     if (!created) co_return fail(created.error());
     const uint64_t number = release_view(*created).number;
     session.terminal.note(fmt::format("{} release {} created", manifest->name, number));
-    if (arguments.has("--detach")) {
+    if (!options.is_followed) {
         if (session.json)
             session.terminal.out_json(*created);
         else
             session.terminal.out(fmt::format("{} release {}\n", manifest->name, number));
         co_return kOk;
     }
-    auto followed = co_await follow_rollout(session, manifest->name, number, *timeout);
+    auto followed = co_await follow_rollout(session, manifest->name, number, options.timeout);
     co_return followed;
+}
+
+namespace {
+
+Task<Result<int>> run(Session& session, Arguments arguments) {
+    DeployOptions options;
+    auto timeout = arguments.duration("--timeout", options.timeout);
+    if (!timeout) co_return fail(timeout.error());
+    options.timeout = *timeout;
+    options.prepare.folder = arguments.text("DIR");
+    options.prepare.builds = !arguments.has("--no-build");
+    options.prepare.builds_anew = arguments.has("--rebuild");
+    options.is_followed = !arguments.has("--detach");
+    options.idempotency_key = arguments.text("--idempotency-key");
+    std::string service;
+    auto deployed = co_await deploy_folder(session, std::move(options), service);
+    co_return deployed;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "ctl/watch.h"
 
 namespace candela::ctl {
 
@@ -45,6 +46,7 @@ std::span<const Verb> verb_table() {
         status_verb(),
         deploy_verb(),
         plan_verb(),
+        watch_verb(),
         diff_verb(),
         releases_verb(),
         rollback_verb(),

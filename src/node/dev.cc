@@ -126,12 +126,6 @@ void print_banner(const Profile& profile, Duration took) {
     std::fflush(stdout);
 }
 
-std::filesystem::path absolute_data_dir(const DevOptions& options) {
-    if (options.data_dir.empty())
-        return user_folder("XDG_DATA_HOME", ".local/share") / "candela/dev";
-    return std::filesystem::absolute(options.data_dir).lexically_normal();
-}
-
 int fail_with(const Error& error) {
     fmt::print(stderr, "candela dev: {}\n", error.message());
     return static_cast<int>(error.code() == Code::kConflict ? NodeExit::kConflict
@@ -139,6 +133,12 @@ int fail_with(const Error& error) {
 }
 
 }  // namespace
+
+std::filesystem::path dev_data_dir(const DevOptions& options) {
+    if (options.data_dir.empty())
+        return user_folder("XDG_DATA_HOME", ".local/share") / "candela/dev";
+    return std::filesystem::absolute(options.data_dir).lexically_normal();
+}
 
 std::filesystem::path user_folder(const char* variable, std::string_view fallback) {
     const char* set = std::getenv(variable);
@@ -167,7 +167,7 @@ std::optional<Profile> dev_profile(std::span<const RoleSpec> table, const DevOpt
 
 int run_dev(std::span<const RoleSpec> table, const DevOptions& given) {
     DevOptions options = given;
-    options.data_dir = absolute_data_dir(given);
+    options.data_dir = dev_data_dir(given);
     const std::string& folder = options.data_dir.native();
     constexpr size_t kFolderMax = 107 - std::string_view("/lighthouse.sock").size();
     if (folder.size() > kFolderMax) {

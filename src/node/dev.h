@@ -20,6 +20,9 @@ struct DevOptions {
     LogLevel log_level = LogLevel::kWarn;
 };
 
+// Where its data is.
+std::filesystem::path dev_data_dir(const DevOptions& options);
+
 // Runs until it is told to stop; the process's exit code.
 int run_dev(std::span<const RoleSpec> table, const DevOptions& options);
 
