@@ -71,6 +71,14 @@ proto::InstanceSpec spec_of(const Instance& instance, const Release& release, ui
         if (use.on_change == service::OnChange::kSignal) value.signal = use.signal;
         spec.values.push_back(std::move(value));
     }
+    if (manifest.driver == service::Driver::kDocker) {
+        const service::Container& container = manifest.container;
+        spec.container.image = container.image;
+        spec.container.is_host_network = container.is_host_network;
+        spec.container.port = container.port;
+        spec.container.user = container.user;
+        spec.container.is_writable = container.is_writable;
+    }
     return spec;
 }
 

@@ -81,12 +81,14 @@ private:
         kAway,  // silent, not heard yet, or about to end
         kCordoned,
         kDraining,
+        kTrouble,  // something is wrong with it
         kInstances,
         kPorts,
         kSpecs,  // what it is told would no longer fit a message
         kCpu,
         kMemory,
-        kWalls,  // its sandbox level is too low
+        kDriver,  // it has no engine of containers
+        kWalls,   // its sandbox level is too low
         kLabel,
     };
     using OwnHosts = std::map<const Host*, uint32_t>;

@@ -23,6 +23,15 @@ int rank_of_level(std::string_view level) {
     return level == "isolated" ? 1 : 0;
 }
 
+// What runs the service's instances there; null where nothing does. Hosts have always had the
+// process driver, and some do not say so.
+const proto::HostDriver* driver_of(const Node& node, service::Driver wanted) {
+    const auto found = std::ranges::find_if(node.drivers, [&](const proto::HostDriver& driver) {
+        return driver.is_on && driver.name == service::to_string(wanted);
+    });
+    return found == node.drivers.end() ? nullptr : &*found;
+}
+
 std::string_view value_of(const service::Labels& labels, std::string_view label) {
     const auto found = labels.find(label);
     return found == labels.end() ? std::string_view() : std::string_view(found->second);
@@ -72,10 +81,16 @@ Fleet::Refusal Fleet::refusal(const Host& host, const Release& release, const Ne
             return Refusal::kAway;
         return host.node->mode == NodeMode::kDraining ? Refusal::kDraining : Refusal::kCordoned;
     }
+    if (!host.node->trouble.empty()) return Refusal::kTrouble;
     // What the service asks for comes first: of a host that it may not use nobody wants to hear
     // that it is full.
     if (unmet(host, release) != nullptr) return Refusal::kLabel;
-    const int level = rank_of_level(host.node->sandbox_level);
+    int level = rank_of_level(host.node->sandbox_level);
+    if (release.manifest.driver != service::Driver::kProcess) {
+        const proto::HostDriver* driver = driver_of(*host.node, release.manifest.driver);
+        if (driver == nullptr) return Refusal::kDriver;
+        level = rank_of_level(driver->sandbox_level);
+    }
     if (level < static_cast<int>(release.manifest.sandbox)) return Refusal::kWalls;
     if (needs.cpu_millis > host.cpu_free() && needs.cpu_millis != 0) return Refusal::kCpu;
     if (needs.memory_bytes > host.memory_free() && needs.memory_bytes != 0) return Refusal::kMemory;
@@ -165,6 +180,8 @@ std::string Fleet::say(Refusal refusal, size_t hosts, const Needs& needs,
     switch (refusal) {
         case Refusal::kAway: return verb("is away", "are away");
         case Refusal::kCordoned: return verb("is cordoned", "are cordoned");
+        case Refusal::kTrouble:
+            return verb("is", "are") + " in trouble (candela ctl nodes show NODE)";
         case Refusal::kDraining: return verb("is being drained", "are being drained");
         case Refusal::kInstances:
             return verb("has", "have") + " as many instances as it may ([host] instances_max)";
@@ -179,6 +196,8 @@ std::string Fleet::say(Refusal refusal, size_t hosts, const Needs& needs,
         case Refusal::kMemory:
             return fmt::format("{} memory ({} wanted, at most {} free)", verb("lacks", "lack"),
                                format_size(needs.memory_bytes), format_size(most_free));
+        case Refusal::kDriver:
+            return fmt::format("{} docker (candela ctl nodes show NODE)", verb("lacks", "lack"));
         case Refusal::kWalls:
             return fmt::format("{} the walls of its sandbox level (candela ctl nodes show NODE)",
                                verb("lacks", "lack"));

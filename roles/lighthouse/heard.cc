@@ -87,12 +87,13 @@ Heard hear(const proto::NodeHeartbeat& beat, uint64_t assignments_version, const
     heard.node_changed = heard.node_is_new || node.boot_id != beat.boot_id ||
                          node.version != beat.version || node.roles != beat.roles ||
                          node.machine_id != beat.machine_id || node.address != beat.address;
-    heard.needs_plan =
-        heard.node_changed || !node.heard_at || node.draining != beat.draining ||
-        node.instances_max != beat.instances_max ||
-        node.assignments_version != beat.assignments_version ||
-        node.sandbox_level != beat.sandbox_level || node.cpu_millis_max != beat.cpu_millis_max ||
-        node.memory_bytes_max != beat.memory_bytes_max || node.ports_max != beat.ports_max;
+    heard.needs_plan = heard.node_changed || !node.heard_at || node.draining != beat.draining ||
+                       node.instances_max != beat.instances_max ||
+                       node.assignments_version != beat.assignments_version ||
+                       node.sandbox_level != beat.sandbox_level || node.drivers != beat.drivers ||
+                       node.cpu_millis_max != beat.cpu_millis_max ||
+                       node.memory_bytes_max != beat.memory_bytes_max ||
+                       node.ports_max != beat.ports_max;
     if (labels_of(beat) != node.labels) {
         node.labels = labels_of(beat);
         heard.needs_plan = true;
@@ -111,6 +112,11 @@ Heard hear(const proto::NodeHeartbeat& beat, uint64_t assignments_version, const
     node.cpus = beat.cpus;
     node.load_percent = beat.load_percent;
     node.protections = beat.protections;
+    // Its figures may change from beat to beat: what counts is whether there is any.
+    heard.trouble_changed = node.trouble.empty() != beat.trouble.empty();
+    if (heard.trouble_changed) heard.needs_plan = true;
+    node.trouble = beat.trouble;
+    node.drivers = beat.drivers;
     node.sandbox_level = beat.sandbox_level;
     node.cpu_millis_max = beat.cpu_millis_max;
     node.memory_bytes_max = beat.memory_bytes_max;

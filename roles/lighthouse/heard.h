@@ -13,7 +13,8 @@ struct Heard {
     bool is_ignored = false;    // a late or doubled one
     bool node_is_new = false;   // never known before
     bool node_changed = false;  // what SQL keeps of a node
-    bool needs_plan = false;    // something that the planner or the routes look at has changed
+    bool trouble_changed = false;
+    bool needs_plan = false;  // something that the planner or the routes look at has changed
     std::vector<std::string> changed;  // instances with another state or port: to be kept in SQL
 };
 

@@ -178,6 +178,8 @@ struct Node {
     uint32_t cpus = 0;
     uint32_t load_percent = 0;
     std::vector<proto::Protection> protections;
+    std::string trouble;  // what it says is wrong with it; empty: nothing
+    std::vector<proto::HostDriver> drivers;
     std::string sandbox_level;
     service::Labels labels;
     // What a host gives to instances, all together; ports_max 0: it does not say.

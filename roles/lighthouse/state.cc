@@ -63,6 +63,11 @@ void State::hear(const proto::NodeHeartbeat& beat) {
         say(EventRecord("node_joined", "", "", beat.node,
                         fmt::format("{}", fmt::join(beat.roles, ", "))));
     }
+    if (heard.trouble_changed) {
+        const bool is_over = beat.trouble.empty();
+        say(EventRecord(is_over ? "node_trouble_over" : "node_trouble", "", "", beat.node,
+                        beat.trouble));
+    }
     if (heard.node_changed) changed_nodes_.insert(beat.node);
     changed_instances_.insert(heard.changed.begin(), heard.changed.end());
     for (const std::string& id : heard.changed) {

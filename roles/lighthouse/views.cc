@@ -99,6 +99,13 @@ Json view_of(const Node& node, const NodeCounts& counts, const State& state) {
     for (const proto::Protection& each : node.protections) {
         protections.push_back({{"name", each.name}, {"on", each.is_on}, {"detail", each.detail}});
     }
+    Json drivers = Json::array();
+    for (const proto::HostDriver& each : node.drivers) {
+        drivers.push_back({{"name", each.name},
+                           {"on", each.is_on},
+                           {"detail", each.detail},
+                           {"sandbox_level", each.sandbox_level}});
+    }
     return Json{{"name", node.name},
                 {"state", state_of(node, silent)},
                 {"mode", to_string(node.mode)},
@@ -113,6 +120,8 @@ Json view_of(const Node& node, const NodeCounts& counts, const State& state) {
                 {"load_percent", node.load_percent},
                 {"sandbox_level", node.sandbox_level},
                 {"protections", protections},
+                {"drivers", drivers},
+                {"trouble", node.trouble},
                 {"labels", node.labels},
                 {"cpu_for_instances", static_cast<double>(node.cpu_millis_max) / 1000.0},
                 {"memory_for_instances", node.memory_bytes_max},

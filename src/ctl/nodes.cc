@@ -39,6 +39,21 @@ void note_waiting(Session& session, const Json& node) {
     }
 }
 
+// What runs instances there, but for the host itself.
+std::string drivers_text(const Session& session, const Json& node) {
+    std::string out;
+    for (const Json& each : list_of(node, "drivers")) {
+        const bool is_on = json_bool_or(each, "on", false);
+        const std::string level = json_string_or(each, "sandbox_level");
+        const std::string state =
+            session.terminal.paint(is_on ? Style::kGreen : Style::kYellow, is_on ? "on" : "off");
+        out += fmt::format("\n{}: {} ({}{})\n", json_string_or(each, "name"), state,
+                           printable(json_string_or(each, "detail"), 500),
+                           is_on ? fmt::format("; sandbox level: {}", level) : "");
+    }
+    return out;
+}
+
 // The walls that it builds around instances, and how; empty for nodes that say nothing of them.
 std::string protections_text(const Session& session, const Json& node) {
     const Json& protections = list_of(node, "protections");
@@ -69,7 +84,13 @@ Task<Result<int>> run_show(Session& session, Arguments arguments) {
     session.terminal.out(nodes_table(session, list));
     const Json& placed = list_of(*node, "placed");
     if (!placed.empty()) session.terminal.out("\n" + instances_table(session, placed));
+    const std::string trouble = json_string_or(*node, "trouble");
+    if (!trouble.empty()) {
+        const std::string text = fmt::format("\ntrouble: {}\n", printable(trouble, 500));
+        session.terminal.out(session.terminal.paint(Style::kRed, text));
+    }
     session.terminal.out(protections_text(session, *node));
+    session.terminal.out(drivers_text(session, *node));
     note_waiting(session, *node);
     co_return kOk;
 }

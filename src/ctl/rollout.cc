@@ -20,9 +20,11 @@ constexpr Duration kPollInterval = 150ms;
 // "1 ready, 1 starting of release 3; 2 ready of release 2".
 std::string describe(const Json& instances, uint64_t number) {
     std::map<uint64_t, std::map<std::string, int>, std::greater<>> by_release;
+    std::string doing;  // what one of the new ones is at
     for (const Json& item : instances) {
         const InstanceView view = instance_view(item);
         if (view.state != "exited") ++by_release[view.release][view.state];
+        if (view.release == number && view.state == "pending") doing = view.cause;
     }
     if (!by_release.contains(number)) by_release[number];
     std::string out;
@@ -32,6 +34,8 @@ std::string describe(const Json& instances, uint64_t number) {
             counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", count, state);
         }
         if (counts.empty()) counts = "nothing yet";
+        if (release == number && !doing.empty())
+            counts += fmt::format(" ({})", printable(doing, 200));
         out += fmt::format("{}release {}: {}", out.empty() ? "" : "; ", release, counts);
     }
     return out;

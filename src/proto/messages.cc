@@ -26,6 +26,8 @@ CANDELA_SHAPE(Probe);
 CANDELA_SHAPE(ValueUse);
 CANDELA_SHAPE(InstanceSpec);
 CANDELA_SHAPE(Protection);
+CANDELA_SHAPE(HostDriver);
+CANDELA_SHAPE(ContainerSpec);
 CANDELA_SHAPE(Assignments);
 CANDELA_SHAPE(Nudge);
 CANDELA_SHAPE(RoutesPull);
@@ -89,6 +91,14 @@ void visit(V& v, As<Protection> auto& m, candela_wire_Protection& w) {
 }
 
 template <class V>
+void visit(V& v, As<HostDriver> auto& m, candela_wire_HostDriver& w) {
+    v.text(w.name, m.name, kNameBytesMax);
+    v.number(w.is_on, m.is_on);
+    v.text(w.detail, m.detail, kTextBytesMax);
+    v.text(w.sandbox_level, m.sandbox_level, kNameBytesMax);
+}
+
+template <class V>
 void visit(V& v, As<NodeHeartbeat> auto& m, candela_wire_NodeHeartbeat& w) {
     v.text(w.node, m.node, kNameBytesMax);
     v.text(w.boot_id, m.boot_id, kNameBytesMax);
@@ -110,6 +120,8 @@ void visit(V& v, As<NodeHeartbeat> auto& m, candela_wire_NodeHeartbeat& w) {
     v.number(w.cpus, m.cpus);
     v.number(w.load_percent, m.load_percent);
     v.list(w.protections, m.protections, kProtectionsMax);
+    v.text(w.trouble, m.trouble, kTextBytesMax);
+    v.list(w.drivers, m.drivers, kDriversMax);
     v.text(w.sandbox_level, m.sandbox_level, kNameBytesMax);
     v.number(w.cpu_millis_max, m.cpu_millis_max);
     v.number(w.memory_bytes_max, m.memory_bytes_max);
@@ -151,6 +163,15 @@ void visit(V& v, As<ValueUse> auto& m, candela_wire_ValueUse& w) {
 }
 
 template <class V>
+void visit(V& v, As<ContainerSpec> auto& m, candela_wire_ContainerSpec& w) {
+    v.text(w.image, m.image, kTextBytesMax);
+    v.number(w.is_host_network, m.is_host_network);
+    v.number(w.port, m.port);
+    v.text(w.user, m.user, kNameBytesMax);
+    v.number(w.is_writable, m.is_writable);
+}
+
+template <class V>
 void visit(V& v, As<InstanceSpec> auto& m, candela_wire_InstanceSpec& w) {
     v.text(w.instance, m.instance, kNameBytesMax);
     v.text(w.space, m.space, kNameBytesMax);
@@ -174,6 +195,7 @@ void visit(V& v, As<InstanceSpec> auto& m, candela_wire_InstanceSpec& w) {
     v.number(w.cpu_percent_max, m.cpu_percent_max);
     v.number(w.pids_max, m.pids_max);
     v.number(w.scratch_bytes_max, m.scratch_bytes_max);
+    v.message(w.has_container, w.container, m.container);
     v.list(w.values, m.values, kValuesMax);
 }
 

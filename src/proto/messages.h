@@ -35,6 +35,7 @@ inline constexpr size_t kLogEntriesMax = 4096;  // in one batch
 inline constexpr size_t kLogTailMax = 32;
 inline constexpr size_t kRolesMax = 8;
 inline constexpr size_t kProtectionsMax = 64;
+inline constexpr size_t kDriversMax = 8;
 inline constexpr size_t kLabelsMax = 64;
 inline constexpr uint32_t kBundleReadBytesMax = 512 << 10;
 inline constexpr size_t kChainBytesMax = 128 << 10;
@@ -111,6 +112,14 @@ struct Protection {
     bool operator==(const Protection&) const = default;
 };
 
+struct HostDriver {
+    std::string name;
+    bool is_on = false;
+    std::string detail;
+    std::string sandbox_level;
+    bool operator==(const HostDriver&) const = default;
+};
+
 struct NodeHeartbeat {
     std::string node;
     std::string boot_id;
@@ -132,6 +141,8 @@ struct NodeHeartbeat {
     uint32_t cpus = 0;
     uint32_t load_percent = 0;
     std::vector<Protection> protections;
+    std::string trouble;  // why nothing new should come; empty: nothing
+    std::vector<HostDriver> drivers;
     std::string sandbox_level;
     uint64_t cpu_millis_max = 0;
     uint64_t memory_bytes_max = 0;
@@ -178,6 +189,15 @@ struct ValueUse {
     bool operator==(const ValueUse&) const = default;
 };
 
+struct ContainerSpec {
+    std::string image;  // empty: it runs in none
+    bool is_host_network = false;
+    uint32_t port = 0;
+    std::string user;
+    bool is_writable = false;
+    bool operator==(const ContainerSpec&) const = default;
+};
+
 struct InstanceSpec {
     std::string instance;
     std::string space;
@@ -201,6 +221,7 @@ struct InstanceSpec {
     uint32_t cpu_percent_max = 0;
     uint32_t pids_max = 0;
     uint64_t scratch_bytes_max = 0;
+    ContainerSpec container;
     std::vector<ValueUse> values;
     bool operator==(const InstanceSpec&) const = default;
 };

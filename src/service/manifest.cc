@@ -52,6 +52,19 @@ SandboxLevel parse_sandbox_level(std::string_view text) {
 }
 
 template <class Table>
+Container read_container(const Table& root, Kind kind) {
+    const auto& table = root.table("container");
+    Container container;
+    container.image = root.string("image");
+    const std::string_view network = table.string("network");
+    container.is_host_network = network == "host" || (network.empty() && kind == Kind::kBus);
+    container.port = static_cast<uint16_t>(table.integer("port"));
+    container.user = table.string("user");
+    container.is_writable = !table.boolean("read_only");
+    return container;
+}
+
+template <class Table>
 Limits read_limits(const Table& table) {
     Limits limits;
     limits.memory_bytes = table.size_bytes("memory");
@@ -121,12 +134,16 @@ Manifest read_manifest(const Table& table, const ManifestDefaults& defaults,
     if (defaults.kind && !table.is_written("kind") && !table.is_written("command")) {
         m.kind = *defaults.kind;
     }
+    if (table.string("driver") == to_string(Driver::kDocker)) m.driver = Driver::kDocker;
     m.command = table.strings("command");
-    if (!table.is_written("command") && m.kind != Kind::kStatic) m.command = defaults.command;
+    // An image has a command of its own.
+    const bool takes_default = m.kind != Kind::kStatic && m.driver == Driver::kProcess;
+    if (!table.is_written("command") && takes_default) m.command = defaults.command;
     m.root = table.string("root");
     if (!table.is_written("root") && m.kind == Kind::kStatic && !defaults.root.empty()) {
         m.root = defaults.root;
     }
+    m.container = read_container(table, m.kind);
     m.protocol = parse_protocol(table.string("protocol")).value_or(Protocol::kHttp1);
     m.proxy_protocol = http::parse_proxy_version(table.string("proxy_protocol"))
                            .value_or(http::ProxyVersion::kNone);
@@ -221,6 +238,10 @@ std::string_view to_string(SandboxLevel level) {
     return "none";
 }
 
+std::string_view to_string(Driver driver) {
+    return driver == Driver::kDocker ? "docker" : "process";
+}
+
 std::string_view to_string(Protocol protocol) {
     return protocol == Protocol::kH2c ? "h2c" : "http1";
 }
@@ -289,6 +310,15 @@ Json to_json(const Manifest& m) {
         json["proxy_protocol"] = http::to_string(m.proxy_protocol);
     }
     if (!m.command.empty()) json["command"] = m.command;
+    if (m.driver != Driver::kProcess) {
+        const Container& container = m.container;
+        json["driver"] = to_string(m.driver);
+        json["image"] = container.image;
+        json["container"]["network"] = container.is_host_network ? "host" : "own";
+        json["container"]["read_only"] = !container.is_writable;
+        if (container.port != 0) json["container"]["port"] = container.port;
+        if (!container.user.empty()) json["container"]["user"] = container.user;
+    }
     if (!m.env.empty()) json["env"] = m.env;
 
     Json& probe = json["probe"];

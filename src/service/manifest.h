@@ -62,6 +62,25 @@ struct Stop {
     friend bool operator==(const Stop&, const Stop&) = default;
 };
 
+// What runs its instances.
+enum class Driver : uint8_t {
+    kProcess,  // the host itself
+    kDocker,   // an engine that speaks Docker's API: Docker, Podman
+};
+
+std::string_view to_string(Driver driver);
+
+// Of an instance that runs in a container.
+struct Container {
+    std::string image;             // required; with a tag or digest, as docker pull takes it
+    bool is_host_network = false;  // the machine's network; otherwise one of its own
+    uint16_t port = 0;             // where it listens in its own network; 0: on $PORT
+    std::string user;              // "1000", "www-data:www-data"; empty: the image's
+    bool is_writable = false;      // its root, in a layer that is gone with it
+
+    friend bool operator==(const Container&, const Container&) = default;
+};
+
 // The walls that a host must be able to build around it (docs/host.md).
 enum class SandboxLevel : uint8_t { kNone, kIsolated, kStrict };
 
@@ -108,7 +127,10 @@ struct Maintenance {
 struct Manifest {
     std::string name;  // [a-z][a-z0-9-]{0,62}
     Kind kind = Kind::kHttp;
-    std::vector<std::string> command;      // argv; required but for kStatic, where it is refused
+    // argv; required but for kStatic, where it is refused, and kDocker, where the image has one
+    std::vector<std::string> command;
+    Driver driver = Driver::kProcess;
+    Container container;                   // only of kDocker
     std::string root = ".";                // kStatic: the folder in the bundle that is served
     Protocol protocol = Protocol::kHttp1;  // other ones only of kHttp
     // What each connection of a gateway begins with; only of kHttp with Protocol::kHttp1.
@@ -145,6 +167,7 @@ inline constexpr size_t kErrorPagesMax = 32;
 inline constexpr size_t kErrorPageBytesMax = 16 * 1024;   // of one
 inline constexpr size_t kErrorPagesBytesMax = 48 * 1024;  // of all: gateways keep them in memory
 inline constexpr size_t kAllowedNetworksMax = 64;
+inline constexpr size_t kImageLengthMax = 512;
 inline constexpr Duration kProbeIntervalMin = 10ms;
 inline constexpr Duration kDurationMax = 24h;
 

@@ -75,13 +75,64 @@ void check_command(const Manifest& m, const Report& report) {
                 fmt::format("only a static service has a root; this one is of kind \"{}\"",
                             to_string(m.kind))});
     }
-    if (m.command.empty()) {
+    if (m.command.empty() && m.driver != Driver::kDocker) {
         report({{"", "command"},
                 "\"command\" is missing; write for example command = [\"node\", "
                 "\"server.js\"]",
                 true});
     }
     check_arguments(m.command, "", "command", report);
+}
+
+// What an engine may be asked for: a reference, without whatever could end it in a URL.
+bool is_image_name(std::string_view image) {
+    return image.size() <= kImageLengthMax && !image.starts_with('-') && !image.starts_with('/') &&
+           std::ranges::all_of(image, [](char c) {
+               return is_alpha(c) || is_digit(c) || std::string_view("._-/:@").contains(c);
+           });
+}
+
+bool is_user_name(std::string_view user) {
+    return user.size() <= 128 && !user.starts_with(':') && !user.ends_with(':') &&
+           std::ranges::all_of(user, [](char c) {
+               return is_alpha(c) || is_digit(c) || std::string_view("._-:").contains(c);
+           });
+}
+
+void check_container(const Manifest& m, const Report& report) {
+    const Container& container = m.container;
+    if (m.driver == Driver::kProcess) {
+        Container nothing;
+        nothing.is_host_network = m.kind == Kind::kBus;
+        if (!container.image.empty()) {
+            report({{"", "image"}, "only driver = \"docker\" takes an image"});
+        } else if (container != nothing) {
+            report({{"", "container"}, "only driver = \"docker\" has a container"});
+        }
+        return;
+    }
+    if (m.kind == Kind::kStatic) {
+        report({{"", "driver"}, "a static service needs no container: candela serves its files"});
+    }
+    if (container.image.empty()) {
+        report({{"", "image"},
+                "\"image\" is missing; write for example image = \"nginx:1.27\"",
+                true});
+    } else if (!is_image_name(container.image)) {
+        report({{"", "image"},
+                fmt::format("\"{}\" is not the name of an image; write for example \"nginx:1.27\"",
+                            printable(container.image))});
+    }
+    if (!is_user_name(container.user)) {
+        report({{"container", "user"},
+                fmt::format("\"{}\" is not a user; write for example \"1000\" or "
+                            "\"www-data:www-data\"",
+                            printable(container.user))});
+    }
+    if (container.port != 0 && container.is_host_network) {
+        report({{"container", "port"},
+                "in the machine's network it has to listen on $PORT: others may have this port"});
+    }
 }
 
 void check_protocol(const Manifest& m, const Report& report) {
@@ -302,6 +353,7 @@ void check_manifest(const Manifest& m, const Report& report) {
                             printable(m.name))});
     }
     check_command(m, report);
+    check_container(m, report);
     check_env(m, report);
     check_probe(m, report);
     check_protocol(m, report);

@@ -37,6 +37,19 @@ ConfigSchema sandbox_schema() {
     });
 }
 
+ConfigSchema container_schema() {
+    return ConfigSchema({
+        config_string("network", "",
+                      "own: a network of its own, of which $PORT is published on loopback; host: "
+                      "the machine's. Default: own; host of a bus service, which needs the bus.")
+            .one_of({"", "own", "host"}),
+        config_int("port", "0", "Where it listens in its own network; 0: on $PORT.")
+            .range("0", "65535"),
+        config_string("user", "", "Whom it runs as, such as 1000; empty: whom the image says."),
+        config_bool("read_only", "true", "Its root can't be written to."),
+    });
+}
+
 ConfigSchema limits_schema() {
     return ConfigSchema({
         config_size("memory", "0B", "Memory of an instance; 0B: what the host gives everyone."),
@@ -107,6 +120,8 @@ const ConfigSchema& manifest_schema() {
         config_string("name", "", "[a-z][a-z0-9-]{0,62}, unique in its space."),
         config_string("kind", "http", "What it is.").one_of({"http", "bus", "job", "static"}),
         config_strings("command", {}, "Program and arguments, run in the bundle's folder."),
+        config_string("driver", "process", "What runs it.").one_of({"process", "docker"}),
+        config_string("image", "", "Of driver docker: the image, such as nginx:1.27."),
         config_string("root", ".", "Of a static service: the folder that is served."),
         config_string("protocol", "http1",
                       "Of an http service: what it speaks on $PORT; h2c is HTTP/2 without TLS.")
@@ -119,6 +134,7 @@ const ConfigSchema& manifest_schema() {
         config_table("probe", probe_schema(), "How candela knows that an instance is well."),
         config_table("stop", stop_schema(), "How an instance is stopped."),
         config_table("sandbox", sandbox_schema(), "The walls around an instance."),
+        config_table("container", container_schema(), "Of driver docker: the container."),
         config_table("limits", limits_schema(), "What an instance may take."),
         config_table("update", update_schema(), "How a new release replaces the old."),
         config_string_map("errors", "Pages for the gateway's own answers: status and file.")

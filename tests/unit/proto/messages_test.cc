@@ -42,6 +42,8 @@ NodeHeartbeat full_heartbeat() {
     beat.cpus = 2;
     beat.load_percent = 50;
     beat.protections = {Protection{"seccomp", true, "a list"}, Protection()};
+    beat.trouble = "the disk is full";
+    beat.drivers = {HostDriver{"docker", true, "Docker 20.10", "strict"}, HostDriver()};
     beat.sandbox_level = "isolated";
     beat.cpu_millis_max = 1500;
     beat.memory_bytes_max = 1ULL << 41;
@@ -61,6 +63,7 @@ InstanceSpec full_spec() {
     spec.cpu_percent_max = 150;
     spec.pids_max = 64;
     spec.scratch_bytes_max = 5;
+    spec.container = ContainerSpec{"nginx:1.27", true, 80, "1000", true};
     spec.values.push_back(ValueUse("secret", "key", 3, "", "tls.key", 0400, "SIGHUP"));
     spec.values.push_back(ValueUse("config", "limits", 1, "LIMITS", "", 0, ""));
     spec.command = {"node", "", "server.js"};

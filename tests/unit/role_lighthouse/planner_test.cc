@@ -135,6 +135,38 @@ TEST_CASE_METHOD(World, "a_service_goes_only_where_the_walls_are_that_it_require
     CHECK(settle() == Lines{"create default/web release 2 on a"});
 }
 
+TEST_CASE_METHOD(World, "nothing_is_placed_on_a_host_in_trouble") {
+    seen.nodes["a"].trouble = "the disk is almost full";
+    seen.nodes["b"].trouble = "the disk is almost full";
+    release(1);
+    CHECK(settle().empty());
+    CHECK(waiting.at(kWeb).find("of 2 hosts, 2 are in trouble") != std::string::npos);
+    seen.nodes["b"].trouble.clear();
+    CHECK(settle() == Lines{"create default/web release 1 on b"});
+}
+
+TEST_CASE_METHOD(World, "containers_go_only_where_an_engine_is_with_its_walls_and_not_the_host_s") {
+    driver = service::Driver::kDocker;
+    release(1);
+    CHECK(settle().empty());
+    CHECK(waiting.at(kWeb).find("of 2 hosts, 2 lack docker (candela ctl nodes show NODE)") !=
+          std::string::npos);
+    seen.nodes["a"].drivers = {proto::HostDriver{"docker", false, "away", ""}};
+    seen.nodes["b"].drivers = {proto::HostDriver{"docker", true, "Docker 20.10", "isolated"}};
+    CHECK(settle() == Lines{"create default/web release 1 on b"});
+    is("i1", InstanceState::kReady);
+    settle();
+
+    level = service::SandboxLevel::kStrict;
+    seen.nodes["b"].sandbox_level = "strict";
+    release(1);
+    CHECK(settle().empty());
+    CHECK(waiting.at(kWeb).find("1 lacks docker") != std::string::npos);
+    CHECK(waiting.at(kWeb).find("1 lacks the walls of its sandbox level") != std::string::npos);
+    seen.nodes["b"].drivers[0].sandbox_level = "strict";
+    CHECK(settle() == Lines{"create default/web release 2 on b"});
+}
+
 TEST_CASE_METHOD(World, "a_release_without_a_host_ends_with_that_cause") {
     silent = {"a", "b"};
     pass(6s);

@@ -41,6 +41,7 @@ public:
         next.instances = instances;
         next.manifest.kind = kind;
         next.manifest.sandbox = level;
+        next.manifest.driver = driver;
         next.manifest.stop.grace = 5s;
         next.manifest.probe.start_timeout = 20s;
         if (routed) next.manifest.routes = {service::Route("web.localhost", "/")};
@@ -113,6 +114,7 @@ public:
     std::vector<std::string> holding;
     std::set<std::string> silent;
     service::SandboxLevel level = service::SandboxLevel::kNone;
+    service::Driver driver = service::Driver::kProcess;
     service::Kind kind = service::Kind::kHttp;
     int ids = 0;
 };

@@ -94,6 +94,50 @@ TEST_CASE("walls and limits of a service are read, and come back from JSON") {
     }
 }
 
+TEST_CASE("a container of a service is read, and comes back from JSON") {
+    const Manifest m = parse(
+        "name = \"a\"\ndriver = \"docker\"\nimage = \"registry:5000/x/y:1.2@sha256:0a\"\n"
+        "[container]\nport = 80\nuser = \"www:www\"\nread_only = false\n");
+    CHECK(m.driver == Driver::kDocker);
+    CHECK(m.command.empty());
+    CHECK(m.container == Container{"registry:5000/x/y:1.2@sha256:0a", false, 80, "www:www", true});
+    CHECK(manifest_from_json(to_json(m)).value() == m);
+    // A bus service needs the bus, which listens on the machine's loopback.
+    const Manifest bus =
+        parse("name = \"a\"\nkind = \"bus\"\ndriver = \"docker\"\nimage = \"x\"\n");
+    CHECK(bus.container.is_host_network);
+    CHECK(manifest_from_json(to_json(bus)).value() == bus);
+    CHECK_FALSE(parse("name = \"a\"\nkind = \"bus\"\ndriver = \"docker\"\nimage = \"x\"\n"
+                      "[container]\nnetwork = \"own\"\n")
+                    .container.is_host_network);
+    const Manifest plain = parse("name = \"a\"\ncommand = [\"x\"]\n");
+    CHECK(plain.driver == Driver::kProcess);
+    CHECK_FALSE(to_json(plain).contains("driver"));
+    CHECK_FALSE(to_json(plain).contains("container"));
+    const Manifest process = parse("name = \"a\"\nkind = \"bus\"\ncommand = [\"x\"]\n");
+    CHECK(manifest_from_json(to_json(process)).value() == process);
+}
+
+TEST_CASE("mistakes of containers are said") {
+    const auto says = [](const std::string& toml, std::string_view what) {
+        const auto parsed = parse_manifest("name = \"a\"\n" + toml);
+        REQUIRE_FALSE(parsed.has_value());
+        CHECK(parsed.error().message().find(what) != std::string::npos);
+    };
+    says("driver = \"docker\"\n", "\"image\" is missing");
+    says("driver = \"podman\"\nimage = \"x\"\n", "process");
+    says("image = \"x\"\ncommand = [\"x\"]\n", "only driver = \"docker\" takes an image");
+    says("command = [\"x\"]\n[container]\nport = 80\n", "only driver = \"docker\" has a container");
+    says("driver = \"docker\"\nimage = \"x y\"\n", "is not the name of an image");
+    says("driver = \"docker\"\nimage = \"../x?y\"\n", "is not the name of an image");
+    says("driver = \"docker\"\nimage = \"" + std::string(kImageLengthMax + 1, 'x') + "\"\n",
+         "is not the name of an image");
+    says("driver = \"docker\"\nimage = \"x\"\n[container]\nuser = \"a b\"\n", "is not a user");
+    says("driver = \"docker\"\nimage = \"x\"\n[container]\nnetwork = \"host\"\nport = 80\n",
+         "has to listen on $PORT");
+    says("driver = \"docker\"\nimage = \"x\"\nkind = \"static\"\n", "needs no container");
+}
+
 TEST_CASE("defaults stand in for what is not written") {
     const Manifest m = parse("name = \"a\"\ncommand = [\"x\"]\n");
     CHECK(m.kind == Kind::kHttp);
