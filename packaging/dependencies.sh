@@ -13,6 +13,7 @@ TEST_PACKAGES=(
     curl openssl procps iproute2 xz-utils zstd tzdata
     nginx haproxy pebble prometheus wrk nats-server libnats-dev nghttp2-client slowhttptest php-cli chromium
     golang-go golang-github-nats-io-go-nats-dev
+    docker.io busybox-static
     python3-flask python3-packaging default-jdk-headless cmake make
 )
 CLANG_PACKAGES=(clang-19 clang-tidy-19 clang-format-19 clang-tools-19 libclang-rt-19-dev)
@@ -161,6 +162,12 @@ ensure_packages() {
         *" $server "*) [ ! -d /run/systemd/system ] || as_root systemctl -q disable "$server" || true ;;
         esac
     done
+    case " ${missing[*]} " in
+    *' docker.io '*)
+        [ ! -d /run/systemd/system ] ||
+            as_root systemctl -q disable docker.service docker.socket containerd.service || true
+        ;;
+    esac
     [ "$status" = 0 ] || die "apt-get could not install: ${missing[*]}" "see its message above"
 }
 

@@ -27,7 +27,8 @@ Result<auth::Credentials> load_valid(const std::filesystem::path& file, int64_t 
 
 // Whole and with its owner, before it takes the old one's place.
 Result<> write_for(const CredentialFile& file, const Secret& text) {
-    if (!file.owner) return write_file(file.path, text.reveal(), 0600);
+    if (!file.owner)
+        return write_file(file.path, text.reveal(), file.is_readable_by_all ? 0644 : 0600);
     const std::filesystem::path made = file.path.native() + ".new";
     CANDELA_TRY(write_file(made, text.reveal(), 0600));
     if (::chown(made.c_str(), *file.owner, *file.owner) != 0 ||

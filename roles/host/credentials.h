@@ -27,6 +27,8 @@ public:
 struct CredentialFile {
     std::filesystem::path path;
     std::optional<uint32_t> owner;  // who alone may read it, where that is not us
+    // Whoever comes to its folder may read it: nobody but a container, of whose users we know none.
+    bool is_readable_by_all = false;
 };
 
 class Credentials {

@@ -7,13 +7,16 @@
 #include <signal.h>
 
 #include <cerrno>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "base/time.h"
+#include "loop/address.h"
 #include "loop/process.h"
 #include "loop/task.h"
 
@@ -25,6 +28,23 @@ struct InstanceLimits {
     uint32_t cpu_percent = 0;  // of one core
     uint32_t pids = 0;         // processes and threads
     uint64_t scratch_bytes = 0;
+};
+
+// Of an instance that runs in a container.
+struct ContainerWish {
+    std::string image;
+    bool is_host_network = false;
+    uint16_t port = 0;  // where it listens within; what is published is StartRequest::port
+    std::string user;   // empty: the image's
+    bool is_writable = false;
+    std::string bundle_folder;  // what it finds read-only at kBundleFolder
+    std::string credentials_folder;
+    std::string values_folder;  // empty: it uses none
+    std::map<std::string, std::string> labels;
+
+    static constexpr std::string_view kBundleFolder = "/candela/bundle";
+    static constexpr std::string_view kCredentialsFolder = "/candela/credentials";
+    static constexpr std::string_view kValuesFolder = "/candela/values";
 };
 
 struct StartRequest {
@@ -40,6 +60,8 @@ struct StartRequest {
     std::vector<std::string> writable;  // folders that it may write to, too; they are its user's
     bool has_network = true;            // false: none but a loopback of its own
     Duration grace = 10s;  // from SIGTERM to SIGKILL, should it have to end while we are away
+    uint16_t port = 0;     // on loopback, where others find it
+    std::optional<ContainerWish> container;  // absent: it is a process
 };
 
 class RunningHandler {
@@ -53,6 +75,8 @@ public:
     virtual void on_output_lost(uint64_t bytes) = 0;
     // Once. All output that came before the end has been delivered. May destroy the Running.
     virtual void on_exit(const ExitStatus& status) = 0;
+    // Before on_exit(), where more is known of the end than its status: "out of memory".
+    virtual void on_end_detail(std::string_view) {}
 
 protected:
     ~RunningHandler() = default;
@@ -63,7 +87,11 @@ protected:
 class Running {
 public:
     virtual ~Running() = default;
-    virtual int pid() const = 0;   // 0 until it has started
+    virtual int pid() const = 0;  // 0 until it has started
+    // Where probes find what listens on this port: not where somebody else listens in its stead.
+    virtual Address probe_address(uint16_t port) const { return Address::tcp("127.0.0.1", port); }
+    // Memory in use, where the driver knows it better than the process table.
+    virtual std::optional<uint64_t> memory_bytes() const { return std::nullopt; }
     virtual void terminate() = 0;  // ask it and its children to end
     virtual void kill() = 0;       // end them, however deep they hide
     virtual void set_note(std::string_view note) = 0;

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "docker_container.h"
 #include "leftovers.h"
 #include "loop/file.h"
 #include "seccomp_filter.h"
@@ -19,6 +20,7 @@ BundleStoreOptions bundle_options(const std::filesystem::path& folder, const Con
     BundleStoreOptions options;
     options.folder = folder / "bundles";
     options.bytes_max = config.size_bytes("bundles_size_max");
+    options.disk_reserve = config.size_bytes("disk_reserve");
     options.keep = config.duration("bundle_keep");
     options.signers = config.strings("signers");
     options.limits.bundle_bytes_max = config.size_bytes("bundle_size_max");
@@ -59,6 +61,17 @@ void add_groups(Walls& walls, const CgroupBase& groups) {
 // The file that we were started from, also after an upgrade has replaced it; as a keeper sees it.
 std::string own_executable() { return fmt::format("/proc/{}/exe", getpid()); }
 
+// Empty: there shall be no engine.
+std::string engine_socket(std::string_view named) {
+    if (named == "off") return {};
+    if (!named.empty()) return std::string(named);
+    constexpr std::string_view kScheme = "unix://";
+    const char* host = std::getenv("DOCKER_HOST");
+    if (host != nullptr && std::string_view(host).starts_with(kScheme))
+        return host + kScheme.size();
+    return "/var/run/docker.sock";
+}
+
 std::string service_path() {
     const char* path = std::getenv("PATH");
     if (path != nullptr && path[0] != '\0') return path;
@@ -76,7 +89,11 @@ Host::Host(NodeContext& context, const Config& config)
       cgroup_folder_(config.string("cgroup_folder")),
       walls_(wall_settings(config)),
       client_(context.make_bus_client(context.loop, "host")),
+      engine_(context.loop, engine_socket(config.string("docker_socket")), log_,
+              [this] { on_engine_change(); }),
       driver_(context.loop, log_),
+      containers_(context.loop, engine_, log_),
+      drivers_(driver_, containers_),
       ports_(static_cast<uint16_t>(config.integer("ports_first")),
              static_cast<uint16_t>(config.integer("ports_last")), context.loop.random()),
       logs_(context.loop, context.node.name, log_limits(config),
@@ -86,10 +103,10 @@ Host::Host(NodeContext& context, const Config& config)
       bundles_(context.loop, *this, bundle_options(folder_, config), log_),
       credentials_(context.loop, *this, context.node.name, log_),
       values_(context.loop, *this, context.node.name, log_),
-      preparer_(context.loop, bundles_, credentials_, values_, folder_ / "run", log_),
+      preparer_(context.loop, bundles_, credentials_, values_, engine_, folder_ / "run", log_),
       jobs_(context.loop, folder_ / "jobs", log_),
       instances_{context.loop,
-                 driver_,
+                 drivers_,
                  preparer_,
                  ports_,
                  logs_,
@@ -99,7 +116,8 @@ Host::Host(NodeContext& context, const Config& config)
                  "",
                  own_executable(),
                  service_path(),
-                 Walls()},
+                 Walls(),
+                 &engine_},
       supervisor_(instances_, jobs_, static_cast<size_t>(config.integer("instances_max")),
                   [this] { on_change(); }),
       tunnels_(
@@ -148,6 +166,13 @@ Task<Result<>> Host::prepare_folder() {
     options.run_id = *run_id;
     CO_TRY(driver_.open(std::move(options)));
     CO_TRY(co_await build_walls(*run_id));
+    DockerDriverOptions containers;
+    containers.run_folder = folder_ / "run";
+    containers.run_id = *run_id;
+    containers.ends_with_host = !keeps_instances_;
+    containers.limits = walls_.limits;
+    containers_.open(std::move(containers));
+    co_await engine_.start();
     auto found = co_await find_instances();
     co_return found;
 }
@@ -185,7 +210,7 @@ Task<Result<>> Host::build_walls(std::string run_id) {
 }
 
 Task<Result<>> Host::find_instances() {
-    auto found = co_await driver_.find();
+    auto found = co_await drivers_.find();
     if (!found) co_return fail(found.error().in("host"));
     std::map<std::string, std::string, std::less<>> notes;
     for (const FoundInstance& each : *found) notes[each.instance] = each.note;
@@ -213,6 +238,11 @@ void Host::on_change() {
     bundles_.set_wanted(std::move(wanted));
 }
 
+void Host::on_engine_change() {
+    context_.heartbeats.beat_soon();
+    containers_.on_engine_change();
+}
+
 void Host::collect() {
     bundles_.collect();
     collect_timer_.start(kCollectInterval);
@@ -227,6 +257,10 @@ void Host::add_to_heartbeat(proto::NodeHeartbeat& beat) {
         beat.protections.push_back(proto::Protection{each.name, each.is_on, each.detail});
     }
     beat.sandbox_level = to_string(level_of(walls_.walls));
+    beat.trouble = bundles_.trouble();
+    beat.drivers.push_back(proto::HostDriver{
+        "docker", engine_.is_on(), engine_.detail(),
+        engine_.is_on() ? std::string(container_level(engine_.info())) : std::string()});
     beat.instances_complete = puller_.has_assignments();
 }
 
@@ -273,7 +307,7 @@ Task<void> Host::drain(MonoTime deadline) {
     is_draining_ = true;
     if (keeps_instances_) {
         supervisor_.let_go();
-        driver_.let_go();
+        drivers_.let_go();
     } else {
         co_await supervisor_.drain(deadline);
     }

@@ -10,6 +10,9 @@
 #include "bundle_store.h"
 #include "capacity.h"
 #include "credentials.h"
+#include "docker_driver.h"
+#include "docker_engine.h"
+#include "drivers.h"
 #include "host_preparer.h"
 #include "instance.h"
 #include "job_records.h"
@@ -40,7 +43,7 @@ public:
     static constexpr Duration kBundleReadTimeout = 10s;
     static constexpr Duration kCredentialTimeout = 5s;
     static constexpr Duration kValuesTimeout = 5s;
-    static constexpr Duration kCollectInterval = 30s;
+    static constexpr Duration kCollectInterval = 5s;
 
 private:
     void add_to_heartbeat(proto::NodeHeartbeat& beat) override;
@@ -54,6 +57,7 @@ private:
     Task<Result<>> find_instances();
     void on_assignments(const proto::Assignments& assignments);
     void on_change();
+    void on_engine_change();
     bool send_logs(std::string_view subject, std::string_view payload);
     void collect();
 
@@ -65,7 +69,10 @@ private:
     std::string cgroup_folder_;
     WallSettings walls_;
     std::unique_ptr<bus::Client> client_;
+    DockerEngine engine_;
     ProcessDriver driver_;
+    DockerDriver containers_;
+    Drivers drivers_;
     Ports ports_;
     LogShipper logs_;
     BundleStore bundles_;

@@ -42,11 +42,13 @@ Task<void> provide(Credentials& credentials, std::string instance, std::string s
 }  // namespace
 
 HostPreparer::HostPreparer(Loop& loop, BundleStore& bundles, Credentials& credentials,
-                           InstanceValues& values, std::filesystem::path run_folder, Logger log)
+                           InstanceValues& values, DockerEngine& engine,
+                           std::filesystem::path run_folder, Logger log)
     : loop_(loop),
       bundles_(bundles),
       credentials_(credentials),
       values_(values),
+      engine_(engine),
       run_folder_(std::move(run_folder)),
       log_(std::move(log)) {}
 
@@ -55,7 +57,7 @@ void HostPreparer::set_walls(const Walls& walls, std::string run_id) {
     run_id_ = std::move(run_id);
 }
 
-Task<Result<Prepared>> HostPreparer::prepare(proto::InstanceSpec spec) {
+Task<Result<Prepared>> HostPreparer::prepare(proto::InstanceSpec spec, OnProgress on_progress) {
     const std::filesystem::path own = run_folder_ / spec.instance;
     auto work = [own] { return make_folders(own); };
     CO_TRY(co_await offload(loop_, std::move(work)));
@@ -64,10 +66,14 @@ Task<Result<Prepared>> HostPreparer::prepare(proto::InstanceSpec spec) {
     prepared.home_folder = walls_.has_namespaces ? kInnerHome : (own / "home").native();
     prepared.temporary_folder = walls_.has_namespaces ? kInnerTemporary : (own / "tmp").native();
     prepared.credentials_folder = own / kCredentialsFolder;
-    prepared.credentials_file = own / kCredentialsFolder / "bus.creds";
+    prepared.credentials_file = own / kCredentialsFolder / kCredentialsFile;
     CredentialFile file;
     file.path = prepared.credentials_file;
-    if (walls_.has_own_uid) file.owner = instance_uid(run_id_, spec.instance);
+    const bool in_container = !spec.container.image.empty();
+    if (in_container)
+        file.is_readable_by_all = true;
+    else if (walls_.has_own_uid)
+        file.owner = instance_uid(run_id_, spec.instance);
     TaskGroup side;
     auto provided = std::make_shared<Result<>>();
     side.spawn(provide(credentials_, spec.instance, spec.space, std::move(file), provided));
@@ -75,6 +81,8 @@ Task<Result<Prepared>> HostPreparer::prepare(proto::InstanceSpec spec) {
         co_await bundles_.acquire(spec.bundle, spec.bundle_bytes, spec.signature, spec.signer);
     if (!folder) co_return fail(folder.error());
     prepared.bundle_folder = std::move(*folder);
+    if (in_container)
+        CO_TRY(co_await engine_.provide_image(spec.container.image, std::move(on_progress)));
     co_await side.wait_empty();
     if (!*provided) {
         // Only what lives on the bus can't do without; the others get theirs as soon as there is
@@ -89,8 +97,13 @@ Task<Result<Prepared>> HostPreparer::prepare(proto::InstanceSpec spec) {
 
 Task<Result<Prepared>> HostPreparer::refresh(proto::InstanceSpec spec, Prepared prepared) {
     std::optional<uint32_t> owner;
-    if (walls_.has_own_uid) owner = instance_uid(run_id_, spec.instance);
     prepared.values = spec.values;
+    if (!spec.container.image.empty()) {
+        // Nobody but the container comes to them, and which of its users does we can't know.
+        for (proto::ValueUse& use : spec.values) use.mode |= 0444;
+    } else if (walls_.has_own_uid) {
+        owner = instance_uid(run_id_, spec.instance);
+    }
     auto set = co_await values_.provide(std::move(spec), owner);
     if (!set) co_return fail(set.error());
     prepared.environment = std::move(set->environment);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "bundle_store.h"
 #include "credentials.h"
+#include "docker_engine.h"
 #include "instance_values.h"
 #include "loop/loop.h"
 #include "preparer.h"
@@ -20,12 +21,12 @@ namespace candela::host {
 class HostPreparer final : public Preparer {
 public:
     HostPreparer(Loop& loop, BundleStore& bundles, Credentials& credentials, InstanceValues& values,
-                 std::filesystem::path run_folder, Logger log);
+                 DockerEngine& engine, std::filesystem::path run_folder, Logger log);
 
     // Within these walls instances find their folders elsewhere, and may be another user.
     void set_walls(const Walls& walls, std::string run_id);
 
-    Task<Result<Prepared>> prepare(proto::InstanceSpec spec) override;
+    Task<Result<Prepared>> prepare(proto::InstanceSpec spec, OnProgress on_progress) override;
     Task<Result<Prepared>> refresh(proto::InstanceSpec spec, Prepared prepared) override;
     void clean_up(const std::string& instance) override;
     // Removes what instances of an earlier life left that are not among these.
@@ -36,6 +37,7 @@ private:
     BundleStore& bundles_;
     Credentials& credentials_;
     InstanceValues& values_;
+    DockerEngine& engine_;
     std::filesystem::path run_folder_;
     Logger log_;
     Walls walls_;

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/text.h"
+#include "docker_container.h"
 #include "instance_note.h"
 #include "process_table.h"
 
@@ -130,6 +131,7 @@ void Instance::perform_one(const InstanceMachine::Action& action) {
             break;
         case Do::kCleanUp:
             tasks_.cancel();
+            progress_.clear();
             prepare_timer_.stop();
             release_port();
             context_.preparer.clean_up(spec_.instance);
@@ -138,7 +140,12 @@ void Instance::perform_one(const InstanceMachine::Action& action) {
 }
 
 Task<void> Instance::prepare() {
-    auto result = co_await context_.preparer.prepare(spec_);
+    const auto on_progress = [this](std::string_view text) {
+        progress_ = text;
+        change_timer_.start(Duration(0));
+    };
+    auto result = co_await context_.preparer.prepare(spec_, on_progress);
+    progress_.clear();
     prepare_result_.emplace(std::move(result));
     // What follows may end the instance, and with it this flow.
     prepare_timer_.start(Duration(0));
@@ -255,6 +262,8 @@ StartRequest Instance::start_request() const {
     request.limits.pids = spec_.pids_max;
     request.limits.scratch_bytes = spec_.scratch_bytes_max;
     request.command = spec_.command;
+    request.port = port_;
+    if (!spec_.container.image.empty()) request.container = container_wish();
     if (spec_.kind == "static") {
         request.executable = context_.executable;
         request.command = {"candela", "serve-static", spec_.root.empty() ? "." : spec_.root};
@@ -268,24 +277,60 @@ StartRequest Instance::start_request() const {
     return request;
 }
 
-std::vector<std::string> Instance::environment() const {
-    std::map<std::string, std::string, std::less<>> variables{{"PATH", context_.path},
-                                                              {"LANG", "C.UTF-8"}};
+ContainerWish Instance::container_wish() const {
+    ContainerWish wish;
+    wish.image = spec_.container.image;
+    wish.is_host_network = spec_.container.is_host_network;
+    wish.port = static_cast<uint16_t>(spec_.container.port);
+    wish.user = spec_.container.user;
+    wish.is_writable = spec_.container.is_writable;
     if (prepared_) {
+        wish.bundle_folder = prepared_->bundle_folder;
+        wish.credentials_folder = prepared_->credentials_folder;
+        wish.values_folder = prepared_->values_folder;
+    }
+    wish.labels = {{"candela.node", context_.node},
+                   {"candela.space", spec_.space},
+                   {"candela.service", spec_.service},
+                   {"candela.release", std::to_string(spec_.release)}};
+    return wish;
+}
+
+// What is of the machine is another in a container, which has its own.
+std::map<std::string, std::string, std::less<>> Instance::place_variables() const {
+    std::map<std::string, std::string, std::less<>> variables;
+    const proto::ContainerSpec& container = spec_.container;
+    if (container.image.empty()) {
+        variables = {{"PATH", context_.path}, {"LANG", "C.UTF-8"}};
+        if (!prepared_) return variables;
         variables["HOME"] = prepared_->home_folder;
         variables["TMPDIR"] = prepared_->temporary_folder;
+    } else {
+        variables["HOME"] = kContainerTemporary;
+        variables["TMPDIR"] = kContainerTemporary;
     }
+    return variables;
+}
+
+std::vector<std::string> Instance::environment() const {
+    auto variables = place_variables();
     for (const proto::EnvironmentVariable& variable : spec_.env)
         variables[variable.name] = variable.value;
     // Ours come last: a service can't pretend to be another.
+    const proto::ContainerSpec& container = spec_.container;
+    const bool has_own_network = !container.image.empty() && !container.is_host_network;
     if (prepared_) {
         for (const std::string& variable : prepared_->environment) {
             const auto parts = split_once(variable, '=');
             if (parts) variables[std::string(parts->first)] = parts->second;
         }
-        variables["CANDELA_BUS_CREDS"] = prepared_->credentials_file;
+        const bool in_container = !container.image.empty();
+        variables["CANDELA_BUS_CREDS"] =
+            in_container ? fmt::format("{}/{}", ContainerWish::kCredentialsFolder, kCredentialsFile)
+                         : prepared_->credentials_file;
         if (!prepared_->values_folder.empty()) {
-            variables["CANDELA_VALUES"] = prepared_->values_folder;
+            variables["CANDELA_VALUES"] =
+                in_container ? ContainerWish::kValuesFolder : prepared_->values_folder;
         }
     }
     variables["CANDELA_BUS_URL"] = context_.bus_url;
@@ -295,8 +340,10 @@ std::vector<std::string> Instance::environment() const {
     variables["CANDELA_RUN_ID"] = context_.run_id;
     variables["CANDELA_SERVICE"] = spec_.service;
     variables["CANDELA_SPACE"] = spec_.space;
-    variables["HOST"] = "127.0.0.1";
-    variables["PORT"] = std::to_string(port_);
+    // Its own loopback nobody else comes to.
+    variables["HOST"] = has_own_network ? "0.0.0.0" : "127.0.0.1";
+    const bool has_fixed_port = has_own_network && container.port != 0;
+    variables["PORT"] = std::to_string(has_fixed_port ? container.port : port_);
     std::vector<std::string> out;
     for (const auto& [name, value] : variables) out.push_back(fmt::format("{}={}", name, value));
     return out;
@@ -314,13 +361,15 @@ void Instance::on_output_lost(uint64_t bytes) {
 void Instance::on_exit(const ExitStatus& status) {
     stdout_lines_.finish();
     stderr_lines_.finish();
-    say(fmt::format("ended with {}", status.to_string()));
-    context_.log.info(
-        "instance_ended",
-        {{"instance", spec_.instance}, {"service", spec_.service}, {"status", status.to_string()}});
+    const std::string detail = std::exchange(end_detail_, std::string());
+    const std::string said =
+        detail.empty() ? status.to_string() : fmt::format("{} ({})", status.to_string(), detail);
+    say(fmt::format("ended with {}", said));
+    context_.log.info("instance_ended",
+                      {{"instance", spec_.instance}, {"service", spec_.service}, {"status", said}});
     // We are within its callback: it goes when that has returned.
     context_.loop.defer([ended = std::move(running_)]() mutable { ended.reset(); });
-    perform(machine_.on_exit(status));
+    perform(machine_.on_exit(status, detail));
 }
 
 void Instance::on_line(LogStream stream, std::string_view line) {
@@ -339,12 +388,14 @@ proto::InstanceStatus Instance::status() const {
     status.pid = static_cast<uint32_t>(pid());
     status.restarts = machine_.restarts();
     status.last_exit = machine_.last_exit();
-    status.cause = machine_.cause().substr(0, proto::kTextBytesMax / 4);
+    const std::string& cause = progress_.empty() ? machine_.cause() : progress_;
+    status.cause = cause.substr(0, proto::kTextBytesMax / 4);
     status.probe_answer = machine_.probe_answer().substr(0, proto::kNameBytesMax);
     status.exit_code = machine_.exit_code();
     status.started_at = started_at_ms_;
     status.epoch = spec_.epoch;
-    if (status.pid != 0) status.memory_bytes = resident_bytes(pid());
+    if (status.pid != 0)
+        status.memory_bytes = running_->memory_bytes().value_or(resident_bytes(pid()));
     // The lines that tell why: not of those that are well.
     const bool is_troubled =
         status.state == proto::InstanceState::kFailed ||

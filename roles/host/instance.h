@@ -5,11 +5,13 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "base/log.h"
+#include "docker_engine.h"
 #include "driver.h"
 #include "instance_machine.h"
 #include "line_splitter.h"
@@ -31,11 +33,12 @@ struct InstanceContext {
     LogShipper& logs;
     Logger log;
     std::string node;
-    std::string bus_url;     // as services see it
-    std::string run_id;      // of this data folder, by which leftovers are known
-    std::string executable;  // candela's own, for static services
-    std::string path;        // $PATH of services
-    Walls walls;             // that this host builds
+    std::string bus_url;             // as services see it
+    std::string run_id;              // of this data folder, by which leftovers are known
+    std::string executable;          // candela's own, for static services
+    std::string path;                // $PATH of services
+    Walls walls;                     // that this host builds
+    DockerEngine* engine = nullptr;  // of containers; null: there is none
 };
 
 class Instance final : private RunningHandler {
@@ -83,6 +86,8 @@ private:
     StartRequest start_request() const;
     std::string note() const;
     std::vector<std::string> environment() const;
+    std::map<std::string, std::string, std::less<>> place_variables() const;
+    ContainerWish container_wish() const;
     Timer& timer(InstanceMachine::Timer which);
     void release_port();
     void on_line(proto::LogStream stream, std::string_view line);
@@ -93,6 +98,7 @@ private:
     void on_start_failed(const Error& error) override;
     void on_output(OutputKind kind, std::string_view bytes) override;
     void on_output_lost(uint64_t bytes) override;
+    void on_end_detail(std::string_view detail) override { end_detail_ = detail; }
     void on_exit(const ExitStatus& status) override;
 
     InstanceContext& context_;
@@ -105,6 +111,8 @@ private:
     std::optional<Result<Prepared>> prepare_result_;  // on its way from the flow
     std::optional<Prepared> prepared_;
     bool is_refreshing_ = false;
+    std::string progress_;    // of the preparation
+    std::string end_detail_;  // of the end that is about to be told
     uint16_t port_ = 0;
     uint64_t started_at_ms_ = 0;
     std::unique_ptr<LogShipper::Channel> channel_;

@@ -62,6 +62,7 @@ Actions InstanceMachine::stop() {
 
 Actions InstanceMachine::on_prepared() {
     is_prepared_ = true;
+    must_prepare_ = false;
     if (phase_ != Phase::kPreparing) return {};  // of one that was adopted
     phase_ = Phase::kSpawning;
     return {Do::kSpawn};
@@ -98,6 +99,7 @@ Actions InstanceMachine::on_spawn_failed(const Error& error) {
 
 Actions InstanceMachine::ready() {
     phase_ = Phase::kReady;
+    has_been_ready_ = true;
     is_unready_ = false;
     has_failed_ = false;
     failed_starts_ = 0;
@@ -144,9 +146,10 @@ Actions InstanceMachine::on_probe(bool is_well, std::string_view answer, bool ha
     return actions;
 }
 
-Actions InstanceMachine::on_exit(const ExitStatus& status) {
+Actions InstanceMachine::on_exit(const ExitStatus& status, std::string_view detail) {
     if (!is_running()) return {};
     last_exit_ = status.to_string();
+    if (!detail.empty()) last_exit_ += fmt::format(" ({})", detail);
     exit_code_ = status.signal != 0 ? 128 + status.signal : status.code;
     // Whatever the program left behind in its group goes with it.
     Actions actions{Do::kKill,
@@ -185,8 +188,12 @@ Actions InstanceMachine::on_timer(Timer timer) {
     }
     switch (phase_) {
         case Phase::kBackoff:
-            phase_ = is_prepared_ ? Phase::kSpawning : Phase::kPreparing;
-            return {is_prepared_ ? Do::kSpawn : Do::kPrepare};
+            if (is_prepared_ && !must_prepare_) {
+                phase_ = Phase::kSpawning;
+                return {Do::kSpawn};
+            }
+            phase_ = Phase::kPreparing;
+            return {Do::kPrepare};
         case Phase::kStarting:
             cause_ =
                 fmt::format("not ready within {}{}{}", format_duration(settings_.start_timeout),
@@ -221,6 +228,9 @@ void InstanceMachine::back_off(Actions& actions, std::string cause, bool is_fina
     cause_ = std::move(cause);
     if (has_run) ++restarts_;
     if (!was_ready && (has_run || is_final_failure)) ++failed_starts_;
+    // What it was given may be what is wrong: a bundle that is damaged, an image that is gone.
+    if (!has_been_ready_) must_prepare_ = true;
+    has_been_ready_ = false;
     if (is_final_failure || failed_starts_ >= kFailedStarts) has_failed_ = true;
     actions.emplace_back(Do::kReport);
     actions.emplace_back(Do::kSetTimer, Timer::kPhase, next_backoff(has_run));
@@ -247,8 +257,8 @@ InstanceState InstanceMachine::state() const {
     switch (phase_) {
         case Phase::kReady: return is_unready_ ? InstanceState::kUnready : InstanceState::kReady;
         case Phase::kStopping: return InstanceState::kUnready;
-        case Phase::kNew:
-        case Phase::kPreparing: return InstanceState::kPending;
+        case Phase::kNew: return InstanceState::kPending;
+        case Phase::kPreparing:
         case Phase::kBackoff:
             return is_prepared_ ? InstanceState::kStarting : InstanceState::kPending;
         default: return InstanceState::kStarting;

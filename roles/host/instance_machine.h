@@ -85,7 +85,8 @@ public:
     Actions on_spawn_failed(const Error& error);
     // `has_answered`: somebody was there to say that it is not well.
     Actions on_probe(bool is_well, std::string_view answer, bool has_answered = true);
-    Actions on_exit(const ExitStatus& status);
+    // `detail`: what is known of it beside its status.
+    Actions on_exit(const ExitStatus& status, std::string_view detail = {});
     Actions on_timer(Timer timer);
 
     // What others see.
@@ -134,6 +135,8 @@ private:
     Random& random_;
     Phase phase_ = Phase::kNew;
     bool is_prepared_ = false;
+    bool must_prepare_ = false;    // again, before the next start
+    bool has_been_ready_ = false;  // since it was last started
     bool is_draining_ = false;
     bool is_unready_ = false;     // in kReady: probes fail
     bool is_restarting_ = false;  // in kStopping: to be started anew

@@ -3,7 +3,9 @@
 // What an instance needs before it can start. An interface, so that the life of instances is tested
 // without a bus.
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -11,6 +13,9 @@
 #include "proto/messages.h"
 
 namespace candela::host {
+
+// What the credential's file is called, in its folder.
+inline constexpr std::string_view kCredentialsFile = "bus.creds";
 
 struct Prepared {
     std::string bundle_folder;       // unpacked
@@ -27,8 +32,10 @@ struct Prepared {
 class Preparer {
 public:
     virtual ~Preparer() = default;
+    // How far it is, for people: "pulling nginx:1.27, 45 % of 62.1 MiB".
+    using OnProgress = std::function<void(std::string_view)>;
     // May be called again after a failure. kUnreachable and kTimeout: trying again may help.
-    virtual Task<Result<Prepared>> prepare(proto::InstanceSpec spec) = 0;
+    virtual Task<Result<Prepared>> prepare(proto::InstanceSpec spec, OnProgress on_progress) = 0;
     // Brings secrets and config of one that runs to what its spec says now.
     virtual Task<Result<Prepared>> refresh(proto::InstanceSpec spec, Prepared prepared) {
         prepared.values = std::move(spec.values);

@@ -20,10 +20,10 @@ http::ClientOptions client_options() {
     return options;
 }
 
-Task<Result<ProbeResult>> ask_http(Loop& loop, uint16_t port, std::string path) {
+Task<Result<ProbeResult>> ask_http(Loop& loop, Address address, std::string path) {
     http::Client client(loop, client_options());
     http::ClientRequest request;
-    request.address = Address::tcp("127.0.0.1", port);
+    request.address = std::move(address);
     request.target = std::move(path);
     request.headers.add("Connection", "close");
     request.headers.add("User-Agent", "candela-probe");
@@ -37,8 +37,8 @@ Task<Result<ProbeResult>> ask_http(Loop& loop, uint16_t port, std::string path) 
     co_return result;
 }
 
-Task<Result<ProbeResult>> ask_tcp(Loop& loop, uint16_t port, Duration timeout) {
-    auto stream = co_await connect(loop, Address::tcp("127.0.0.1", port), timeout);
+Task<Result<ProbeResult>> ask_tcp(Loop& loop, Address address, Duration timeout) {
+    auto stream = co_await connect(loop, std::move(address), timeout);
     if (!stream) co_return fail(std::move(stream).error());
     ProbeResult result;
     result.is_well = true;
@@ -105,7 +105,11 @@ Prober::Prober(Loop& loop, proto::Probe probe, OnResult on_result)
 Prober::~Prober() = default;
 
 void Prober::start(uint16_t port, Running* running, StartRequest request) {
-    if (probe_.kind != proto::ProbeKind::kExec) return tasks_.spawn(run(port));
+    if (probe_.kind != proto::ProbeKind::kExec) {
+        auto address =
+            running != nullptr ? running->probe_address(port) : Address::tcp("127.0.0.1", port);
+        return tasks_.spawn(run(std::move(address)));
+    }
     request.command = probe_.command;
     request.executable.clear();
     ProbeResult result;
@@ -126,11 +130,11 @@ void Prober::cancel() {
     program_.reset();
 }
 
-Task<void> Prober::run(uint16_t port) {
+Task<void> Prober::run(Address address) {
     const Duration timeout = timeout_of(probe_);
     const bool is_http = probe_.kind == proto::ProbeKind::kHttp;
-    Task<Result<ProbeResult>> question =
-        is_http ? ask_http(loop_, port, probe_.path) : ask_tcp(loop_, port, timeout);
+    Task<Result<ProbeResult>> question = is_http ? ask_http(loop_, std::move(address), probe_.path)
+                                                 : ask_tcp(loop_, std::move(address), timeout);
     auto answer = co_await with_timeout(loop_, timeout, "probe", std::move(question));
     ProbeResult result;
     if (answer)

@@ -39,7 +39,7 @@ public:
 private:
     class Program;
 
-    Task<void> run(uint16_t port);
+    Task<void> run(Address address);
     void finish(ProbeResult result);
     void deliver();
 

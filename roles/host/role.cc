@@ -25,6 +25,9 @@ const ConfigSchema& host_schema() {
         config_size("bundles_size_max", "20GiB",
                     "What all bundles, unpacked, may take on the disk.")
             .range("1MiB", ""),
+        config_size("disk_reserve", "512MiB",
+                    "What stays free of the disk, unless a twentieth of it is less: below it no "
+                    "bundle is taken, and nothing is placed here."),
         config_duration("bundle_keep", "10m", "How long a bundle stays that nothing uses.")
             .range("0s", "365d"),
         config_strings("signers", {},
@@ -36,6 +39,10 @@ const ConfigSchema& host_schema() {
             "sandbox_off", {},
             "Walls around instances to do without, of: namespaces, user, privileges, "
             "seccomp, landlock, cgroup. What is in force shows `candela ctl nodes show`."),
+        config_string("docker_socket", "",
+                      "Of the engine that runs services with driver = \"docker\", such as Podman's "
+                      "/run/podman/podman.sock. Empty: $DOCKER_HOST, or /var/run/docker.sock; "
+                      "\"off\": none."),
         config_string("cgroup_folder", "",
                       "A group of cgroup v2 that is ours, in which each instance gets one. Empty: "
                       "the one that we run in."),
@@ -72,6 +79,12 @@ void check_host(const Config& config, ConfigProblems& problems) {
                      "bus_url \"{}\" is not of the form "
                      "\"nats://HOST:PORT\"",
                      printable(url));
+    }
+    const std::string_view socket = config.string("docker_socket");
+    if (!socket.empty() && socket != "off" && !socket.starts_with('/')) {
+        problems.add(config.position("docker_socket"),
+                     "docker_socket \"{}\" is neither an absolute path nor \"off\"",
+                     printable(socket));
     }
     for (const ConfigItem& item : config.items("sandbox_off")) {
         if (std::ranges::find(kWallNames, item.value) != std::end(kWallNames)) continue;

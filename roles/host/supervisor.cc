@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "docker_container.h"
 #include "instance_note.h"
 
 namespace candela::host {
@@ -73,6 +74,16 @@ void Supervisor::add(const proto::InstanceSpec& spec) {
 std::string Supervisor::missing_walls(const proto::InstanceSpec& spec) const {
     const auto level = parse_level(spec.sandbox_level);
     if (!level) return level.error().message();
+    if (!spec.container.image.empty()) {
+        if (context_.engine == nullptr || !context_.engine->is_on()) {
+            // It may come: the start says so again, and is tried again.
+            return {};
+        }
+        const auto there = parse_level(container_level(context_.engine->info()));
+        if (there && *level <= *there) return {};
+        return fmt::format("it requires the sandbox level \"{}\", but containers have \"{}\" here",
+                           to_string(*level), container_level(context_.engine->info()));
+    }
     const std::string missing = missing_for(*level, context_.walls);
     if (missing.empty()) return {};
     return fmt::format("it requires the sandbox level \"{}\", but here {}", to_string(*level),

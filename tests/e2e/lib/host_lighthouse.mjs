@@ -80,7 +80,13 @@ export class HostLighthouse {
     answer('candela.lighthouse.assignments', () => this.assignments());
     answer('candela.lighthouse.bundle', (ask) => this.chunk(ask));
     answer('candela.lighthouse.credential', (ask) => this.grant(ask));
-    this.bus.subscribe('candela.nodes.*.heartbeat', { callback: (error, message) => { this.beat = decode(message.data); } });
+    this.bus.subscribe('candela.nodes.*.heartbeat', {
+      callback: (error, message) => {
+        const beat = decode(message.data);
+        // The bus's node has some of its own.
+        if (beat[1][0].toString() === 'host-1') this.beat = beat;
+      },
+    });
     this.bus.subscribe('candela.logs.>', {
       callback: (error, message) => {
         const batch = decode(message.data);
@@ -146,6 +152,12 @@ export class HostLighthouse {
     if (spec.memory) parts.push(number(25, spec.memory));
     if (spec.pids) parts.push(number(27, spec.pids));
     if (spec.scratch) parts.push(number(28, spec.scratch));
+    if (spec.container) {
+      const { image, host, port, user, writable } = spec.container;
+      parts.push(bytes(29, Buffer.concat([
+        bytes(1, image), number(2, host ? 1 : 0), number(3, port ?? 0), bytes(4, user ?? ''), number(5, writable ? 1 : 0),
+      ])));
+    }
     return Buffer.concat(parts);
   }
 
@@ -177,7 +189,7 @@ export class HostLighthouse {
       const count = (field) => Number(status[field]?.[0] ?? 0n);
       found[text(1)] = {
         state: STATES[count(2)], port: count(3), pid: count(4), restarts: count(5), lastExit: text(6),
-        cause: text(7), probeAnswer: text(8), tail: (status[9] ?? []).map((line) => line.toString()), exitCode: count(10),
+        cause: text(7), probeAnswer: text(8), tail: (status[9] ?? []).map((line) => line.toString()), exitCode: count(10), memory: count(12),
       };
     }
     return found;
@@ -191,11 +203,26 @@ export class HostLighthouse {
     }));
   }
 
+  // What the host says is wrong with it; empty: nothing.
+  trouble() {
+    return (this.beat?.[43]?.[0] ?? '').toString();
+  }
+
+  // What runs instances there beside the host itself: {name: {on, detail, level}}.
+  drivers() {
+    return Object.fromEntries((this.beat?.[42] ?? []).map((part) => {
+      const driver = decode(part);
+      const text = (field) => (driver[field]?.[0] ?? '').toString();
+      return [text(1), { on: Number(driver[2]?.[0] ?? 0n) === 1, detail: text(3), level: text(4) }];
+    }));
+  }
+
   // The instance's status once the heartbeat shows it in that state.
   reached(instance, state, timeout = 20_000) {
-    return until(`${instance} to be ${state} (it is ${JSON.stringify(this.instances()[instance])})`, () => {
+    return until(`${instance} to be ${state}`, () => {
       const status = this.instances()[instance];
-      return status?.state === state && status;
+      if (status?.state !== state) throw new Error(`it is ${JSON.stringify(status)}`);
+      return status;
     }, { timeout });
   }
 

@@ -1,6 +1,9 @@
 #include "bundle_store.h"
 
+#include <cstdio>
+
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include "auth/key_pair.h"
 #include "loop/file.h"
@@ -179,6 +182,99 @@ TEST_CASE_METHOD(Store, "a_fetch_that_fails_can_be_tried_again") {
     CHECK(acquire().error().code() == Code::kNotFound);
     failures = 0;
     CHECK(acquire().has_value());
+}
+
+TEST_CASE_METHOD(Store, "a_bundle_that_is_not_what_it_was_is_fetched_anew") {
+    open();
+    const std::filesystem::path unpacked = acquire().value();
+    const std::string sound = read_text(unpacked / "server.js");
+    const int before = reads;
+    CHECK(acquire().has_value());
+    CHECK(reads == before);
+    const bool is_restarted = GENERATE(false, true);
+    if (is_restarted) open();
+    const auto damage = [&](const std::filesystem::path& file, std::string_view content) {
+        REQUIRE(write_file(file, content).has_value());
+    };
+    SECTION("one of its bytes") { damage(unpacked / "server.js", sound.substr(1) + "y"); }
+    SECTION("in place, as a disk does it") {
+        FILE* file = fopen((unpacked / "server.js").c_str(), "r+");
+        REQUIRE(file != nullptr);
+        REQUIRE(fputs("y", file) >= 0);
+        REQUIRE(fclose(file) == 0);
+    }
+    SECTION("it is cut off") { std::filesystem::resize_file(unpacked / "server.js", 5); }
+    SECTION("a file more") { damage(unpacked / "more", "x"); }
+    SECTION("a file less") { REQUIRE(remove_file(unpacked / "file-1").has_value()); }
+    SECTION("a mode") {
+        std::filesystem::permissions(unpacked / "server.js", std::filesystem::perms::owner_read);
+    }
+    SECTION("all of it") { REQUIRE(remove_tree(unpacked).has_value()); }
+    CHECK(acquire().value() == unpacked);
+    CHECK(reads > before);
+    CHECK(read_text(unpacked / "server.js") == sound);
+    CHECK(read_text(unpacked / "file-1") == "7919");
+    CHECK_FALSE(std::filesystem::exists(unpacked / "more"));
+    CHECK(store->size() == 1);
+}
+
+TEST_CASE_METHOD(Store, "a_marker_of_an_older_host_counts") {
+    open();
+    const std::filesystem::path unpacked = acquire().value();
+    const int before = reads;
+    REQUIRE(write_file(folder / "bundles" / (digest + ".synced"), "300000").has_value());
+    open();
+    CHECK(acquire().value() == unpacked);
+    CHECK(reads == before);
+}
+
+TEST_CASE_METHOD(Store, "some_of_the_disk_is_left_to_others") {
+    DiskSpace space{1 << 30, 4ULL << 30};
+    options.disk_reserve = 100 << 20;
+    options.disk = [&](const std::filesystem::path&) { return Result<DiskSpace>(space); };
+    open();
+    REQUIRE(acquire().has_value());
+    const std::string first = digest;
+    CHECK(store->trouble().empty());
+
+    // What nobody wants makes room.
+    store->set_wanted({});
+    make_bundle(std::string(200'000, 'y'));
+    space.free = 100 << 20;
+    options.disk = [&](const std::filesystem::path&) {
+        const bool is_gone = !std::filesystem::exists(folder / "bundles" / first);
+        return Result<DiskSpace>(DiskSpace{is_gone ? 200ULL << 20 : space.free, space.all});
+    };
+    open();
+    store->set_wanted({});
+    REQUIRE(acquire().has_value());
+    CHECK_FALSE(std::filesystem::exists(folder / "bundles" / first));
+
+    // What is wanted stays, and nothing more is taken.
+    store->set_wanted({digest});
+    const std::string second = digest;
+    options.disk = [&](const std::filesystem::path&) { return Result<DiskSpace>(space); };
+    space.free = 50 << 20;
+    open();
+    store->set_wanted({second});
+    world.run_for(1s);
+    CHECK(store->trouble().find("is almost full: 50.0 MiB of 4.0 GiB are free, and 100.0 MiB stay "
+                                "so ([host] disk_reserve)") != std::string::npos);
+    CHECK(acquire().has_value());
+    make_bundle(std::string(200'000, 'z'));
+    const auto refused = acquire();
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().code() == Code::kExhausted);
+    CHECK(refused.error().message().starts_with("no room on the disk for another bundle"));
+    space.free = 1 << 30;
+    store->collect();
+    world.run_for(1s);
+    CHECK(store->trouble().empty());
+    // On a small disk a twentieth is enough.
+    space = DiskSpace{60 << 20, 1 << 30};
+    store->collect();
+    world.run_for(1s);
+    CHECK(store->trouble().empty());
 }
 
 TEST_CASE_METHOD(Store, "what_nobody_wants_goes_after_a_while") {

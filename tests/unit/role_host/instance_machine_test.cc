@@ -189,17 +189,24 @@ TEST_CASE_METHOD(Machine, "starts_that_come_to_nothing_are_reported_as_failed_an
     for (uint32_t i = 1; i < InstanceMachine::kFailedStarts; ++i) {
         m.on_exit(exited(1));
         CHECK(m.state() == InstanceState::kStarting);
-        CHECK(has(m.on_timer(TimerKind::kPhase), Do::kSpawn));
+        // What it was given may be what is wrong.
+        CHECK(has(m.on_timer(TimerKind::kPhase), Do::kPrepare));
+        CHECK(m.state() == InstanceState::kStarting);
+        CHECK(has(m.on_prepared(), Do::kSpawn));
         m.on_spawned();
     }
     m.on_exit(exited(1));
     CHECK(m.state() == InstanceState::kFailed);
     CHECK(m.cause() == "it ended before it was ready with exit code 1");
-    CHECK(has(m.on_timer(TimerKind::kPhase), Do::kSpawn));
+    CHECK(has(m.on_timer(TimerKind::kPhase), Do::kPrepare));
+    CHECK(has(m.on_prepared(), Do::kSpawn));
     m.on_spawned();
     CHECK(m.state() == InstanceState::kFailed);
     m.on_probe(true, "HTTP 200");
     CHECK(m.state() == InstanceState::kReady);
+    // It was right: a crash costs no preparation.
+    m.on_exit(exited(1));
+    CHECK(has(m.on_timer(TimerKind::kPhase), Do::kSpawn));
 }
 
 TEST_CASE_METHOD(Machine, "a_start_that_takes_too_long_fails_with_the_probes_answer") {
@@ -235,7 +242,8 @@ TEST_CASE_METHOD(Machine, "a_program_that_is_missing_fails_at_once") {
     m.on_prepared();
     m.on_spawn_failed(Error(Code::kNotFound, "no such program"));
     CHECK(m.state() == InstanceState::kFailed);
-    CHECK(has(m.on_timer(TimerKind::kPhase), Do::kSpawn));
+    CHECK(has(m.on_timer(TimerKind::kPhase), Do::kPrepare));
+    CHECK(has(m.on_prepared(), Do::kSpawn));
 }
 
 TEST_CASE_METHOD(Machine, "stop_asks_then_kills_then_cleans_up") {

@@ -23,7 +23,7 @@ struct ReadyMade final : Preparer {
     int prepared_count = 0;
     std::vector<std::string> cleaned;
 
-    Task<Result<Prepared>> prepare(proto::InstanceSpec) override {
+    Task<Result<Prepared>> prepare(proto::InstanceSpec, OnProgress) override {
         ++prepared_count;
         if (error) co_return fail(*error);
         co_return prepared;
