@@ -95,6 +95,14 @@ test('an instance runs from its bundle, and nothing of it is left when it is sto
   assert.equal((await request(two.port, '/')).text, 'hello from web-2');
 });
 
+test('an instance ignores no signal that nobody told it to', { timeout: 60_000 }, async (t) => {
+  const { lighthouse } = await startHost(t);
+  const bundle = lighthouse.add({ 'server.js': SERVER });
+  const command = ['sh', '-c', 'grep SigIgn /proc/self/status; exec node server.js'];
+  await lighthouse.assign([web(bundle, { command })]);
+  await lighthouse.said('web-1', 'SigIgn:\t0000000000000000');
+});
+
 test('an instance that ends is started again, with growing pauses', { timeout: 90_000 }, async (t) => {
   const { lighthouse } = await startHost(t);
   const bundle = lighthouse.add({ 'server.js': SERVER });

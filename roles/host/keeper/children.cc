@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <initializer_list>
+
 namespace candela::keeper {
 
 namespace {
@@ -41,7 +43,8 @@ pid_t own_pid_in(int proc) {
     if (write(report, &ready, sizeof(ready)) != sizeof(ready)) _exit(126);
 
     setsid();
-    signal(SIGPIPE, SIG_DFL);
+    // What we ignore it would ignore, too, and all that it starts.
+    for (const int number : {SIGPIPE, SIGHUP, SIGINT}) signal(number, SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
