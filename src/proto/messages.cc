@@ -18,6 +18,7 @@ namespace wire {
     }
 
 CANDELA_SHAPE(Failure);
+CANDELA_SHAPE(Usage);
 CANDELA_SHAPE(InstanceStatus);
 CANDELA_SHAPE(NodeHeartbeat);
 CANDELA_SHAPE(AssignmentsPull);
@@ -51,6 +52,7 @@ CANDELA_SHAPE(ValueContent);
 CANDELA_SHAPE(ValueTable);
 CANDELA_SHAPE(LogEntry);
 CANDELA_SHAPE(LogBatch);
+CANDELA_SHAPE(LogAck);
 
 #undef CANDELA_SHAPE
 
@@ -64,6 +66,21 @@ template <class V>
 void visit(V& v, As<Failure> auto& m, candela_wire_Failure& w) {
     v.text(w.code, m.code, kNameBytesMax);
     v.text(w.message, m.message, kTextBytesMax);
+}
+
+template <class V>
+void visit(V& v, As<Usage> auto& m, candela_wire_Usage& w) {
+    v.number(w.known, m.known);
+    v.number(w.cpu_micros, m.cpu_micros);
+    v.number(w.memory_bytes, m.memory_bytes);
+    v.number(w.io_read_bytes, m.io_read_bytes);
+    v.number(w.io_write_bytes, m.io_write_bytes);
+    v.number(w.net_in_bytes, m.net_in_bytes);
+    v.number(w.net_out_bytes, m.net_out_bytes);
+    v.number(w.processes, m.processes);
+    v.number(w.cpu_pressure, m.cpu_pressure);
+    v.number(w.memory_pressure, m.memory_pressure);
+    v.number(w.io_pressure, m.io_pressure);
 }
 
 template <class V>
@@ -81,6 +98,7 @@ void visit(V& v, As<InstanceStatus> auto& m, candela_wire_InstanceStatus& w) {
     v.number(w.started_at, m.started_at);
     v.number(w.memory_bytes, m.memory_bytes);
     v.number(w.epoch, m.epoch);
+    v.message(w.has_usage, w.usage, m.usage);
 }
 
 template <class V>
@@ -126,6 +144,7 @@ void visit(V& v, As<NodeHeartbeat> auto& m, candela_wire_NodeHeartbeat& w) {
     v.number(w.cpu_millis_max, m.cpu_millis_max);
     v.number(w.memory_bytes_max, m.memory_bytes_max);
     v.number(w.ports_max, m.ports_max);
+    v.message(w.has_usage, w.usage, m.usage);
 }
 
 template <class V>
@@ -379,8 +398,10 @@ void visit(V& v, As<ValueTable> auto& m, candela_wire_ValueTable& w) {
 template <class V>
 void visit(V& v, As<LogEntry> auto& m, candela_wire_LogEntry& w) {
     v.number(w.time, m.time);
-    v.choice(w.stream, m.stream, LogStream::kHost);
+    v.choice(w.stream, m.stream, LogStream::kAccess);
     v.text(w.text, m.text, kTextBytesMax);
+    v.choice(w.level, m.level, LineLevel::kFatal);
+    v.text(w.trace_id, m.trace_id, kNameBytesMax);
 }
 
 template <class V>
@@ -391,7 +412,17 @@ void visit(V& v, As<LogBatch> auto& m, candela_wire_LogBatch& w) {
     v.text(w.instance, m.instance, kNameBytesMax);
     v.number(w.release, m.release);
     v.list(w.entries, m.entries, kLogEntriesMax);
-    v.number(w.dropped, m.dropped);
+    v.text(w.source, m.source, kNameBytesMax);
+    v.number(w.first, m.first);
+    v.number(w.previous, m.previous);
+    v.number(w.acked, m.acked);
+}
+
+template <class V>
+void visit(V& v, As<LogAck> auto& m, candela_wire_LogAck& w) {
+    v.text(w.source, m.source, kNameBytesMax);
+    v.number(w.position, m.position);
+    v.number(w.is_gap, m.is_gap);
 }
 
 namespace {
@@ -482,6 +513,7 @@ std::string encode(const Credential& message) { return encode_value(message); }
 std::string encode(const ValuesPull& message) { return encode_value(message); }
 std::string encode(const ValueTable& message) { return encode_value(message); }
 std::string encode(const LogBatch& message) { return encode_value(message); }
+std::string encode(const LogAck& message) { return encode_value(message); }
 
 Result<NodeHeartbeat> decode_node_heartbeat(std::string_view bytes) {
     return decode_value<NodeHeartbeat>("NodeHeartbeat", bytes);
@@ -525,6 +557,9 @@ Result<ValueTable> decode_value_table(std::string_view bytes) {
 }
 Result<LogBatch> decode_log_batch(std::string_view bytes) {
     return decode_value<LogBatch>("LogBatch", bytes);
+}
+Result<LogAck> decode_log_ack(std::string_view bytes) {
+    return decode_value<LogAck>("LogAck", bytes);
 }
 
 }  // namespace candela::proto

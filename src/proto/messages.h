@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/log_line.h"
 #include "base/result.h"
 
 namespace candela::proto {
@@ -88,6 +89,29 @@ enum class InstanceState : uint8_t {
 std::string_view to_string(InstanceState state);
 Result<InstanceState> parse_instance_state(std::string_view text);
 
+// Of `known`: which values of a Usage count.
+inline constexpr uint32_t kUsageCpu = 1;
+inline constexpr uint32_t kUsageMemory = 2;
+inline constexpr uint32_t kUsageIo = 4;
+inline constexpr uint32_t kUsageNetwork = 8;
+inline constexpr uint32_t kUsageProcesses = 16;
+inline constexpr uint32_t kUsagePressure = 32;
+
+struct Usage {
+    uint32_t known = 0;
+    uint64_t cpu_micros = 0;
+    uint64_t memory_bytes = 0;
+    uint64_t io_read_bytes = 0;
+    uint64_t io_write_bytes = 0;
+    uint64_t net_in_bytes = 0;
+    uint64_t net_out_bytes = 0;
+    uint32_t processes = 0;
+    uint32_t cpu_pressure = 0;
+    uint32_t memory_pressure = 0;
+    uint32_t io_pressure = 0;
+    bool operator==(const Usage&) const = default;
+};
+
 struct InstanceStatus {
     std::string instance;
     InstanceState state = InstanceState::kUnknown;
@@ -102,6 +126,7 @@ struct InstanceStatus {
     uint64_t started_at = 0;
     uint64_t memory_bytes = 0;
     uint64_t epoch = 0;
+    Usage usage;
     bool operator==(const InstanceStatus&) const = default;
 };
 
@@ -147,6 +172,7 @@ struct NodeHeartbeat {
     uint64_t cpu_millis_max = 0;
     uint64_t memory_bytes_max = 0;
     uint32_t ports_max = 0;
+    Usage usage;
     bool operator==(const NodeHeartbeat&) const = default;
 };
 
@@ -409,12 +435,14 @@ struct ValueTable {
     bool operator==(const ValueTable&) const = default;
 };
 
-enum class LogStream : uint8_t { kStdout, kStderr, kHost };
+enum class LogStream : uint8_t { kStdout, kStderr, kHost, kAccess };
 
 struct LogEntry {
     uint64_t time = 0;
     LogStream stream = LogStream::kStdout;
     std::string text;
+    LineLevel level = LineLevel::kUnknown;
+    std::string trace_id;
     bool operator==(const LogEntry&) const = default;
 };
 
@@ -425,8 +453,18 @@ struct LogBatch {
     std::string instance;
     uint64_t release = 0;
     std::vector<LogEntry> entries;
-    uint64_t dropped = 0;
+    std::string source;
+    uint64_t first = 0;
+    uint64_t previous = 0;
+    uint64_t acked = 0;
     bool operator==(const LogBatch&) const = default;
+};
+
+struct LogAck {
+    std::string source;
+    uint64_t position = 0;
+    bool is_gap = false;
+    bool operator==(const LogAck&) const = default;
 };
 
 std::string encode(const NodeHeartbeat& message);
@@ -444,6 +482,7 @@ std::string encode(const Credential& message);
 std::string encode(const ValuesPull& message);
 std::string encode(const ValueTable& message);
 std::string encode(const LogBatch& message);
+std::string encode(const LogAck& message);
 
 Result<NodeHeartbeat> decode_node_heartbeat(std::string_view bytes);
 Result<AssignmentsPull> decode_assignments_pull(std::string_view bytes);
@@ -460,5 +499,6 @@ Result<Credential> decode_credential(std::string_view bytes);
 Result<ValuesPull> decode_values_pull(std::string_view bytes);
 Result<ValueTable> decode_value_table(std::string_view bytes);
 Result<LogBatch> decode_log_batch(std::string_view bytes);
+Result<LogAck> decode_log_ack(std::string_view bytes);
 
 }  // namespace candela::proto

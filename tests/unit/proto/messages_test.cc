@@ -1,5 +1,7 @@
 #include "proto/messages.h"
 
+#include "proto/log_entries.h"
+
 #include <catch2/catch_test_macros.hpp>
 
 #include "base/random.h"
@@ -161,9 +163,59 @@ TEST_CASE("every_message_comes_back_as_it_was") {
 
     LogBatch batch;
     batch.node = "n";
-    batch.entries = {LogEntry(5, LogStream::kStderr, "line"), LogEntry()};
-    batch.dropped = 3;
+    batch.entries = {LogEntry(5, LogStream::kStderr, "line", LineLevel::kWarn, "abc"), LogEntry()};
+    batch.source = "s";
+    batch.first = 7;
     CHECK(decode_log_batch(encode(batch)) == batch);
+    // What is known only when it is sent follows what was encoded before.
+    LogBatch late;
+    late.previous = 6;
+    late.acked = 5;
+    const auto joined = decode_log_batch(encode(batch) + encode(late));
+    batch.previous = 6;
+    batch.acked = 5;
+    CHECK(joined == batch);
+    CHECK(decode_log_ack(encode(LogAck("s", 9, true))) == LogAck("s", 9, true));
+}
+
+TEST_CASE("entries_that_are_added_one_by_one_are_those_of_a_batch") {
+    LogBatch batch;
+    batch.node = "n";
+    std::string bytes = encode(batch);
+    const std::string long_text(300, 'x');
+    for (const auto& entry :
+         {LogEntry(1'700'000'000'123, LogStream::kAccess, "line", LineLevel::kFatal, "abc"),
+          LogEntry(0, LogStream::kStdout, "", LineLevel::kUnknown, ""),
+          LogEntry(5, LogStream::kHost, long_text, LineLevel::kUnknown,
+                   long_text.substr(0, 200))}) {
+        append_log_entry(entry.time, entry.stream, entry.text, entry.level, entry.trace_id, bytes);
+        batch.entries.push_back(entry);
+    }
+    CHECK(decode_log_batch(bytes) == batch);
+    append_log_entry(1, LogStream::kStdout, std::string(kTextBytesMax + 1, 'y'),
+                     LineLevel::kUnknown, std::string(kNameBytesMax + 1, 'z'), bytes);
+    const auto cut = decode_log_batch(bytes);
+    REQUIRE(cut);
+    CHECK(cut->entries.back().text.size() == kTextBytesMax);
+}
+
+TEST_CASE("usage_comes_through_a_heartbeat") {
+    Usage usage;
+    usage.known = kUsageCpu | kUsageIo;
+    usage.cpu_micros = 1;
+    usage.memory_bytes = 2;
+    usage.io_read_bytes = 3;
+    usage.io_write_bytes = 4;
+    usage.net_in_bytes = 5;
+    usage.net_out_bytes = 6;
+    usage.processes = 7;
+    usage.cpu_pressure = 8;
+    usage.memory_pressure = 9;
+    usage.io_pressure = 10;
+    NodeHeartbeat beat;
+    beat.usage = usage;
+    beat.instances.emplace_back().usage = usage;
+    CHECK(decode_node_heartbeat(encode(beat)) == beat);
 }
 
 TEST_CASE("an_empty_message_is_all_defaults") {
