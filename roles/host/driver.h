@@ -71,6 +71,14 @@ public:
     // It never ran. May destroy the Running.
     virtual void on_start_failed(const Error& error) = 0;
     virtual void on_output(OutputKind kind, std::string_view bytes) = 0;
+    // The same, with the position behind it, which grows over all the output of one run. False: it
+    // is not safe yet; Running::acknowledge() will be called when it is, and until then it is kept
+    // for the next host. What comes again then is cut in the same pieces, at the same positions.
+    virtual bool on_output_at(OutputKind kind, std::string_view bytes, uint64_t position) {
+        static_cast<void>(position);
+        on_output(kind, bytes);
+        return true;
+    }
     // So much of it came while we were away, or did not listen, that the oldest was dropped.
     virtual void on_output_lost(uint64_t bytes) = 0;
     // Once. All output that came before the end has been delivered. May destroy the Running.
@@ -100,6 +108,8 @@ public:
         if (pid() > 0 && ::kill(pid(), number) == 0) return {};
         return fail_errno("sending a signal", pid() > 0 ? errno : ESRCH);
     }
+    // All output up to here is safe. For drivers that keep none there is nothing to do.
+    virtual void acknowledge(uint64_t position) { static_cast<void>(position); }
     // Runs another program in the same surroundings (an exec probe); it ends with its Running.
     virtual Result<std::unique_ptr<Running>> run_beside(const StartRequest& request,
                                                         RunningHandler& handler) = 0;

@@ -27,11 +27,12 @@ BundleStoreOptions bundle_options(const std::filesystem::path& folder, const Con
     return options;
 }
 
-LogShipper::Limits log_limits(const Config& config) {
-    LogShipper::Limits limits;
-    limits.all_bytes_max = config.size_bytes("log_buffer");
-    limits.instance_bytes_max = std::min(limits.instance_bytes_max, limits.all_bytes_max);
-    return limits;
+LogStreamsSettings log_settings(const NodeInfo& node, const Config& config) {
+    LogStreamsSettings settings;
+    settings.folder = node.data_dir / "host" / "logs";
+    settings.node = node.name;
+    settings.disk_bytes_max = config.size_bytes("log_buffer");
+    return settings;
 }
 
 WallSettings wall_settings(const Config& config) {
@@ -96,10 +97,7 @@ Host::Host(NodeContext& context, const Config& config)
       drivers_(driver_, containers_),
       ports_(static_cast<uint16_t>(config.integer("ports_first")),
              static_cast<uint16_t>(config.integer("ports_last")), context.loop.random()),
-      logs_(context.loop, context.node.name, log_limits(config),
-            [this](std::string_view subject, std::string_view payload) {
-                return send_logs(subject, payload);
-            }),
+      logs_(context, *client_, log_settings(context.node, config), "host"),
       bundles_(context.loop, *this, bundle_options(folder_, config), log_),
       credentials_(context.loop, *this, context.node.name, log_),
       values_(context.loop, *this, context.node.name, log_),
@@ -109,7 +107,7 @@ Host::Host(NodeContext& context, const Config& config)
                  drivers_,
                  preparer_,
                  ports_,
-                 logs_,
+                 logs_.streams(),
                  log_,
                  context.node.name,
                  std::string(config.string("bus_url")),
@@ -140,7 +138,9 @@ Host::~Host() = default;
 Task<Result<>> Host::start() {
     CO_TRY(co_await prepare_folder());
     client_->on_state([this](bus::ClientState state) {
-        if (state == bus::ClientState::kConnected) puller_.pull_soon();
+        if (state != bus::ClientState::kConnected) return;
+        puller_.pull_soon();
+        logs_.on_connected();
     });
     CO_TRY(tunnels_.start(*client_, context_.node.name));
     CO_TRY(puller_.start());
@@ -157,6 +157,7 @@ Task<Result<>> Host::prepare_folder() {
     auto run_id = co_await offload(context_.loop, std::move(work));
     if (!run_id) co_return fail(run_id.error().in("host"));
     CO_TRY(jobs_.load());
+    CO_TRY(co_await logs_.start());
     CO_TRY(bundles_.open());
     instances_.run_id = *run_id;
     values_.open(*run_id);
@@ -288,13 +289,6 @@ Task<Result<proto::ValueTable>> Host::fetch(proto::ValuesPull pull) {
     co_return proto::decode_value_table(reply->payload);
 }
 
-bool Host::send_logs(std::string_view subject, std::string_view payload) {
-    // Half of what the client queues is left to heartbeats and tunnels.
-    constexpr size_t kPendingBytesMax = 4 << 20;
-    if (!client_->is_connected() || client_->pending_bytes() > kPendingBytesMax) return false;
-    return client_->publish(subject, payload).has_value();
-}
-
 Task<Result<>> Host::reload(const Config& config) {
     instances_max_ = static_cast<uint32_t>(config.integer("instances_max"));
     capacity_ = Capacity(config);
@@ -312,7 +306,7 @@ Task<void> Host::drain(MonoTime deadline) {
         co_await supervisor_.drain(deadline);
     }
     // Their last lines, and the heartbeat that says how they ended.
-    logs_.flush();
+    co_await logs_.streams().write_all();
     context_.heartbeats.beat_soon();
     constexpr Duration kFlushMax = 1s;
     if (client_->is_connected()) static_cast<void>(co_await client_->flush(kFlushMax));

@@ -16,8 +16,8 @@
 #include "host_preparer.h"
 #include "instance.h"
 #include "job_records.h"
-#include "log_shipper.h"
 #include "node/heartbeat.h"
+#include "node/log_delivery.h"
 #include "node/role.h"
 #include "ports.h"
 #include "process_driver.h"
@@ -58,7 +58,6 @@ private:
     void on_assignments(const proto::Assignments& assignments);
     void on_change();
     void on_engine_change();
-    bool send_logs(std::string_view subject, std::string_view payload);
     void collect();
 
     NodeContext& context_;
@@ -74,7 +73,7 @@ private:
     DockerDriver containers_;
     Drivers drivers_;
     Ports ports_;
-    LogShipper logs_;
+    LogDelivery logs_;
     BundleStore bundles_;
     Credentials credentials_;
     InstanceValues values_;

@@ -36,9 +36,9 @@ Instance::Instance(InstanceContext& context, proto::InstanceSpec spec, OnChange 
       spec_(std::move(spec)),
       on_change_(std::move(on_change)),
       machine_(settings_of(spec_), context.loop.random()),
-      channel_(context.logs.open(spec_)),
-      stdout_lines_([this](std::string_view line) { on_line(LogStream::kStdout, line); }),
-      stderr_lines_([this](std::string_view line) { on_line(LogStream::kStderr, line); }),
+      channel_(context.logs.open_channel(
+          LogSource(spec_.instance, spec_.space, spec_.service, spec_.instance, spec_.release))),
+      output_([this](OutputKind kind, std::string_view line) { on_line(kind, line); }),
       phase_timer_(context.loop.timers(),
                    [this] { perform(machine_.on_timer(InstanceMachine::Timer::kPhase)); }),
       probe_timer_(context.loop.timers(),
@@ -50,6 +50,7 @@ Instance::Instance(InstanceContext& context, proto::InstanceSpec spec, OnChange 
     prober_ = std::make_unique<Prober>(context.loop, spec_.probe, [this](ProbeResult r) {
         perform(machine_.on_probe(r.is_well, r.answer, r.has_answered));
     });
+    channel_->on_written([this](const OutputMarks& marks) { on_lines_written(marks); });
 }
 
 Instance::~Instance() { release_port(); }
@@ -67,6 +68,8 @@ void Instance::adopt(std::string_view text) {
                                            {"service", spec_.service},
                                            {"pid", running_->pid()},
                                            {"port", port_}});
+    acknowledged_ = 0;
+    output_.resume(known.restarts, channel_->found_marks());
     perform(machine_.adopt(known.was_ready, known.restarts));
 }
 
@@ -214,6 +217,8 @@ void Instance::spawn() {
     auto port = context_.ports.take();
     if (!port) return perform(machine_.on_spawn_failed(port.error()));
     port_ = *port;
+    acknowledged_ = 0;
+    output_.begin(machine_.restarts());
     auto running = context_.driver.start(start_request(), *this);
     if (!running) {
         say(fmt::format("can't be started: {}", running.error().message()));
@@ -349,8 +354,21 @@ std::vector<std::string> Instance::environment() const {
     return out;
 }
 
-void Instance::on_output(OutputKind kind, std::string_view bytes) {
-    (kind == OutputKind::kStdout ? stdout_lines_ : stderr_lines_).feed(bytes);
+void Instance::on_output(OutputKind kind, std::string_view bytes) { output_.feed(kind, bytes, 0); }
+
+bool Instance::on_output_at(OutputKind kind, std::string_view bytes, uint64_t position) {
+    output_.feed(kind, bytes, position);
+    channel_->set_marks(output_.marks());
+    if (position - acknowledged_ < OutputLines::kUnsafeBytesMax) return false;
+    acknowledged_ = position;
+    return true;
+}
+
+void Instance::on_lines_written(const OutputMarks& marks) {
+    if (running_ == nullptr || marks.run != output_.marks().run) return;
+    if (marks.safe <= acknowledged_) return;
+    acknowledged_ = marks.safe;
+    running_->acknowledge(marks.safe);
 }
 
 void Instance::on_output_lost(uint64_t bytes) {
@@ -359,8 +377,7 @@ void Instance::on_output_lost(uint64_t bytes) {
 }
 
 void Instance::on_exit(const ExitStatus& status) {
-    stdout_lines_.finish();
-    stderr_lines_.finish();
+    output_.finish();
     const std::string detail = std::exchange(end_detail_, std::string());
     const std::string said =
         detail.empty() ? status.to_string() : fmt::format("{} ({})", status.to_string(), detail);
@@ -372,13 +389,16 @@ void Instance::on_exit(const ExitStatus& status) {
     perform(machine_.on_exit(status, detail));
 }
 
-void Instance::on_line(LogStream stream, std::string_view line) {
-    channel_->add(stream, line);
+void Instance::on_line(OutputKind kind, std::string_view line) {
+    channel_->set_marks(output_.marks());
+    channel_->add(kind == OutputKind::kStdout ? LogStream::kStdout : LogStream::kStderr, line);
     if (tail_.size() == kTailLines) tail_.pop_front();
     tail_.emplace_back(line.substr(0, kTailLineMax));
 }
 
-void Instance::say(std::string_view text) { channel_->add(LogStream::kHost, text); }
+void Instance::say(std::string_view text) {
+    channel_->add(LogStream::kHost, text, LineLevel::kUnknown, "");
+}
 
 proto::InstanceStatus Instance::status() const {
     proto::InstanceStatus status;

@@ -14,9 +14,9 @@
 #include "docker_engine.h"
 #include "driver.h"
 #include "instance_machine.h"
-#include "line_splitter.h"
-#include "log_shipper.h"
 #include "loop/flow.h"
+#include "node/log_streams.h"
+#include "output_lines.h"
 #include "ports.h"
 #include "preparer.h"
 #include "prober.h"
@@ -30,7 +30,7 @@ struct InstanceContext {
     Driver& driver;
     Preparer& preparer;
     Ports& ports;
-    LogShipper& logs;
+    LogStreams& logs;
     Logger log;
     std::string node;
     std::string bus_url;             // as services see it
@@ -90,13 +90,15 @@ private:
     ContainerWish container_wish() const;
     Timer& timer(InstanceMachine::Timer which);
     void release_port();
-    void on_line(proto::LogStream stream, std::string_view line);
+    void on_line(OutputKind kind, std::string_view line);
     // What the host itself has to say in the instance's log.
     void say(std::string_view text);
 
     void on_started(int pid) override;
     void on_start_failed(const Error& error) override;
     void on_output(OutputKind kind, std::string_view bytes) override;
+    bool on_output_at(OutputKind kind, std::string_view bytes, uint64_t position) override;
+    void on_lines_written(const OutputMarks& marks);
     void on_output_lost(uint64_t bytes) override;
     void on_end_detail(std::string_view detail) override { end_detail_ = detail; }
     void on_exit(const ExitStatus& status) override;
@@ -115,10 +117,10 @@ private:
     std::string end_detail_;  // of the end that is about to be told
     uint16_t port_ = 0;
     uint64_t started_at_ms_ = 0;
-    std::unique_ptr<LogShipper::Channel> channel_;
+    std::unique_ptr<LogStreams::Channel> channel_;
     std::deque<std::string> tail_;
-    LineSplitter stdout_lines_;
-    LineSplitter stderr_lines_;
+    OutputLines output_;
+    uint64_t acknowledged_ = 0;  // of the output of this run
     Timer phase_timer_;
     Timer probe_timer_;
     Timer healthy_timer_;

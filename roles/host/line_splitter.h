@@ -22,6 +22,8 @@ public:
     void feed(std::string_view bytes);
     // The output is over: what has no line end yet is a line too.
     void finish();
+    // Something of a line is here whose end is not.
+    bool has_partial() const { return !line_.empty() || cut_bytes_ > 0; }
 
 private:
     static constexpr size_t kNoteMax = 64;

@@ -125,6 +125,9 @@ public:
         is_note_new_ = !plan_.empty() || client_ != nullptr;
         if (client_ != nullptr && is_started_) client_->send(Message::kNote, note_);
     }
+    void acknowledge(uint64_t position) {
+        if (client_ != nullptr && !is_lost_) client_->send(Message::kAck, bytes_of(position));
+    }
     // Nobody listens any more.
     void abandon() {
         handler_ = nullptr;
@@ -242,12 +245,11 @@ private:
         constexpr size_t kHeadSize = sizeof(uint64_t) + 1;
         if (payload.size() < kHeadSize) return;
         const bool is_stdout = payload[sizeof(uint64_t)] == 1;
-        const auto position = payload.substr(0, sizeof(uint64_t));
+        const auto position = number_at<uint64_t>(payload, 0);
         const auto bytes = payload.substr(kHeadSize);
-        if (handler_ != nullptr) {
-            handler_->on_output(is_stdout ? OutputKind::kStdout : OutputKind::kStderr, bytes);
-        }
-        if (client_ != nullptr) client_->send(Message::kAck, position);
+        const auto kind = is_stdout ? OutputKind::kStdout : OutputKind::kStderr;
+        if (handler_ == nullptr || handler_->on_output_at(kind, bytes, position))
+            acknowledge(position);
     }
 
     void on_lost(const Error& error) override {
@@ -341,6 +343,9 @@ public:
     }
     void set_note(std::string_view note) override {
         if (const auto kept = kept_.lock()) kept->set_note(note);
+    }
+    void acknowledge(uint64_t position) override {
+        if (const auto kept = kept_.lock()) kept->acknowledge(position);
     }
     Result<std::unique_ptr<Running>> run_beside(const StartRequest& request,
                                                 RunningHandler& handler) override {

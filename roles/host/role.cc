@@ -33,8 +33,10 @@ const ConfigSchema& host_schema() {
         config_strings("signers", {},
                        "Public keys whose bundles run here. Default: whoever the "
                        "lighthouse let deploy."),
-        config_size("log_buffer", "16MiB", "Log lines kept while the bus is away.")
-            .range("64KiB", "1GiB"),
+        config_size("log_buffer", "256MiB",
+                    "Log lines kept on the disk until the lighthouse has them. Beyond it the "
+                    "oldest of whoever has most are dropped, and counted.")
+            .range("1MiB", "1TiB"),
         config_strings(
             "sandbox_off", {},
             "Walls around instances to do without, of: namespaces, user, privileges, "

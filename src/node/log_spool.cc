@@ -30,8 +30,9 @@ struct RecordHead {
     uint32_t size = 0;
     uint64_t run = 0;
     OutputMark streams[2];
+    uint64_t safe = 0;
 };
-static_assert(sizeof(RecordHead) == 64);
+static_assert(sizeof(RecordHead) == 72);
 
 uint32_t checksum_of(const RecordHead& head, std::string_view payload) {
     const auto* bytes = reinterpret_cast<const Bytef*>(&head.first);
@@ -49,6 +50,7 @@ RecordHead head_of(const LogChunk& chunk) {
     head.run = chunk.marks.run;
     head.streams[0] = chunk.marks.streams[0];
     head.streams[1] = chunk.marks.streams[1];
+    head.safe = chunk.marks.safe;
     head.checksum = checksum_of(head, chunk.payload);
     return head;
 }
@@ -111,6 +113,7 @@ Result<SpoolFile> look_at(const std::filesystem::path& path, OutputMarks& marks)
         if (found.bytes == 0) found.first = head.first;
         found.last = head.first + head.count - 1;
         marks.run = head.run;
+        marks.safe = head.safe;
         std::copy(std::begin(head.streams), std::end(head.streams), marks.streams);
         found.bytes = end;
     }

@@ -18,8 +18,8 @@
 
 namespace candela {
 
-// Up to where the output of a program has become lines, for a host that reads it again: bytes of
-// the record of the keeper's spool that ends at `position`. Of one run of the program.
+// Up to where the output of a program has become lines, for whoever reads it again: so many bytes
+// of the piece that ends at `position`. Positions grow over one run of the program.
 struct OutputMark {
     uint64_t position = 0;
     uint64_t bytes = 0;
@@ -28,6 +28,7 @@ struct OutputMark {
 struct OutputMarks {
     uint64_t run = 0;
     OutputMark streams[2];  // stdout, stderr
+    uint64_t safe = 0;      // all output up to this position is in lines; 0: none
     bool operator==(const OutputMarks&) const = default;
 };
 

@@ -40,11 +40,12 @@ struct Supervised {
     ReadyMade preparer;
     Ports ports{30100, 30899, loop.random()};
     std::vector<proto::LogBatch> logs;
-    LogShipper shipper{loop, "node-1", LogShipper::Limits(),
+    LogStreams shipper{loop, log_settings(),
                        [this](std::string_view, std::string_view payload) {
                            logs.push_back(proto::decode_log_batch(payload).value());
                            return true;
-                       }};
+                       },
+                       Logger()};
     JobRecords jobs{loop, folder / "jobs", Logger()};
     InstanceContext context{loop,    driver,           preparer,        ports,
                             shipper, Logger(),         "node-1",        "nats://127.0.0.1:4222",
@@ -53,6 +54,12 @@ struct Supervised {
     std::unique_ptr<Supervisor> supervisor;
     proto::Assignments wanted;
 
+    LogStreamsSettings log_settings() const {
+        LogStreamsSettings settings;
+        settings.folder = folder / "logs";
+        settings.node = "node-1";
+        return settings;
+    }
     Supervised() {
         ProcessDriverOptions options;
         options.run_folder = folder / "run";
