@@ -112,6 +112,11 @@ ConfigKey access_log_key() {
                           "The file that a line for each request is added to. Default: none. It "
                           "is opened anew at reload."),
             config_string("format", "json", "The form of the lines.").one_of({"json", "combined"}),
+            config_int("lighthouse_rate", "1000",
+                       "So many lines a second are sent to the lighthouse, where `candela ctl "
+                       "logs` shows them; of more all errors (status 400 and above) and the "
+                       "requests whose traceparent asks for a record. 0: none are sent.")
+                .range("0", "100000"),
         }),
         "A log of requests, without their queries, cookies and credentials.");
 }
@@ -120,6 +125,7 @@ AccessLogSettings read_access_log_settings(const Config& gateway) {
     const Config& table = gateway.table("access_log");
     AccessLogSettings settings;
     settings.file = table.string("file");
+    settings.lighthouse_rate = static_cast<uint32_t>(table.integer("lighthouse_rate"));
     if (table.string("format") == "combined") {
         settings.format = AccessLogSettings::Format::kCombined;
     }

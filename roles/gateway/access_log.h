@@ -20,6 +20,7 @@ struct AccessLogSettings {
 
     std::string file;  // empty: none is kept
     Format format = Format::kJson;
+    uint32_t lighthouse_rate = 0;  // lines a second that are sent there; 0: none
     bool operator==(const AccessLogSettings&) const = default;
 };
 

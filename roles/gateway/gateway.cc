@@ -94,6 +94,25 @@ Task<Result<>> Gateway::open_access_log(AccessLogSettings wanted) {
     workers_.post_to_all([file = access_log_, format = wanted.format](Worker& worker) {
         worker.set_access_log(file, format);
     });
+    co_return co_await ship_access_log(wanted.lighthouse_rate);
+}
+
+Task<Result<>> Gateway::ship_access_log(uint32_t lines_per_second) {
+    if (lines_per_second > 0 && shipper_ == nullptr) {
+        shipper_ = std::make_unique<AccessShipper>(context_);
+        Result<> started = co_await shipper_->start();
+        if (!started) co_return fail(started.error());
+    }
+    // What workers have handed over already is sent, whatever the rate is now.
+    const auto count = static_cast<uint32_t>(workers_.size());
+    const uint32_t each = (lines_per_second + count - 1) / count;
+    workers_.post_to_all([&control = context_.loop, alive = alive_, each](Worker& worker) {
+        worker.set_access_shipping(each, [&control, alive](std::vector<AccessLine> lines) {
+            control.post([alive, lines = std::move(lines)]() mutable {
+                if (*alive != nullptr) (*alive)->shipper_->take(std::move(lines));
+            });
+        });
+    });
     co_return Result<>();
 }
 
@@ -241,6 +260,7 @@ Task<void> Gateway::drain(MonoTime deadline) {
     co_await drained_.wait();
     const bool in_time = drained_count_ == workers_.size();
     if (!in_time) context_.log.warn("drain_cut_short", {{"cause", "connections were still busy"}});
+    if (shipper_ != nullptr) co_await shipper_->flush();
 }
 
 RoleStatus Gateway::status() const {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "access_shipper.h"
 #include "certificate_rack.h"
 #include "certificate_source.h"
 #include "http/response_cache.h"
@@ -39,6 +40,7 @@ public:
 private:
     Task<Result<>> open_all();
     Task<Result<>> open_access_log(AccessLogSettings wanted);
+    Task<Result<>> ship_access_log(uint32_t lines_per_second);
     Task<Result<Address>> open(size_t index, Address address);
     Task<Result<>> open_tls();
     Task<Result<Address>> open_tls_at(size_t index, Address address);
@@ -60,6 +62,7 @@ private:
     std::string address_;                        // in fact bound; empty until then
     std::string tls_address_;                    // the same; empty without TLS
     std::shared_ptr<AccessLogFile> access_log_;  // null: none is kept
+    std::unique_ptr<AccessShipper> shipper_;     // null: no lines are sent to the lighthouse
     // Calls from other loops find the gateway gone.
     std::shared_ptr<Gateway*> alive_;
     RouteTablePtr table_;

@@ -68,6 +68,35 @@ void Worker::log_access(const http::ProxyRecord& record) {
     append_access_line(access_format_, record, client, loop_.wall(), access_lines_);
 }
 
+void Worker::set_access_shipping(uint32_t lines_per_second, ShipAccess ship) {
+    access_sampler_.set_rate(lines_per_second);
+    ship_access_ = std::move(ship);
+}
+
+// Its text has neither queries nor credentials, as in the file.
+void Worker::ship_access(const http::ProxyRecord& record) {
+    constexpr size_t kLinesMax = 10'000;  // of one round
+    const http::Headers& headers = record.head.headers;
+    const auto traceparent = headers.get("traceparent").value_or("");
+    if (lines_to_ship_.size() >= kLinesMax) return;
+    if (!access_sampler_.takes(record.status, traceparent, loop_.now())) return;
+    if (lines_to_ship_.empty()) {
+        loop_.defer([this, alive = alive_] {
+            if (*alive) ship_access_(std::exchange(lines_to_ship_, {}));
+        });
+    }
+    AccessLine& line = lines_to_ship_.emplace_back();
+    line.service = record.upstream->name();
+    line.trace_id = record.trace_id;
+    line.level = record.status >= 500   ? LineLevel::kError
+                 : record.status >= 400 ? LineLevel::kWarn
+                                        : LineLevel::kInfo;
+    const std::string_view client =
+        http::client_ip_of(headers, record.client.ip, proxy_.options().trusted_peers);
+    append_access_line(AccessLogSettings::Format::kJson, record, client, loop_.wall(), line.text);
+    line.text.pop_back();
+}
+
 void Worker::write_access_lines() {
     if (access_log_ != nullptr) access_log_->write(access_lines_);
     access_lines_.clear();
@@ -170,6 +199,7 @@ Histogram& Worker::route_seconds(size_t route_index) {
 
 void Worker::on_done(const http::ProxyRecord& record) {
     if (access_log_ != nullptr) log_access(record);
+    if (record.upstream != nullptr && !access_sampler_.is_off()) ship_access(record);
     // Metrics keep their series for good, so that the route may have left the table meanwhile.
     if (record.measure != nullptr) {
         static_cast<Histogram*>(record.measure)->observe(record.duration);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "access_shipper.h"
 #include "bus/client.h"
 #include "bus_bridge.h"
 #include "certificate_rack.h"
@@ -47,6 +48,9 @@ public:
     void apply(RouteTablePtr table);
     // Null: requests are not logged.
     void set_access_log(std::shared_ptr<AccessLogFile> file, AccessLogSettings::Format format);
+    // Lines for the lighthouse are handed to `ship` once a round, on the worker's loop.
+    using ShipAccess = std::function<void(std::vector<AccessLine>)>;
+    void set_access_shipping(uint32_t lines_per_second, ShipAccess ship);
     void set_options(const http::ProxyOptions& options) { proxy_.set_options(options); }
     void set_cache(std::shared_ptr<http::ResponseCache> cache) {
         proxy_.set_cache(std::move(cache));
@@ -80,6 +84,7 @@ private:
     bus::Client& tunnel_client();
     void log_access(const http::ProxyRecord& record);
     void write_access_lines();
+    void ship_access(const http::ProxyRecord& record);
     void report();
     void tick();
 
@@ -99,6 +104,9 @@ private:
     std::shared_ptr<AccessLogFile> access_log_;
     AccessLogSettings::Format access_format_ = AccessLogSettings::Format::kJson;
     std::string access_lines_;  // of this round
+    AccessSampler access_sampler_;
+    ShipAccess ship_access_;
+    std::vector<AccessLine> lines_to_ship_;  // of this round
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     http::Proxy proxy_;
     std::unique_ptr<tls::Acceptor> acceptor_;  // its handshakes end before the proxy

@@ -366,7 +366,9 @@ std::span<const Api::Endpoint> Api::endpoints() {
         {"GET", "/v1/spaces/{space}/instances", kViewer, &Api::list_instances,
          "The instances of a space or a service.", "", "service after limit"},
         {"GET", "/v1/spaces/{space}/logs", kViewer, &Api::stream_logs,
-         "What a service writes, as NDJSON; follow=1 goes on.", "", "service instance tail follow"},
+         "What services write, as NDJSON; follow=1 goes on, access=1 adds requests, since and until "
+         "are times or how long ago.",
+         "", "service instance release since until level grep trace access tail follow"},
         {"GET", "/v1/keys", kViewer, &Api::list_keys, "Credentials that were issued.", "",
          "space after limit"},
         {"POST", "/v1/keys", kOperator, &Api::create_key, "Issues a credential for a public key.",

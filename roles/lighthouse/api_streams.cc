@@ -39,41 +39,99 @@ std::string event_text(const StoredEvent& event) {
 
 }  // namespace
 
+namespace {
+
+// RFC 3339, or how long ago: "15m".
+Result<uint64_t> read_moment(const Call& call, std::string_view name, WallTime now,
+                             uint64_t fallback) {
+    const std::string text = call.query(name);
+    if (text.empty()) return fallback;
+    WallTime moment = now;
+    if (text.find('T') != std::string::npos) {
+        CANDELA_TRY_ASSIGN(moment, parse_rfc3339(text));
+    } else {
+        CANDELA_TRY_ASSIGN(const Duration ago, parse_duration(text));
+        moment = now - ago;
+    }
+    return static_cast<uint64_t>(std::max<int64_t>(unix_millis(moment), 0));
+}
+
+bool is_on(const std::string& text) { return text == "1" || text == "true"; }
+
+Result<LogQuery> read_log_query(const Call& call, WallTime now) {
+    LogQuery query;
+    query.space = call.param("space");
+    query.service = call.query("service");
+    query.instance = call.query("instance");
+    query.grep = call.query("grep");
+    if (const std::string text = call.query("release"); !text.empty()) {
+        CANDELA_TRY_ASSIGN(query.release, parse_uint(text));
+    }
+    CANDELA_TRY_ASSIGN(query.since, read_moment(call, "since", now, query.since));
+    CANDELA_TRY_ASSIGN(query.until, read_moment(call, "until", now, query.until));
+    if (const std::string text = call.query("level"); !text.empty()) {
+        const auto level = parse_line_level(text);
+        if (!level)
+            return fail(Code::kInvalid,
+                        "level: '{}' is none of trace, debug, info, warn, error, "
+                        "fatal",
+                        printable(text));
+        query.level = *level;
+    }
+    if (const std::string text = call.query("trace"); !text.empty()) {
+        query.trace_id = parse_trace_id(text).view();
+        if (query.trace_id.empty())
+            return fail(Code::kInvalid, "trace: '{}' is no trace id", printable(text));
+    }
+    // One id finds every line of a request.
+    query.has_access = is_on(call.query("access")) || !query.trace_id.empty();
+    return query;
+}
+
+Task<Result<>> write_lines(Call& call, const std::vector<LogLine>& lines) {
+    constexpr size_t kPieceBytes = 256 << 10;
+    std::string text;
+    for (const LogLine& line : lines) {
+        append_public(line, text);
+        if (text.size() < kPieceBytes) continue;
+        CO_TRY(co_await call.request.write(text));
+        text.clear();
+    }
+    if (!text.empty()) CO_TRY(co_await call.request.write(text));
+    co_return Result<>();
+}
+
+}  // namespace
+
 Task<Result<>> Api::stream_logs(Call& call) {
-    LogStore::Filter filter;
-    filter.service = ServiceKey(call.param("space"), call.query("service"));
-    filter.instance = call.query("instance");
-    if (filter.service.second.empty()) {
-        co_return fail(Code::kInvalid, "the parameter 'service' is missing");
+    CO_TRY_ASSIGN(const LogQuery query, read_log_query(call, state_.loop().wall()));
+    const ServiceKey service(query.space, query.service);
+    if (!query.service.empty() && !state_.wanted().services.contains(service)) {
+        co_return fail(Code::kNotFound, "there is no service '{}' in the space {}", query.service,
+                       query.space);
     }
-    if (!state_.wanted().services.contains(filter.service)) {
-        co_return fail(Code::kNotFound, "there is no service '{}' in the space {}",
-                       filter.service.second, filter.service.first);
-    }
-    size_t count = kLogTailDefault;
+    size_t count = query.trace_id.empty() ? kLogTailDefault : LogStore::kTailMax;
     if (const std::string text = call.query("tail"); !text.empty()) {
         CO_TRY_ASSIGN(const uint64_t wanted, parse_uint(text));
         count = std::min<size_t>(wanted, LogStore::kTailMax);
     }
-    const std::string follow = call.query("follow");
-    const bool follows = follow == "1" || follow == "true";
+    const bool follows = is_on(call.query("follow"));
     if (follows && followers_ >= kFollowersMax) {
         co_return fail(Code::kExhausted, "{} clients follow already", kFollowersMax);
     }
     const Follower follower(followers_);
-    auto tail = co_await logs_.tail(filter, count);
+    const auto following = follows ? logs_.follow(query) : nullptr;
+    auto tail = co_await logs_.tail(query, count);
     if (!tail) co_return fail(tail.error());
     if (follows) call.request.mark_open_ended();
     http::ResponseHead head = head_of("application/x-ndjson");
     CO_TRY(co_await call.request.begin(std::move(head)));
-    std::vector<std::string> lines = std::move(tail->lines);
+    std::vector<LogLine> lines = std::move(tail->lines);
     uint64_t last = tail->up_to;
     for (;;) {
-        std::string text;
-        for (const std::string& line : lines) text += line + "\n";
-        if (!text.empty()) CO_TRY(co_await call.request.write(text));
+        CO_TRY(co_await write_lines(call, lines));
         if (!follows) break;
-        lines = co_await logs_.wait_after(filter, last);
+        lines = co_await logs_.wait_after(query, last);
         CO_TRY(check_still_valid(call.who));
     }
     auto ended = co_await call.request.end();

@@ -66,6 +66,9 @@ Result<> BusSide::start() {
     if (system_->is_connected()) push_all();
     state_.listening(client_->is_connected());
 
+    logs_.on_ack = [this](const std::string& reply, const proto::LogAck& ack) {
+        if (!reply.empty()) publish(reply, proto::encode(ack));
+    };
     state_.hooks.routes_changed = [this](uint64_t version) {
         publish(proto::kRoutesNudgeSubject, proto::encode(proto::Nudge(version)));
     };
@@ -219,14 +222,22 @@ Task<void> BusSide::answer_values(proto::ValuesPull pull, std::string reply) {
 }
 
 void BusSide::on_logs(const bus::MessageView& message) {
-    const auto batch = proto::decode_log_batch(message.payload);
+    auto batch = proto::decode_log_batch(message.payload);
     if (!batch) return log_.warn("logs_refused", {{"error", batch.error()}});
     const auto instance = state_.wanted().instances.find(batch->instance);
     // Lines may come after their instance is forgotten; their service must be one, for its files'
     // sake.
-    if (!state_.wanted().services.contains(ServiceKey(batch->space, batch->service))) return;
-    if (instance != state_.wanted().instances.end() && instance->second.node != batch->node) return;
-    logs_.append(*batch);
+    const bool is_known =
+        state_.wanted().services.contains(ServiceKey(batch->space, batch->service));
+    const bool is_anothers =
+        instance != state_.wanted().instances.end() && instance->second.node != batch->node;
+    if (is_known && !is_anothers) return logs_.append(std::move(*batch), message.reply);
+    // Nobody wants them: their host need not keep them.
+    if (batch->source.empty() || message.reply.empty() || batch->entries.empty()) return;
+    proto::LogAck ack;
+    ack.source = batch->source;
+    ack.position = batch->first + batch->entries.size() - 1;
+    publish(message.reply, proto::encode(ack));
 }
 
 // ---- accounts

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "loop/file.h"
 #include "sealing.h"
 
@@ -62,6 +64,13 @@ const ConfigSchema& settings_schema() {
                         "How often gateways get a new key of TLS session tickets; one that "
                         "is replaced goes on being taken for as long again.")
             .range("1s", "84h"),
+        config_size("logs_max", "2GiB",
+                    "What services' logs may take on the disk; beyond it the oldest lines of "
+                    "whoever has most go.")
+            .range("16MiB", ""),
+        config_size("logs_service_max", "256MiB",
+                    "What the log of one service may take, and its access log as much.")
+            .range("1MiB", ""),
         config_duration("audit_keep", "400d", "How long the audit log is kept.")
             .range("1d", "3650d"),
         config_string(
@@ -112,6 +121,9 @@ Settings::Settings(const Config& config, const NodeInfo& node)
     holds.requests_max = static_cast<uint32_t>(config.integer("hold_requests"));
     holds.time_max = config.duration("hold_timeout");
     audit_keep = config.duration("audit_keep");
+    logs.bytes_max = config.size_bytes("logs_max");
+    logs.service_bytes_max = config.size_bytes("logs_service_max");
+    logs.file_bytes_max = std::min(logs.file_bytes_max, logs.service_bytes_max / 4);
     acme = read_acme_settings(config);
     ticket_rotation = config.duration("ticket_rotation");
     url = config.string("url");
@@ -146,7 +158,7 @@ Lighthouse::Lighthouse(NodeContext& context, const Config& config)
       accounts_(context.loop, context.node.data_dir),
       credentials_(state_, accounts_, log_),
       bundles_(context.loop, settings_.folder / "bundles", settings_.bundle_bytes_max),
-      logs_(context.loop, settings_.folder / "logs", log_),
+      logs_(context.loop, settings_.folder / "logs", log_, settings_.logs),
       vault_(context.loop, settings_.folder),
       certificates_(state_, vault_, context.metrics, settings_.ticket_rotation, log_),
       acme_(settings_.acme.is_on()
@@ -174,6 +186,7 @@ Task<Result<>> Lighthouse::start() {
     CO_TRY(co_await offload(context_.loop, std::move(make)));
     CO_TRY(co_await accounts_.open());
     CO_TRY(co_await bundles_.open());
+    CO_TRY(co_await logs_.open());
     state_.hooks.last_lines = [this](const Instance& instance) {
         return logs_.last_lines(instance, kFailureLines);
     };
@@ -308,6 +321,16 @@ void Lighthouse::add_metrics() {
               "1 while the certificate authority can't be used, and is tried again later.",
               [this] { return acme_->error().empty() ? 0.0 : 1.0; });
     }
+    gauge("candela_lighthouse_log_bytes", "Services' logs on the disk.",
+          [this] { return static_cast<double>(logs_.disk_bytes()); });
+    gauge("candela_lighthouse_log_lines", "Log lines taken since the start.",
+          [this] { return static_cast<double>(logs_.lines_taken()); });
+    gauge("candela_lighthouse_log_lines_lost",
+          "Log lines since the start that nodes had no room for until they could be sent.",
+          [this] { return static_cast<double>(logs_.lines_lost()); });
+    gauge("candela_lighthouse_log_files_dropped",
+          "Files of the oldest lines that went to make room since the start.",
+          [this] { return static_cast<double>(logs_.files_dropped()); });
     gauge("candela_lighthouse_dead_letters", "Messages moved to where dead letters go.",
           [this] { return static_cast<double>(movers_.moved()); });
 }

@@ -33,6 +33,7 @@ struct Settings {
     PlanLimits limits;
     HoldLimits holds;
     Duration audit_keep{};
+    LogLimits logs;
     AcmeSettings acme;
     Duration ticket_rotation{};
     JoinSettings joins;

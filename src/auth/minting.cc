@@ -106,8 +106,9 @@ Result<Permissions> role_permissions(std::string_view role, std::string_view pub
         return out;
     }
     if (role == "gateway") {
-        pub.insert(pub.end(), {"candela.lighthouse.routes", "candela.lighthouse.certificates",
-                               "candela.lighthouse.credential", "candela.tunnel.*"});
+        pub.insert(pub.end(),
+                   {"candela.lighthouse.routes", "candela.lighthouse.certificates",
+                    "candela.lighthouse.credential", "candela.tunnel.*", "candela.logs.>"});
         sub.insert(sub.end(), {"candela.routes.nudge", "candela.certificates.nudge"});
         return out;
     }

@@ -144,6 +144,7 @@ TEST_CASE("roles_may_do_what_they_need_and_no_more") {
     CHECK_FALSE(host.may_subscribe("_INBOX.>"));
     const PermissionSet gateway(*role_permissions("gateway", me));
     CHECK(gateway.may_publish("candela.tunnel.h1"));
+    CHECK(gateway.may_publish("candela.logs.default.hello.gateway"));
     CHECK_FALSE(gateway.may_publish("candela.lighthouse.assignments"));
     CHECK(gateway.may_publish("candela.lighthouse.certificates"));
     CHECK(gateway.may_subscribe("candela.certificates.nudge"));

@@ -10,7 +10,6 @@
 #include "base/json.h"
 #include "bundle_store.h"
 #include "crypto/hash.h"
-#include "log_store.h"
 #include "loop/uv_loop.h"
 
 namespace candela::lighthouse {
@@ -118,116 +117,6 @@ TEST_CASE_METHOD(World, "unused_bundles_are_collected_when_they_are_old") {
 TEST_CASE_METHOD(World, "a_name_that_is_no_digest_is_refused") {
     BundleStore store(loop, folder, 10);
     CHECK(finish(store.size_of("../../etc/passwd")).error().code() == Code::kInvalid);
-}
-
-// ---- logs
-
-proto::LogBatch batch(const std::string& instance, std::vector<std::string> lines) {
-    proto::LogBatch out;
-    out.space = "default";
-    out.service = "web";
-    out.instance = instance;
-    for (std::string& line : lines) {
-        out.entries.push_back(proto::LogEntry(1000, proto::LogStream::kStderr, std::move(line)));
-    }
-    return out;
-}
-
-std::vector<std::string> texts(const std::vector<std::string>& lines) {
-    std::vector<std::string> out;
-    for (const std::string& line : lines) out.push_back(json_string_or(*parse_json(line), "text"));
-    return out;
-}
-
-using Lines = std::vector<std::string>;
-const LogStore::Filter kAll{ServiceKey("default", "web"), ""};
-
-TEST_CASE_METHOD(World, "the_tail_of_a_log_survives_a_restart") {
-    {
-        LogStore logs(loop, folder, Logger());
-        logs.append(batch("web-1", {"one", std::string("t\xffw\0o", 5)}));
-        logs.append(batch("web-2", {"three"}));
-        REQUIRE(finish(logs.tail(kAll, 10)));
-    }
-    LogStore logs(loop, folder, Logger());
-    const auto tail = finish(logs.tail(kAll, 2));
-    REQUIRE(tail);
-    REQUIRE(tail->lines.size() == 2);
-    CHECK(texts(tail->lines).back() == "three");
-    LogStore::Filter one = kAll;
-    one.instance = "web-1";
-    const auto of_one = finish(logs.tail(one, 10));
-    REQUIRE(of_one->lines.size() == 2);
-    CHECK(texts(of_one->lines).front() == "one");
-}
-
-TEST_CASE_METHOD(World, "who_follows_gets_each_line_once") {
-    LogStore logs(loop, folder, Logger());
-    logs.append(batch("web-1", {"one"}));
-    auto tail = finish(logs.tail(kAll, 10));
-    REQUIRE(tail);
-    logs.append(batch("web-1", {"two"}));
-    CHECK(texts(tail->lines) == Lines{"one"});
-    CHECK(texts(finish(logs.wait_after(kAll, tail->up_to))) == Lines{"two"});
-    logs.append(batch("web-1", {"three"}));
-    CHECK(texts(finish(logs.wait_after(kAll, tail->up_to))) == Lines{"three"});
-    CHECK(finish(logs.tail(kAll, 10))->lines.size() == 3);  // all is written, too
-}
-
-TEST_CASE_METHOD(World, "who_follows_one_instance_waits_through_the_lines_of_others") {
-    LogStore logs(loop, folder, Logger());
-    LogStore::Filter one = kAll;
-    one.instance = "web-1";
-    uint64_t id = 0;
-    std::optional<Lines> got;
-    auto wait = [](LogStore* store, LogStore::Filter filter, uint64_t* last,
-                   std::optional<Lines>* out) -> Task<void> {
-        out->emplace(co_await store->wait_after(filter, *last));
-    };
-    TaskGroup followers;
-    followers.spawn(wait(&logs, one, &id, &got));
-    logs.append(batch("web-2", {"not mine"}));
-    CHECK_FALSE(got);
-    logs.append(batch("web-1", {"mine"}));
-    REQUIRE(got);
-    CHECK(texts(*got) == Lines{"mine"});
-    CHECK(finish(logs.tail(kAll, 10))->lines.size() == 2);
-}
-
-TEST_CASE_METHOD(World, "files_are_bounded_and_the_older_one_still_counts") {
-    LogStore logs(loop, folder, Logger());
-    const std::string line(16'000, 'x');
-    for (int i = 0; i < 1300; ++i) {
-        logs.append(batch("web-1", {line}));
-        if (i % 100 == 0) REQUIRE(finish(logs.tail(kAll, 1)));
-    }
-    const auto tail = finish(logs.tail(kAll, 600));
-    REQUIRE(tail);
-    CHECK(tail->lines.size() == 600);
-    uintmax_t bytes = 0;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-        if (entry.is_regular_file()) bytes += entry.file_size();
-    }
-    CHECK(bytes < 3 * LogStore::kFileBytesMax);
-}
-
-TEST_CASE_METHOD(World, "a_line_cut_by_a_crash_is_left_out") {
-    std::filesystem::create_directories(folder / "default");
-    std::ofstream(folder / "default" / "web.log")
-        << R"({"id":1,"instance":"web-1","text":"whole"})" << "\n"
-        << R"({"id":2,"inst)";
-    LogStore logs(loop, folder, Logger());
-    CHECK(texts(finish(logs.tail(kAll, 10))->lines) == Lines{"whole"});
-    logs.append(batch("web-1", {"next"}));
-    CHECK(texts(finish(logs.tail(kAll, 10))->lines) == Lines{"whole", "next"});
-}
-
-TEST_CASE_METHOD(World, "logs_of_a_deleted_service_are_gone") {
-    LogStore logs(loop, folder, Logger());
-    logs.append(batch("web-1", {"one"}));
-    logs.forget(kAll.service);
-    CHECK(finish(logs.tail(kAll, 10))->lines.empty());
-    CHECK_FALSE(std::filesystem::exists(folder / "default" / "web.log"));
 }
 
 }  // namespace
