@@ -360,9 +360,14 @@ Task<void> LogStore::write_forever() {
     }
 }
 
-Task<void> LogStore::flush() {
+// What came for logs that are being opened has no place among the lines yet.
+Task<void> LogStore::all_open() {
     const auto is_opening = [](const auto& each) { return each.second->is_opening; };
     while (std::ranges::any_of(logs_, is_opening)) co_await round_done_.wait();
+}
+
+Task<void> LogStore::flush() {
+    co_await all_open();
     bool has_unwritten = !folders_to_remove_.empty();
     for (const auto& [key, log] : logs_) has_unwritten = has_unwritten || !log->unwritten.empty();
     const uint64_t wanted = rounds_begun_ + (has_unwritten ? 1 : 0);
@@ -422,6 +427,7 @@ std::vector<std::string> LogStore::last_lines(const Instance& instance, size_t c
 
 Task<Result<LogStore::Tail>> LogStore::tail(LogQuery query, size_t count) {
     Tail tail;
+    co_await all_open();
     tail.up_to = last_id_;
     if (count == 0) co_return tail;
     if (searches_ >= kSearchesMax) {

@@ -117,6 +117,7 @@ private:
 
     LogPtr log_of(const Key& key);
     Task<void> open_log(LogPtr log);
+    Task<void> all_open();
     void take(Log& log, proto::LogBatch batch, std::string_view reply);
     void add(Log& log, const std::shared_ptr<const LogOrigin>& origin, proto::LogEntry entry);
     void keep(Log& log, LogLine line);

@@ -18,6 +18,13 @@ constexpr uint64_t kFileBytesMax = 4 << 20;
 constexpr int64_t kTimeBehindMs = 24 * 3600 * 1000;
 constexpr int64_t kTimeAheadMs = 60 * 1000;
 
+// Memory for lines that the disk has makes sense below what the disk may have.
+LogStreamsSettings with_bounds(LogStreamsSettings settings) {
+    const uint64_t memory_max = settings.disk_bytes_max / 4;
+    settings.cached_bytes_max = std::min<uint64_t>(settings.cached_bytes_max, memory_max);
+    return settings;
+}
+
 }  // namespace
 
 struct LogStreams::Stream {
@@ -91,7 +98,7 @@ struct LogStreams::Job {
 
 LogStreams::LogStreams(Loop& loop, LogStreamsSettings settings, Send send, Logger log)
     : loop_(loop),
-      settings_(std::move(settings)),
+      settings_(with_bounds(std::move(settings))),
       file_bytes_max_(std::clamp(settings_.disk_bytes_max / 8, kFileBytesMin, kFileBytesMax)),
       send_(std::move(send)),
       log_(std::move(log)),

@@ -1,5 +1,6 @@
 // ./dev bench host [RUNS]: what a host costs and how quick it is. Spawn to exec with and without walls; from the kill of
-// an instance until its successor runs; the memory of a keeper; from `ctl deploy` of a 10 MB bundle to the first 200; and an
+// an instance until its successor runs; the memory of a keeper; from a log line that a service writes until `ctl logs -f`
+// shows it, and 50,000 of them a second; from `ctl deploy` of a 10 MB bundle to the first 200; and an
 // all-in-one node that does nothing, with ten services. Everything runs on this machine, with its own ports and folders.
 
 import { execFileSync, spawn } from 'node:child_process';
@@ -55,6 +56,88 @@ require('node:http').createServer((q, s) => s.end(String(begun))).listen(process
 `);
   for (const [file, content] of Object.entries(extra)) fs.writeFileSync(path.join(folder, file), content);
   return folder;
+}
+
+// A service that writes a line when it is asked to, and LINES of them at RATE a second, in pieces of 10 ms; then it says
+// how long that took, and how long it waited for its output at most.
+async function logs() {
+  const rate = 50_000;
+  const seconds = 10;
+  const folder = service('talker');
+  fs.writeFileSync(path.join(folder, 'app.js'), `const padding = 'x'.repeat(60);
+let number = 0;
+const line = (i) => JSON.stringify({ level: 30, time: Date.now(), pid: 1, msg: 'line ' + i, padding }) + '\\n';
+async function flood(rate, seconds) {
+  const begun = performance.now();
+  let most = 0;
+  for (let sent = 0; sent < rate * seconds;) {
+    const due = Math.min(rate * seconds, Math.floor((performance.now() - begun) / 1000 * rate));
+    let text = '';
+    for (; sent < due; sent += 1) text += line(sent);
+    const before = performance.now();
+    if (text) await new Promise((done) => { process.stdout.write(text, done); });
+    most = Math.max(most, performance.now() - before);
+    await new Promise((done) => { setTimeout(done, 10); });
+  }
+  return { seconds: (performance.now() - begun) / 1000, most };
+}
+require('node:http').createServer(async (q, s) => {
+  if (q.url === '/flood') return s.end(JSON.stringify(await flood(${rate}, ${seconds})));
+  if (q.url === '/say') process.stdout.write('said ' + Date.now() + ' ' + (number += 1) + '\\n');
+  s.end();
+}).listen(process.env.PORT, process.env.HOST);
+`);
+  ctl('deploy', folder);
+  const follow = spawn(CANDELA, ['ctl', 'logs', 'talker', '-f', '--tail', '0'], { env, stdio: ['ignore', 'pipe', 'ignore'] });
+  const over = new Promise((done) => { follow.on('exit', done); });
+  const delays = [];
+  follow.stdout.on('data', (bytes) => {
+    for (const [, at] of bytes.toString().matchAll(/said (\d+)/g)) delays.push(Date.now() - Number(at));
+  });
+  while (delays.length === 0) {
+    await get('talker.localhost', '/say');
+    await pause(20);
+  }
+  delays.length = 0;
+  for (let i = 1; i <= 300; i += 1) {
+    await get('talker.localhost', '/say');
+    while (delays.length < i) await pause(1);
+    await pause(Math.random() * 20);
+  }
+  row('log line written until ctl logs -f shows it', `p50 ${percentile(delays, 0.5)} ms, p99 ${percentile(delays, 0.99)} ms, max ${Math.max(...delays)} ms`, '100 ms');
+  follow.kill();
+  await over;
+
+  const metrics = () => new Promise((done) => {
+    http.get({ port: port('node'), path: '/metrics' }, (answer) => {
+      let text = '';
+      answer.on('data', (piece) => { text += piece; });
+      answer.on('end', () => done((name) => Number(text.match(new RegExp(`^${name} (\\S+)`, 'm'))[1])));
+    });
+  });
+  const ask = (target) => new Promise((done) => {
+    http.get({ port: port('gateway'), path: target, headers: { host: 'talker.localhost' }, agent: false }, (answer) => {
+      let text = '';
+      answer.on('data', (piece) => { text += piece; });
+      answer.on('end', () => done(text));
+    });
+  });
+  const taken = async () => (await metrics())('candela_lighthouse_log_lines');
+  const before = await taken();
+  const ticks = () => { const fields = stat(node.pid); return Number(fields[11]) + Number(fields[12]); };
+  const cpu = ticks();
+  const told = JSON.parse(await ask('/flood'));
+  const ended = Date.now();
+  let last = await taken();
+  while (last - before < rate * seconds && Date.now() - ended < 20_000) {
+    await pause(20);
+    last = await taken();
+  }
+  const behind = Date.now() - ended;
+  const used = (ticks() - cpu) / 100 / seconds;
+  const now = await metrics();
+  const lost = now('candela_lighthouse_log_lines_lost') + now('candela_host_log_lines_dropped');
+  row(`${rate} lines/s for ${seconds} s`, `${(rate * seconds / told.seconds).toFixed(0)} lines/s written, longest write ${told.most.toFixed(0)} ms; ${last - before} at the lighthouse ${behind} ms later, ${lost} lost; ${(used * 100).toFixed(0)} % of a core`, 'none lost, service not slowed');
 }
 
 try {
@@ -113,6 +196,7 @@ try {
   }
   row('ctl deploy of 10 MB to the first 200, first release', `${deploys[0]} ms, of which node itself ${percentile(alone, 0.5)} ms`, '1 s beyond the app');
   if (runs > 1) row(`ctl deploy of 10 MB, until the update is through (${runs - 1} times)`, `p50 ${percentile(deploys.slice(1), 0.5)} ms, p99 ${percentile(deploys.slice(1), 0.99)} ms`, '');
+  await logs();
   console.table(rows);
 } finally {
   node.kill('SIGTERM');

@@ -201,7 +201,10 @@ test('the API', async (t) => {
     await cloud.ctl('scale web 2');
     await following;
     await events;
-    assert.equal((await call(socket, 'GET', '/v1/spaces/default/logs')).status, 400);
+    assert.equal((await call(socket, 'GET', '/v1/spaces/default/logs')).status, 200);
+    for (const wrong of ['level=loud', 'since=yesterday', 'trace=a%20b', 'release=x']) {
+      assert.equal((await call(socket, 'GET', `/v1/spaces/default/logs?${wrong}`)).status, 400, wrong);
+    }
     assert.equal((await call(socket, 'GET', '/v1/spaces/default/logs?service=none')).status, 404);
   });
 
@@ -237,6 +240,6 @@ test('the API', async (t) => {
     await cloud.ctl('delete web');
     await until('the service to be gone', async () => (await call(socket, 'GET', '/v1/spaces/default/services/web')).status === 404,
       { timeout: 30_000, every: 100 });
-    await until('its logs to be gone', () => !fs.existsSync(path.join(cloud.dataDir, 'lighthouse/logs/default/web.log')));
+    await until('its logs to be gone', () => !fs.existsSync(path.join(cloud.dataDir, 'lighthouse/logs/default/web')));
   });
 });

@@ -65,6 +65,7 @@ export class HostLighthouse {
     self.reads = [];
     self.grants = [];
     self.lines = [];
+    self.positions = new Map();  // of the sources of lines
     self.beat = undefined;
     await self.connect();
     t.after(() => self.stop());
@@ -90,7 +91,13 @@ export class HostLighthouse {
     this.bus.subscribe('candela.logs.>', {
       callback: (error, message) => {
         const batch = decode(message.data);
-        for (const entry of batch[6] ?? []) {
+        const first = Number(batch[9][0]);
+        const source = batch[8][0].toString();
+        const position = first + batch[6].length - 1;
+        const known = this.positions.get(source) ?? 0;
+        this.positions.set(source, Math.max(known, position));
+        message.respond(Buffer.concat([bytes(1, source), number(2, Math.max(known, position))]));
+        for (const entry of batch[6].slice(Math.max(0, known - first + 1))) {
           const line = decode(entry);
           this.lines.push({ instance: batch[4][0].toString(), stream: Number(line[2]?.[0] ?? 0), text: (line[3]?.[0] ?? '').toString() });
         }
