@@ -34,6 +34,7 @@ struct LogStreams::Stream {
     std::string head_bytes;
     std::string subject;
     Channel* channel = nullptr;
+    bool is_awaited = false;  // it was found, and its channel may come
     std::function<void(const OutputMarks&)> on_written;
     OutputMarks found_marks;
 
@@ -105,6 +106,14 @@ LogStreams::LogStreams(Loop& loop, LogStreamsSettings settings, Send send, Logge
       flush_timer_(loop.timers(), [this] { flush(); }),
       retry_timer_(loop.timers(), [this] { send_all(); }),
       ack_timer_(loop.timers(), [this] { check_acks(); }),
+      found_timer_(loop.timers(),
+                   [this] {
+                       for (const auto& [name, stream] : streams_) {
+                           stream->is_awaited = false;
+                           forget_files(*stream);
+                       }
+                       flush();
+                   }),
       alive_(std::make_shared<bool>(true)) {
     is_idle_.set();
 }
@@ -142,6 +151,7 @@ Task<Result<>> LogStreams::open() {
         }
         Stream& stream = make_stream(each.name, *head);
         stream.is_made = true;
+        stream.is_awaited = true;
         stream.acked = stream.acked_on_disk = stream.cached = each.spool.acked;
         stream.written = each.spool.acked;
         stream.found_marks = each.spool.marks;
@@ -154,7 +164,7 @@ Task<Result<>> LogStreams::open() {
         forget_files(stream);
         refill(stream);
     }
-    flush_timer_.start(Duration(0));
+    found_timer_.start(kFoundKeep);
     co_return Result<>();
 }
 
@@ -187,6 +197,7 @@ std::unique_ptr<LogStreams::Channel> LogStreams::open_channel(const LogSource& s
     CANDELA_CHECK(stream->channel == nullptr);
     auto channel = std::make_unique<Channel>(*this, *stream);
     stream->channel = channel.get();
+    stream->is_awaited = false;
     return channel;
 }
 
@@ -248,7 +259,8 @@ void LogStreams::flush() {
 }
 
 void LogStreams::plan_write(Stream& stream, std::vector<Job>& jobs) {
-    const bool is_gone = stream.channel == nullptr && stream.is_all_acked() && !stream.is_reading;
+    const bool is_gone = stream.channel == nullptr && stream.is_all_acked() && !stream.is_reading &&
+                         !stream.is_awaited && !has_let_go_;
     const bool has_ack = stream.is_made && stream.acked != stream.acked_on_disk;
     if (!is_gone && stream.waiting.empty() && stream.files_to_remove.empty() && !has_ack) return;
     Job job;
@@ -518,7 +530,10 @@ void LogStreams::check_acks() {
 
 void LogStreams::forget_files(Stream& stream) {
     // The newest stays while its source may add to it.
-    const size_t keep = stream.channel != nullptr || stream.acked < stream.written ? 1 : 0;
+    const size_t keep = stream.channel != nullptr || stream.is_awaited || has_let_go_ ||
+                                stream.acked < stream.written
+                            ? 1
+                            : 0;
     while (stream.files.size() > keep && stream.files.front().last <= stream.acked) {
         stream.files_to_remove.push_back(stream.files.front().first);
         disk_bytes_ -= stream.files.front().bytes;

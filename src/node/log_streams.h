@@ -54,6 +54,8 @@ public:
     static constexpr Duration kFlushDelay = 5ms;
     static constexpr Duration kRetryInterval = 1s;  // where the bus took nothing
     static constexpr Duration kAckTimeout = 5s;     // then it is sent again
+    // What an earlier life left is kept for so long for the channel of its source.
+    static constexpr Duration kFoundKeep = 60s;
     static constexpr size_t kChunkBytesMax = 128 << 10;
     static constexpr uint32_t kChunkLinesMax = 2048;
     static constexpr size_t kSourcesMax = 4096;
@@ -74,6 +76,8 @@ public:
     void on_ack(const proto::LogAck& ack);
     // The bus is there again: what is not acknowledged may not have come.
     void on_connected();
+    // Sources go on when this process has ended: what is known of one is kept for its next channel.
+    void let_go() { has_let_go_ = true; }
     // Returns when all that was added before is in files, or the disk does not take it.
     Task<void> write_all();
 
@@ -119,10 +123,12 @@ private:
     uint64_t dropped_lines_ = 0;
     bool is_writing_ = false;
     bool is_disk_failing_ = false;
+    bool has_let_go_ = false;
     Event is_idle_;  // nothing waits to be written
     Timer flush_timer_;
     Timer retry_timer_;
     Timer ack_timer_;
+    Timer found_timer_;
     std::shared_ptr<bool> alive_;
 };
 

@@ -258,6 +258,45 @@ TEST_CASE_METHOD(Streaming, "marks_are_on_disk_with_the_lines_that_they_are_for"
     CHECK(channel->found_marks() == marks);
 }
 
+TEST_CASE_METHOD(Streaming, "marks_of_a_source_that_was_all_sent_are_there_for_the_next_life") {
+    start();
+    OutputMarks marks;
+    marks.run = 1;
+    marks.safe = 7;
+    channel->set_marks(marks);
+    say(0, 3);
+    world.run_for(100ms);
+    streams->let_go();
+    channel.reset();
+    world.run_for(1s);
+    crash();
+    start();
+    CHECK(channel->found_marks() == marks);
+    say(3, 5);
+    world.run_for(100ms);
+    CHECK(keeping.lines["web"] == expected(5));
+    CHECK(keeping.positions.size() == 1);
+}
+
+TEST_CASE_METHOD(Streaming, "a_source_that_nobody_comes_for_is_forgotten_when_it_is_sent") {
+    start();
+    say(0, 3);
+    world.run_for(100ms);
+    crash();
+    streams = std::make_unique<LogStreams>(
+        loop, settings, [](std::string_view, std::string_view) { return true; }, Logger());
+    TaskGroup opening;
+    auto open = [](LogStreams* all) -> Task<void> {
+        static_cast<void>((co_await all->open()).has_value());
+    };
+    opening.spawn(open(streams.get()));
+    world.run_for(LogStreams::kFoundKeep / 2);
+    CHECK(streams->source_count() == 1);
+    world.run_for(LogStreams::kFoundKeep);
+    CHECK(streams->source_count() == 0);
+    CHECK(std::filesystem::is_empty(folder / "logs"));
+}
+
 // Lives that end anywhere, batches and acknowledgements that are lost: each line once, in order.
 TEST_CASE_METHOD(Streaming, "no_line_is_lost_or_doubled_whatever_is_restarted") {
     const unsigned seed = std::random_device()();
