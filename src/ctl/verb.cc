@@ -57,6 +57,7 @@ std::span<const Verb> verb_table() {
         lock_verb(),
         unlock_verb(),
         logs_verb(),
+        top_verb(),
         scale_verb(),
         stop_verb(),
         delete_verb(),
