@@ -131,7 +131,9 @@ Host::Host(NodeContext& context, const Config& config)
               [this](const proto::Assignments& assignments) { on_assignments(assignments); }),
       collect_timer_(context.loop.timers(), [this] { collect(); }),
       instances_max_(static_cast<uint32_t>(config.integer("instances_max"))),
-      capacity_(config) {}
+      capacity_(config),
+      meter_(context.loop),
+      instance_metrics_(context.metrics) {}
 
 Host::~Host() = default;
 
@@ -254,6 +256,11 @@ void Host::add_to_heartbeat(proto::NodeHeartbeat& beat) {
     beat.instances_max = instances_max_;
     capacity_.add_to(beat);
     beat.instances = supervisor_.statuses();
+    meter_.add_to(beat, [this](const std::string& instance) {
+        if (walls_.cgroups.folder.empty()) return std::filesystem::path();
+        return cgroup_of(walls_.cgroups, instance);
+    });
+    instance_metrics_.update(beat.instances);
     for (const Protection& each : list_protections(walls_.walls)) {
         beat.protections.push_back(proto::Protection{each.name, each.is_on, each.detail});
     }
@@ -302,6 +309,7 @@ Task<void> Host::drain(MonoTime deadline) {
     if (keeps_instances_) {
         supervisor_.let_go();
         drivers_.let_go();
+        logs_.streams().let_go();
     } else {
         co_await supervisor_.drain(deadline);
     }

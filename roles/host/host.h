@@ -15,6 +15,7 @@
 #include "drivers.h"
 #include "host_preparer.h"
 #include "instance.h"
+#include "instance_metrics.h"
 #include "job_records.h"
 #include "node/heartbeat.h"
 #include "node/log_delivery.h"
@@ -23,6 +24,7 @@
 #include "process_driver.h"
 #include "supervisor.h"
 #include "tunnels.h"
+#include "usage_meter.h"
 
 namespace candela::host {
 
@@ -86,6 +88,8 @@ private:
     Timer collect_timer_;
     uint32_t instances_max_;
     Capacity capacity_;
+    UsageMeter meter_;
+    InstanceMetrics instance_metrics_;
     bool is_draining_ = false;
     proto::Assignments assignments_;   // the newest
     std::set<std::string> found_;      // instances of an earlier life, until the first assignments

@@ -365,6 +365,12 @@ std::span<const Api::Endpoint> Api::endpoints() {
          "on: boolean", ""},
         {"GET", "/v1/spaces/{space}/instances", kViewer, &Api::list_instances,
          "The instances of a space or a service.", "", "service after limit"},
+        {"GET", "/v1/spaces/{space}/usage", kViewer, &Api::get_usage,
+         "CPU, memory, I/O and network of instances over time; step is 1s (of five minutes), 10s "
+         "(of an hour) or 5m (of a week).",
+         "", "service instance step"},
+        {"GET", "/v1/nodes/{node}/usage", kViewer, &Api::get_node_usage,
+         "CPU, memory and network of a node over time; step as for instances.", "", "step"},
         {"GET", "/v1/spaces/{space}/logs", kViewer, &Api::stream_logs,
          "What services write, as NDJSON; follow=1 goes on, access=1 adds requests, since and until "
          "are times or how long ago.",

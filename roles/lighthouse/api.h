@@ -195,6 +195,9 @@ private:
 
     // api_streams.cc
     Task<Result<>> stream_logs(Call& call);
+    Task<Result<>> get_usage(Call& call);
+    Task<Result<>> get_node_usage(Call& call);
+    Task<Result<std::vector<UsageSample>>> usage_samples(std::string key, uint64_t step_ms);
     Task<Result<>> stream_events(Call& call);
 
     Result<const Service*> find_service(const Call& call) const;

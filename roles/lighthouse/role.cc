@@ -12,6 +12,7 @@ namespace candela::lighthouse {
 namespace {
 
 constexpr Duration kMaintenanceInterval = 10min;
+constexpr Duration kUsageInterval = 1min;
 constexpr Duration kHandshakeTimeout = 10s;
 constexpr size_t kFailureLines = 20;
 constexpr std::string_view kSqlitePrefix = "sqlite:";
@@ -211,6 +212,7 @@ Task<Result<>> Lighthouse::start() {
     movers_.start();
     add_metrics();
     tasks_.spawn(maintain_forever());
+    tasks_.spawn(keep_usage_forever());
     is_started_ = true;
     co_return Result<>();
 }
@@ -275,6 +277,17 @@ RoleStatus Lighthouse::status() const {
 }
 
 // ---- maintenance
+
+Task<void> Lighthouse::keep_usage_forever() {
+    for (;;) {
+        co_await sleep_for(context_.loop, kUsageInterval);
+        state_.usage().forget_silent(context_.loop.wall());
+        auto write = [rows = state_.usage().take_rows(), now = context_.loop.wall()](
+                         store::Connection& db) { return write_usage(db, rows, now); };
+        const auto written = co_await state_.database().run(std::move(write));
+        if (!written) log_.error("usage_not_written", {{"error", written.error()}});
+    }
+}
 
 Task<void> Lighthouse::maintain_forever() {
     for (;;) {

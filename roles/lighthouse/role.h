@@ -58,6 +58,7 @@ public:
 private:
     Result<> listen();
     Task<void> maintain_forever();
+    Task<void> keep_usage_forever();
     Task<void> maintain();
     void add_metrics();
 

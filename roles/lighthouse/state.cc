@@ -59,6 +59,7 @@ void State::hear(const proto::NodeHeartbeat& beat) {
     const Heard heard = lighthouse::hear(beat, assignments_.version(beat.node), wanted_, seen_,
                                          loop_.now(), loop_.wall());
     if (heard.is_ignored) return;
+    usage_.note(beat, loop_.wall());
     if (heard.node_is_new) {
         say(EventRecord("node_joined", "", "", beat.node,
                         fmt::format("{}", fmt::join(beat.roles, ", "))));

@@ -19,6 +19,7 @@
 #include "route_book.h"
 #include "signal.h"
 #include "storage.h"
+#include "usage_book.h"
 
 namespace candela::lighthouse {
 
@@ -100,6 +101,8 @@ public:
     Task<void> wait_event_after(uint64_t id);
 
     store::Database& database() { return *database_; }
+    UsageBook& usage() { return usage_; }
+    const UsageBook& usage() const { return usage_; }
     Loop& loop() const { return loop_; }
 
 private:
@@ -131,6 +134,7 @@ private:
     std::map<std::string, KeyRecord> keys_;
     Wanted wanted_;
     Seen seen_;
+    UsageBook usage_;
     AssignmentBook assignments_{0};
     RouteBook routes_{0, HoldLimits()};
     uint64_t nudged_routes_ = 0;

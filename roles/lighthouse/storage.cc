@@ -105,6 +105,16 @@ CREATE TABLE join_tokens (
 ALTER TABLE spaces ADD COLUMN quota TEXT NOT NULL DEFAULT '';
 ALTER TABLE credentials ADD COLUMN grants TEXT NOT NULL DEFAULT ''
 )sql"},
+    // usage_book.h reads and writes these.
+    {10, R"sql(
+CREATE TABLE usage_samples (
+  subject TEXT NOT NULL, time BIGINT NOT NULL, known INTEGER NOT NULL,
+  cpu_millis BIGINT NOT NULL, memory_bytes BIGINT NOT NULL, io_read BIGINT NOT NULL,
+  io_write BIGINT NOT NULL, net_in BIGINT NOT NULL, net_out BIGINT NOT NULL,
+  processes BIGINT NOT NULL, cpu_pressure INTEGER NOT NULL, memory_pressure INTEGER NOT NULL,
+  io_pressure INTEGER NOT NULL, PRIMARY KEY (subject, time));
+CREATE INDEX usage_samples_by_time ON usage_samples (time)
+)sql"},
 };
 
 int64_t i64(uint64_t number) { return static_cast<int64_t>(number); }

@@ -41,6 +41,12 @@ Json view_of(const Lock& lock, WallTime now) {
     return Json{{"holder", lock.holder}, {"reason", lock.reason}, {"until", time_text(lock.until)}};
 }
 
+// What it has taken lately; null where nothing is known of that.
+Json usage_view(const std::string& key, const State& state) {
+    const UsageSample* latest = state.usage().latest(key, state.loop().wall());
+    return latest == nullptr ? Json(nullptr) : to_json(*latest);
+}
+
 std::string state_of(const Service& service, uint32_t ready) {
     if (service.deleting) return "deleting";
     const Release* target = service.find(service.target);
@@ -118,6 +124,7 @@ Json view_of(const Node& node, const NodeCounts& counts, const State& state) {
                 {"cpus", node.cpus},
                 {"memory_bytes", node.memory_bytes},
                 {"load_percent", node.load_percent},
+                {"usage", usage_view(UsageBook::node_key(node.name), state)},
                 {"sandbox_level", node.sandbox_level},
                 {"protections", protections},
                 {"drivers", drivers},
@@ -204,6 +211,7 @@ Json view_of(const Instance& instance, const State& state) {
         {"pid", status.pid},
         {"restarts", status.restarts},
         {"memory_bytes", status.memory_bytes},
+        {"usage", usage_view(UsageBook::instance_key(instance.id), state)},
         {"cause", status.cause},
         {"probe_answer", status.probe_answer},
         {"last_exit", status.last_exit},
