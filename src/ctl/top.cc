@@ -1,5 +1,7 @@
 // `candela ctl top`: what nodes and instances take, live; once where stdout is no terminal.
 
+#include "ctl/top.h"
+
 #include <algorithm>
 #include <array>
 
@@ -10,7 +12,6 @@
 #include "ctl/screen.h"
 #include "ctl/show.h"
 #include "ctl/table.h"
-#include "ctl/verb.h"
 
 namespace candela::ctl {
 

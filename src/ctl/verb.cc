@@ -1,5 +1,7 @@
 #include "ctl/verb.h"
 
+#include "ctl/top.h"
+
 #include <vector>
 
 #include "base/text.h"

@@ -88,7 +88,6 @@ Verb unlock_verb();
 Verb releases_verb();
 Verb rollback_verb();
 Verb logs_verb();
-Verb top_verb();
 Verb scale_verb();
 Verb stop_verb();
 Verb delete_verb();
