@@ -134,7 +134,8 @@ Result<FoundSpool> open_spool(const std::filesystem::path& folder) {
     CANDELA_TRY_ASSIGN(found.about, read_file(folder / "about", 64 << 10));
     if (const auto acked = read_file(folder / "acked", 64)) {
         // A position that was torn is too low: what comes twice then is known there.
-        found.acked = parse_uint(trim(*acked)).value_or(0);
+        const std::string_view number = std::string_view(*acked).substr(0, acked->find('\n'));
+        found.acked = parse_uint(number).value_or(0);
     }
     std::vector<uint64_t> names;
     std::error_code failed;

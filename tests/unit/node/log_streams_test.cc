@@ -283,12 +283,19 @@ TEST_CASE_METHOD(Streaming, "a_source_that_nobody_comes_for_is_forgotten_when_it
     say(0, 3);
     world.run_for(100ms);
     crash();
+    const auto found = open_spool(folder / "logs" / "web-1");
+    REQUIRE(found);
+    CHECK(found->acked == 3);
     streams = std::make_unique<LogStreams>(
-        loop, settings, [](std::string_view, std::string_view) { return true; }, Logger());
+        loop, settings,
+        [this](std::string_view, std::string_view payload) {
+            const proto::LogAck ack = keeping.take(payload);
+            loop.post([this, ack] { streams->on_ack(ack); });
+            return true;
+        },
+        Logger());
     TaskGroup opening;
-    auto open = [](LogStreams* all) -> Task<void> {
-        static_cast<void>((co_await all->open()).has_value());
-    };
+    auto open = [](LogStreams* all) -> Task<void> { CHECK(co_await all->open()); };
     opening.spawn(open(streams.get()));
     world.run_for(LogStreams::kFoundKeep / 2);
     CHECK(streams->source_count() == 1);
