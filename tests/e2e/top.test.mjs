@@ -31,8 +31,8 @@ test('usage and ctl top', { timeout: 240_000 }, async (t) => {
   const measured = await until('both to be measured', async () => {
     const { instances } = await cloud.ctlJson('top');
     return instances.length === 2 && instances.every(({ usage }) => usage?.cpu_millis != null) &&
-      instances.find(({ service: name }) => name === 'busy').usage.cpu_millis > 200 && instances;
-  }, { timeout: 30_000 }).catch((error) => { throw cloud.explain(error); });
+      instances[0].service === 'busy' && instances[0].usage.cpu_millis > 20 && instances;  // of a machine that others may use
+  }, { timeout: 60_000 }).catch((error) => { throw cloud.explain(error); });
 
   await t.test('the whole tree of processes counts, and what is not known is not 0', () => {
     assert.equal(measured[0].service, 'busy');  // sorted by CPU
