@@ -7,6 +7,7 @@
 #include "storage.h"
 #include "store/database.h"
 #include "store/sqlite.h"
+#include "temp_folder.h"
 
 namespace candela::lighthouse {
 namespace {
@@ -97,7 +98,8 @@ TEST_CASE("each_resolution_is_bounded_and_coarser_ones_are_averages") {
 }
 
 TEST_CASE("coarse_samples_are_kept_in_sql_for_a_week") {
-    auto db = store::open_sqlite(":memory:");
+    const test::TempFolder folder;
+    auto db = store::open_sqlite((folder / "state.db").string());
     REQUIRE(db);
     REQUIRE(store::migrate(**db, migrations()));
     UsageSample old;
