@@ -197,7 +197,8 @@ std::vector<std::string> find_libraries(const Project& project, std::string_view
 }
 
 std::string procfile_web(const Project& project) {
-    for (const std::string_view line : split(project.text("Procfile"), '\n')) {
+    const std::string text = project.text("Procfile");
+    for (const std::string_view line : split(text, '\n')) {
         const auto parts = split_once(line, ':');
         if (parts && trim(parts->first) == "web") return std::string(trim(parts->second));
     }

@@ -18,7 +18,8 @@ Task<Result<int>> run_make(Session& session, Arguments arguments) {
     auto lifetime = arguments.duration("--ttl", kTokenLifetime);
     if (!lifetime) co_return fail(lifetime.error());
     Json roles = Json::array();
-    for (const std::string_view role : split(arguments.text("--roles"), ',')) {
+    const std::string wanted_roles = arguments.text("--roles");
+    for (const std::string_view role : split(wanted_roles, ',')) {
         if (!trim(role).empty()) roles.push_back(trim(role));
     }
     if (roles.empty()) {

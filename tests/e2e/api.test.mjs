@@ -142,8 +142,11 @@ test('the API', async (t) => {
 
   await t.test('lists come in pages', async () => {
     await cloud.ctl(['deploy', web]);
-    const all = (await call(socket, 'GET', '/v1/spaces/default/instances')).json;
-    assert.equal(all.instances.length, 2);
+    // Those of the release before are drained first.
+    const all = await until('two instances', async () => {
+      const { json } = await call(socket, 'GET', '/v1/spaces/default/instances');
+      return json.instances.length === 2 && json;
+    });
     assert.equal(all.next_page, undefined);
     const first = (await call(socket, 'GET', '/v1/spaces/default/instances?limit=1')).json;
     assert.equal(first.instances.length, 1);
