@@ -1,7 +1,8 @@
 #pragma once
 
 // One page of a list: things in the order of their keys, from the one after the query's `after`,
-// `limit` at most. The answer's "next_page" is the `after` of the page behind it; the last has none.
+// `limit` at most. The answer's "next_page" is the `after` of the page behind it; the last has
+// none.
 
 #include <memory>
 #include <string>
