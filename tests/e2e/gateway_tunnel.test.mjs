@@ -97,7 +97,8 @@ listen = "${theirs}:${ports.gateway}"
     { cwd: cloud.dir, log: path.join(cloud.dir, 'far.log'), name: 'far' });
   cloud.nodes.push(inside);
 
-  const dir = makeService(t, 'app', manifest('app', ['node', 'app.js'], { probe: 'path = "/"' }), { 'app.js': APP });
+  // It has its hands full with megabytes for longer than an HTTP probe each 100 ms would wait.
+  const dir = makeService(t, 'app', manifest('app', ['node', 'app.js'], { probe: 'tcp = true' }), { 'app.js': APP });
   copyModules(dir, ['ws']);
   await cloud.ctl(['deploy', dir]).catch((error) => { throw cloud.explain(error); });
   const ask = (target, options = {}, body = undefined) => new Promise((done, fail) => {
