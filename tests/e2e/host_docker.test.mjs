@@ -196,7 +196,7 @@ test('containers', { skip, timeout: 300_000 }, async (t) => {
     const script = 'printf "no end"; i=0; while [ $i -lt 3000 ]; do echo "line $i of many"; i=$((i+1)); done; head -c 30000000 /dev/zero | tr "\\0" x; echo; echo "last one"; exit 6';
     await lighthouse.assign([shell('loud-1', bundle, script, { kind: 'job' })]);
     assert.equal((await lighthouse.reached('loud-1', 'failed', 60_000)).exitCode, 6);
-    await lighthouse.said('loud-1', 'last one', 30_000);
+    await lighthouse.said('loud-1', 'last one', 120_000);
     assert.equal(lines('loud-1', /^no endline 0 of many$/).length, 1);
     const resident = Number(fs.readFileSync(`/proc/${host.cloud.node('host').pid}/status`, 'latin1').match(/VmRSS:\s+(\d+)/)[1]);
     assert.ok(resident < 100_000, `the host takes ${resident} kB`);

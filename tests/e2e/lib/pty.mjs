@@ -43,7 +43,8 @@ export class Pty {
   constructor(t, words, { columns = 120, rows = 30, env = {} } = {}) {
     this.output = '';
     this.child = spawn('python3', ['-c', DRIVER, String(columns), String(rows), ...words], {
-      env: { ...process.env, TERM: 'xterm', ...env }, stdio: ['ignore', 'pipe', 'inherit', 'pipe', 'pipe'],
+      // As at somebody's terminal, whatever the tests were started with.
+      env: { ...process.env, NO_COLOR: '', TERM: 'xterm', ...env }, stdio: ['ignore', 'pipe', 'inherit', 'pipe', 'pipe'],
     });
     this.child.stdout.on('data', (bytes) => { this.output += bytes.toString(); });
     let told = '';
