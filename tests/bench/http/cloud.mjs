@@ -102,6 +102,9 @@ url = "${bus}:${ports.bus}"
 credentials = "${data}/identity/creds/gateway.creds"
 [gateway]
 listen = "${address}"
+# As the others: none.
+[gateway.access_log]
+lighthouse_rate = 0
 ${more}`);
   const near = start(MEASURED, [CANDELA, 'node', '--config', gateway('near', '127.0.0.1', `127.0.0.1:${ports.clear}`,
     `[gateway.tls]\nlisten = "127.0.0.1:${ports.tls}"\ncertificates = "${certificates}"\n`)]);
