@@ -256,7 +256,10 @@ void Api::respond(Call& call, int status, const Json& body) {
 }
 
 Result<const Service*> Api::find_service(const Call& call) const {
-    const ServiceKey key(call.param("space"), call.param("service"));
+    return find_service(ServiceKey(call.param("space"), call.param("service")));
+}
+
+Result<const Service*> Api::find_service(const ServiceKey& key) const {
     const auto found = state_.wanted().services.find(key);
     if (found != state_.wanted().services.end()) return &found->second;
     return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second, key.first);

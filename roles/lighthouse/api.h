@@ -75,6 +75,7 @@ public:
     static constexpr size_t kBodyBytesMax = 1 << 20;  // of what is JSON
     static constexpr size_t kFollowersMax = 200;      // logs and events that go on
     static constexpr size_t kLogTailDefault = 100;
+    static constexpr Duration kPushWait = 3s;  // for the bus to be told of what changed
 
     Api(ApiParts parts, uint32_t own_uid, Logger log);
 
@@ -201,6 +202,7 @@ private:
     Task<Result<>> stream_events(Call& call);
 
     Result<const Service*> find_service(const Call& call) const;
+    Result<const Service*> find_service(const ServiceKey& key) const;
     bool may_see(const auth::Principal& who, std::string_view space) const;
 
     State& state_;

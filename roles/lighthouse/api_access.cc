@@ -17,7 +17,6 @@ namespace {
 constexpr size_t kKeyNameMax = 128;
 constexpr size_t kGrantsMax = 64;
 constexpr int64_t kPublishRateMax = 1'000'000'000;
-constexpr Duration kPushWait = 3s;
 
 // How much the key's holder may publish in a second, in the words that the bus reads.
 Result<std::vector<std::string>> publish_tags(const Json& json) {

@@ -14,7 +14,6 @@ namespace {
 
 constexpr int64_t kTokenSecondsDefault = 15 * 60;
 constexpr size_t kKeysOfANodeMax = 8;  // it has one a role
-constexpr Duration kPushWait = 3s;
 
 Json view_of_token(const JoinTokenRecord& record, WallTime now) {
     std::string state = "open";

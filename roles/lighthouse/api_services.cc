@@ -79,13 +79,9 @@ Task<Result<>> Api::get_service(Call& call) {
 Task<Result<>> Api::remove_service(Call& call) {
     const ServiceKey key(call.param("space"), call.param("service"));
     State::MakeChange make = [this, key, writer = call.writer()]() -> Result<Change> {
-        const auto service = state_.wanted().services.find(key);
-        if (service == state_.wanted().services.end()) {
-            return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
-                        key.first);
-        }
+        CANDELA_TRY_ASSIGN(const Service* service, find_service(key));
         CANDELA_TRY(check_writable(state_, key, writer));
-        return lighthouse::delete_service(service->second);
+        return lighthouse::delete_service(*service);
     };
     auto deleted = co_await state_.change(std::move(make));
     if (!deleted) co_return fail(deleted.error());
@@ -160,12 +156,8 @@ Task<Result<>> Api::scale_service(Call& call) {
     const ServiceKey key(call.param("space"), call.param("service"));
     call.note = fmt::format("{} instances", instances);
     State::MakeChange make = [this, key, instances, writer = call.writer()]() -> Result<Change> {
-        const auto found = state_.wanted().services.find(key);
-        if (found == state_.wanted().services.end()) {
-            return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
-                        key.first);
-        }
-        const Service& service = found->second;
+        CANDELA_TRY_ASSIGN(const Service* found, find_service(key));
+        const Service& service = *found;
         if (service.deleting) return fail(Code::kConflict, "{} is being deleted", key.second);
         CANDELA_TRY(check_writable(state_, key, writer));
         if (service.find(service.target) == nullptr) {

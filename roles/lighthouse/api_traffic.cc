@@ -60,13 +60,9 @@ Task<Result<>> Api::set_maintenance(Call& call) {
     const bool is_on = json_bool_or(*json, "on", true);
     const ServiceKey key(call.param("space"), call.param("service"));
     State::MakeChange make = [this, key, is_on, writer = call.writer()]() -> Result<Change> {
-        const auto found = state_.wanted().services.find(key);
-        if (found == state_.wanted().services.end()) {
-            return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
-                        key.first);
-        }
+        CANDELA_TRY_ASSIGN(const Service* found, find_service(key));
         CANDELA_TRY(check_writable(state_, key, writer));
-        return maintain(found->second, is_on);
+        return maintain(*found, is_on);
     };
     auto changed = co_await state_.change(std::move(make));
     if (!changed) co_return fail(changed.error());

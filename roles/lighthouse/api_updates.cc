@@ -171,14 +171,10 @@ Task<Result<>> Api::lock_service(Call& call) {
     call.note = fmt::format("for {} s{}{}", seconds, reason.empty() ? "" : ": ", reason);
     State::MakeChange make = [this, key, seconds, reason,
                               writer = call.writer()]() -> Result<Change> {
-        const auto found = state_.wanted().services.find(key);
-        if (found == state_.wanted().services.end()) {
-            return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
-                        key.first);
-        }
+        CANDELA_TRY_ASSIGN(const Service* found, find_service(key));
         CANDELA_TRY(check_writable(state_, key, writer));
         const WallTime until = state_.loop().wall() + std::chrono::seconds(seconds);
-        return set_lock(found->second, Lock(writer.who, reason, until));
+        return set_lock(*found, Lock(writer.who, reason, until));
     };
     auto locked = co_await state_.change(std::move(make));
     if (!locked) co_return fail(locked.error());
@@ -191,12 +187,8 @@ Task<Result<>> Api::lock_service(Call& call) {
 Task<Result<>> Api::unlock_service(Call& call) {
     const ServiceKey key(call.param("space"), call.param("service"));
     State::MakeChange make = [this, key]() -> Result<Change> {
-        const auto found = state_.wanted().services.find(key);
-        if (found == state_.wanted().services.end()) {
-            return fail(Code::kNotFound, "there is no service '{}' in the space {}", key.second,
-                        key.first);
-        }
-        return found->second.lock.holder.empty() ? Change() : set_lock(found->second, Lock());
+        CANDELA_TRY_ASSIGN(const Service* found, find_service(key));
+        return found->lock.holder.empty() ? Change() : set_lock(*found, Lock());
     };
     auto unlocked = co_await state_.change(std::move(make));
     if (!unlocked) co_return fail(unlocked.error());

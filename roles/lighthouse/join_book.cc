@@ -29,10 +29,9 @@ Result<> check_roles(const std::vector<std::string>& roles) {
 
 }  // namespace
 
-JoinBook::JoinBook(State& state, Accounts& accounts, Credentials& credentials,
-                   ServerCertificate& certificate, JoinSettings settings, Logger log)
+JoinBook::JoinBook(State& state, Credentials& credentials, ServerCertificate& certificate,
+                   JoinSettings settings, Logger log)
     : state_(state),
-      accounts_(accounts),
       credentials_(credentials),
       certificate_(certificate),
       settings_(std::move(settings)),

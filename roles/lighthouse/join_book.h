@@ -51,8 +51,8 @@ public:
     static constexpr Duration kTokenLifetimeMax = 24h * 7;
     static constexpr Duration kKept = 24h * 30;  // after its end, so that one can ask who used it
 
-    JoinBook(State& state, Accounts& accounts, Credentials& credentials,
-             ServerCertificate& certificate, JoinSettings settings, Logger log);
+    JoinBook(State& state, Credentials& credentials, ServerCertificate& certificate,
+             JoinSettings settings, Logger log);
 
     Task<Result<>> open();
 
@@ -87,7 +87,6 @@ private:
     Task<Result<>> remove(std::string digest);
 
     State& state_;
-    Accounts& accounts_;
     Credentials& credentials_;
     ServerCertificate& certificate_;
     const JoinSettings settings_;

@@ -173,7 +173,7 @@ Lighthouse::Lighthouse(NodeContext& context, const Config& config)
       backup_(context.loop, bundles_, context.node.data_dir,
               settings_.database.substr(kSqlitePrefix.size())),
       certificate_(context.loop, context.node.data_dir, settings_.names),
-      joins_(state_, accounts_, credentials_, certificate_, joins_of(settings_, context), log_),
+      joins_(state_, credentials_, certificate_, joins_of(settings_, context), log_),
       api_(ApiParts{state_, accounts_, credentials_, bundles_, logs_, bus_, certificates_, vault_,
                     audit_, backup_, joins_, acme_.get(), context.node.version},
            static_cast<uint32_t>(::getuid()), log_),

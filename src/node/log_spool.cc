@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "loop/fd.h"
 #include "loop/file.h"
 
 namespace candela {
@@ -55,20 +56,6 @@ RecordHead head_of(const LogChunk& chunk) {
     return head;
 }
 
-class File {
-public:
-    explicit File(int fd) : fd_(fd) {}
-    File(const File&) = delete;
-    File& operator=(const File&) = delete;
-    ~File() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    int fd() const { return fd_; }
-
-private:
-    int fd_;
-};
-
 std::filesystem::path path_of(const std::filesystem::path& folder, uint64_t file) {
     return folder / fmt::format("{:020}{}", file, kFileEnd);
 }
@@ -99,17 +86,17 @@ bool read_record(int fd, uint64_t at, RecordHead& head, std::string* payload) {
 
 // Looks at every record's head, and at the whole of the last one; cuts off what is behind.
 Result<SpoolFile> look_at(const std::filesystem::path& path, OutputMarks& marks) {
-    const File file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    const Fd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
     struct stat info{};
-    if (file.fd() < 0 || ::fstat(file.fd(), &info) != 0) return fail_errno(path.string(), errno);
+    if (file.get() < 0 || ::fstat(file.get(), &info) != 0) return fail_errno(path.string(), errno);
     SpoolFile found;
     const auto size = static_cast<uint64_t>(info.st_size);
     RecordHead head;
     std::string payload;
-    while (found.bytes < size && read_record(file.fd(), found.bytes, head, nullptr)) {
+    while (found.bytes < size && read_record(file.get(), found.bytes, head, nullptr)) {
         const uint64_t end = found.bytes + sizeof(head) + head.size;
         if (end > size) break;
-        if (end == size && !read_record(file.fd(), found.bytes, head, &payload)) break;
+        if (end == size && !read_record(file.get(), found.bytes, head, &payload)) break;
         if (found.bytes == 0) found.first = head.first;
         found.last = head.first + head.count - 1;
         marks.run = head.run;
@@ -117,7 +104,7 @@ Result<SpoolFile> look_at(const std::filesystem::path& path, OutputMarks& marks)
         std::copy(std::begin(head.streams), std::end(head.streams), marks.streams);
         found.bytes = end;
     }
-    if (found.bytes < size && ::ftruncate(file.fd(), static_cast<off_t>(found.bytes)) != 0)
+    if (found.bytes < size && ::ftruncate(file.get(), static_cast<off_t>(found.bytes)) != 0)
         return fail_errno(path.string(), errno);
     return found;
 }
@@ -165,8 +152,8 @@ uint64_t spool_record_size(const LogChunk& chunk) {
 Result<> append_to_spool(const std::filesystem::path& folder, uint64_t file, uint64_t size_before,
                          const std::vector<const LogChunk*>& chunks) {
     const auto path = path_of(folder, file);
-    const File out(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-    if (out.fd() < 0) return fail_errno(path.string(), errno);
+    const Fd out(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    if (out.get() < 0) return fail_errno(path.string(), errno);
     std::string bytes;
     for (const LogChunk* chunk : chunks) {
         const RecordHead head = head_of(*chunk);
@@ -177,12 +164,12 @@ Result<> append_to_spool(const std::filesystem::path& folder, uint64_t file, uin
     uint64_t at = size_before;
     while (!rest.empty()) {
         const ssize_t written =
-            ::pwrite(out.fd(), rest.data(), rest.size(), static_cast<off_t>(at));
+            ::pwrite(out.get(), rest.data(), rest.size(), static_cast<off_t>(at));
         if (written < 0 && errno == EINTR) continue;
         if (written <= 0) {
             const int saved = written == 0 ? ENOSPC : errno;
             // What a truncate that fails leaves is cut off at the next start.
-            static_cast<void>(::ftruncate(out.fd(), static_cast<off_t>(size_before)) == 0);
+            static_cast<void>(::ftruncate(out.get(), static_cast<off_t>(size_before)) == 0);
             return fail_errno(path.string(), saved);
         }
         rest.remove_prefix(static_cast<size_t>(written));
@@ -194,18 +181,18 @@ Result<> append_to_spool(const std::filesystem::path& folder, uint64_t file, uin
 Result<std::vector<LogChunk>> read_spool(const std::filesystem::path& folder, uint64_t file,
                                          uint64_t from, uint64_t to, size_t bytes_max) {
     const auto path = path_of(folder, file);
-    const File in(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (in.fd() < 0) return fail_errno(path.string(), errno);
+    const Fd in(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (in.get() < 0) return fail_errno(path.string(), errno);
     std::vector<LogChunk> chunks;
     RecordHead head;
     size_t bytes = 0;
     uint64_t at = 0;
-    while (bytes < bytes_max && read_record(in.fd(), at, head, nullptr)) {
+    while (bytes < bytes_max && read_record(in.get(), at, head, nullptr)) {
         if (head.first > to) break;
         const bool is_wanted = head.first + head.count > from;
         if (is_wanted) {
             LogChunk chunk;
-            if (!read_record(in.fd(), at, head, &chunk.payload)) {
+            if (!read_record(in.get(), at, head, &chunk.payload)) {
                 return fail(Code::kInvalid, "{}: a record is damaged", path.string());
             }
             chunk.first = head.first;
@@ -224,9 +211,9 @@ Result<> remove_spool_file(const std::filesystem::path& folder, uint64_t file) {
 
 Result<> write_spool_ack(const std::filesystem::path& folder, uint64_t acked) {
     const auto path = folder / "acked";
-    const File out(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    const Fd out(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     const std::string text = fmt::format("{:020}\n", acked);
-    if (out.fd() < 0 || ::pwrite(out.fd(), text.data(), text.size(), 0) < 0)
+    if (out.get() < 0 || ::pwrite(out.get(), text.data(), text.size(), 0) < 0)
         return fail_errno(path.string(), errno);
     return {};
 }
