@@ -68,7 +68,7 @@ void Instance::adopt(std::string_view text) {
                                            {"service", spec_.service},
                                            {"pid", running_->pid()},
                                            {"port", port_}});
-    acknowledged_ = 0;
+    acknowledged_.reset();
     output_.resume(known.restarts, channel_->found_marks());
     perform(machine_.adopt(known.was_ready, known.restarts));
 }
@@ -359,14 +359,16 @@ void Instance::on_output(OutputKind kind, std::string_view bytes) { output_.feed
 bool Instance::on_output_at(OutputKind kind, std::string_view bytes, uint64_t position) {
     output_.feed(kind, bytes, position);
     channel_->set_marks(output_.marks());
-    if (position - acknowledged_ < OutputLines::kUnsafeBytesMax) return false;
+    // Of a keeper that ran before us, what comes first is the oldest that it has.
+    if (!acknowledged_) acknowledged_ = position - std::min<uint64_t>(position, bytes.size());
+    if (position < *acknowledged_ + OutputLines::kUnsafeBytesMax) return false;
     acknowledged_ = position;
     return true;
 }
 
 void Instance::on_lines_written(const OutputMarks& marks) {
     if (running_ == nullptr || marks.run != output_.marks().run) return;
-    if (marks.safe <= acknowledged_) return;
+    if (marks.safe <= acknowledged_.value_or(0)) return;
     acknowledged_ = marks.safe;
     running_->acknowledge(marks.safe);
 }

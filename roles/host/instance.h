@@ -120,7 +120,7 @@ private:
     std::unique_ptr<LogStreams::Channel> channel_;
     std::deque<std::string> tail_;
     OutputLines output_;
-    uint64_t acknowledged_ = 0;  // of the output of this run
+    std::optional<uint64_t> acknowledged_;  // of the output of this run; none: not known yet
     Timer phase_timer_;
     Timer probe_timer_;
     Timer healthy_timer_;

@@ -74,6 +74,24 @@ void read_header(std::string_view line, LogPositions& positions, std::string& so
     left = count;
 }
 
+// Of the newest line that is whole: ids grow within a file, and begin a line (log_line.cc).
+uint64_t last_id_of(const std::filesystem::path& folder, const LogFile& file) {
+    constexpr uint64_t kTailBytes = 1 << 20;  // several times the longest line
+    const int fd = ::open(path_of(folder, file.first).c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return file.first;
+    const uint64_t from = file.bytes - std::min(file.bytes, kTailBytes);
+    std::string tail(file.bytes - from, '\0');
+    const ssize_t got = ::pread(fd, tail.data(), tail.size(), static_cast<off_t>(from));
+    ::close(fd);
+    tail.resize(got > 0 ? static_cast<size_t>(got) : 0);
+    constexpr std::string_view kBegin = "\n{\"id\":";
+    std::string_view rest = std::string_view(tail).substr(0, tail.rfind('\n') + 1);
+    const size_t begin = rest.rfind(kBegin);
+    if (begin == std::string_view::npos) return file.first;
+    rest.remove_prefix(begin + kBegin.size());
+    return std::max(file.first, parse_uint(rest.substr(0, rest.find(','))).value_or(0));
+}
+
 bool is_header(std::string_view line) {
     return line.starts_with("{\"source\"") || line.starts_with("{\"positions\"");
 }
@@ -103,6 +121,7 @@ Result<std::vector<FoundLog>> find_logs(const std::filesystem::path& logs) {
                 if (const auto file = look_at(entry.path())) log.files.push_back(*file);
             }
             std::ranges::sort(log.files, {}, &LogFile::first);
+            if (!log.files.empty()) log.last_id = last_id_of(service.path(), log.files.back());
         }
     }
     if (failed) return fail(Code::kUnreachable, "{}: {}", logs.string(), failed.message());

@@ -34,6 +34,7 @@ struct FoundLog {
     std::string service;
     bool is_access = false;
     std::vector<LogFile> files;  // the oldest first
+    uint64_t last_id = 0;        // of its lines
 };
 std::filesystem::path log_folder(const std::filesystem::path& logs, const std::string& space,
                                  const std::string& service, bool is_access);

@@ -67,8 +67,8 @@ Task<Result<>> LogStore::open() {
         log->files = std::move(each.files);
         for (const LogFile& file : log->files) log->bytes += file.bytes;
         disk_bytes_ += log->bytes;
-        // A clock that was put back must not make ids go back.
-        if (!log->files.empty()) last_id_ = std::max(last_id_, log->files.back().first + 1'000'000);
+        // Neither a clock that was put back nor a quick restart may make ids go back.
+        last_id_ = std::max(last_id_, each.last_id);
     }
     co_return Result<>();
 }

@@ -99,6 +99,15 @@ TEST_CASE_METHOD(Logs, "the_tail_of_a_log_survives_a_restart") {
     CHECK(tail(one).size() == 2);
 }
 
+TEST_CASE_METHOD(Logs, "ids_grow_over_restarts_within_one_second") {
+    start().append(batch("web-1", {"one"}));
+    CHECK(tail(all()).size() == 1);
+    start().append(batch("web-1", {"two", "three", "four"}));
+    CHECK(tail(all()).size() == 4);
+    start().append(batch("web-1", {"five"}));
+    CHECK(tail(all()) == Lines{"one", "two", "three", "four", "five"});
+}
+
 TEST_CASE_METHOD(Logs, "a_source_hears_how_far_its_lines_are_on_disk_and_none_is_kept_twice") {
     start().append(numbered(1, {"a", "b"}, 0), "inbox");
     CHECK(acks.empty());
