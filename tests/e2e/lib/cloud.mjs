@@ -19,13 +19,14 @@ export class Cloud {
       XDG_STATE_HOME: path.join(this.dir, 'xdg'), XDG_CONFIG_HOME: path.join(this.dir, 'xdg'), XDG_CACHE_HOME: path.join(this.dir, 'cache'),
     };
     this.nodes = [];
+    this.beforeRemoval = [];  // of its folder
     this.address = undefined;  // of the API, for ctl
     this.gatewayPort = undefined;
     t.after(() => this.stop());
   }
 
   start(name, args, options = {}) {
-    const node = new Program(CANDELA, args, {
+    const node = new Program(options.program ?? CANDELA, args, {
       name, log: path.join(this.dir, `${name}.log`), ...options, env: { ...this.env, ...options.env },
     });
     this.nodes = this.nodes.filter((other) => other.name !== name).concat(node);
@@ -111,6 +112,7 @@ export class Cloud {
     const left = processesIn(this.dir);
     const commands = left.map((pid) => `${pid} ${fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ')}`);
     for (const pid of left) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+    for (const undo of this.beforeRemoval) await undo();
     removeDir(this.dir);
     if (wrong.length > 0) throw new Error(`ended wrongly: ${wrong.join('\n')}`);
     if (left.length > 0 && !this.mayLeaveProcesses) {
