@@ -10,7 +10,7 @@ BUILD_PACKAGES=(
 )
 # Real servers and clients that the tests and benchmarks run candela with.
 TEST_PACKAGES=(
-    curl openssl procps iproute2 xz-utils zstd tzdata
+    curl openssl procps iproute2 libfaketime xz-utils zstd tzdata
     nginx haproxy pebble prometheus wrk nats-server libnats-dev nghttp2-client slowhttptest php-cli chromium
     golang-go golang-github-nats-io-go-nats-dev
     docker.io busybox-static

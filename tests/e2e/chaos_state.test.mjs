@@ -119,6 +119,9 @@ test('a disk that is full', { timeout: 300_000, skip }, async (t) => {
       const filled = await run('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=64k']);
       assert.match(filled.stderr, /No space left/);
       try {
+        if (role === 'host-1') {
+          await until('the host to say so', async () => (await cloud.ctl(['nodes', 'show', role])).stdout.includes('is almost full'), { every: 200 });
+        }
         version += 1;
         const tried = await cloud.ctl(['deploy', probeApp(t, { instances: 4, version: String(version) }), '--timeout', '20s'], { ok: false });
         step.diagnostic(`deploy: exit ${tried.code} ${tried.stderr.trim().split('\n').at(-1)}`);
@@ -129,6 +132,8 @@ test('a disk that is full', { timeout: 300_000, skip }, async (t) => {
         } else {
           assert.equal(tried.code, 0, tried.stderr);
         }
+        // Nothing new comes to where there is no room.
+        if (role === 'host-1') assert.ok((await cloud.readyInstances('probe', 4)).every(({ node }) => node === 'host-2'));
         const state = await cloud.ctl('status', { ok: false });
         assert.equal(state.code, 0, state.stderr);
         if (role === 'lighthouse') assert.deepEqual(running(cloud), before);
