@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "loop/address.h"
+#include "loop/fd.h"
 #include "loop/process.h"
 #include "loop/task.h"
 
@@ -62,6 +63,13 @@ struct StartRequest {
     Duration grace = 10s;  // from SIGTERM to SIGKILL, should it have to end while we are away
     uint16_t port = 0;     // on loopback, where others find it
     std::optional<ContainerWish> container;  // absent: it is a process
+};
+
+// The first three descriptors of a program that runs for a person.
+struct SessionFds {
+    Fd input{-1};
+    Fd output{-1};
+    Fd errors{-1};
 };
 
 class RunningHandler {
@@ -113,6 +121,12 @@ public:
     // Runs another program in the same surroundings (an exec probe); it ends with its Running.
     virtual Result<std::unique_ptr<Running>> run_beside(const StartRequest& request,
                                                         RunningHandler& handler) = 0;
+    // The same for a person: where the descriptors are a terminal, it is the program's own. No
+    // output comes to the handler.
+    virtual Result<std::unique_ptr<Running>> run_session(const StartRequest&, SessionFds,
+                                                         RunningHandler&) {
+        return fail(Code::kUnsupported, "programs can't be run beside this kind of instance");
+    }
 };
 
 struct FoundInstance {

@@ -126,6 +126,8 @@ Host::Host(NodeContext& context, const Config& config)
               return instance->port();
           },
           log_),
+      sessions_(
+          context.loop, [this](std::string_view name) { return supervisor_.find(name); }, log_),
       puller_(context.loop, *client_, context.node.name, context.node.boot_id,
               folder_ / "assignments", log_,
               [this](const proto::Assignments& assignments) { on_assignments(assignments); }),
@@ -145,6 +147,7 @@ Task<Result<>> Host::start() {
         logs_.on_connected();
     });
     CO_TRY(tunnels_.start(*client_, context_.node.name));
+    CO_TRY(sessions_.start(*client_, context_.node.name));
     CO_TRY(puller_.start());
     collect_timer_.start(kCollectInterval);
     heartbeat_ = context_.heartbeats.add(*this);

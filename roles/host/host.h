@@ -22,6 +22,7 @@
 #include "node/role.h"
 #include "ports.h"
 #include "process_driver.h"
+#include "sessions.h"
 #include "supervisor.h"
 #include "tunnels.h"
 #include "usage_meter.h"
@@ -84,6 +85,7 @@ private:
     InstanceContext instances_;
     Supervisor supervisor_;
     Tunnels tunnels_;
+    Sessions sessions_;
     AssignmentPuller puller_;
     Timer collect_timer_;
     uint32_t instances_max_;

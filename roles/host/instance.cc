@@ -282,6 +282,17 @@ StartRequest Instance::start_request() const {
     return request;
 }
 
+Result<std::unique_ptr<Running>> Instance::run_session(const service::SessionWish& wish,
+                                                       SessionFds fds,
+                                                       RunningHandler& handler) const {
+    if (pid() == 0) return fail(Code::kNotFound, "{} does not run", spec_.instance);
+    StartRequest request = start_request();
+    request.command = wish.command;
+    request.executable.clear();
+    if (!wish.terminal_kind.empty()) request.environment.push_back("TERM=" + wish.terminal_kind);
+    return running_->run_session(request, std::move(fds), handler);
+}
+
 ContainerWish Instance::container_wish() const {
     ContainerWish wish;
     wish.image = spec_.container.image;

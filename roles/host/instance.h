@@ -21,6 +21,7 @@
 #include "preparer.h"
 #include "prober.h"
 #include "protections.h"
+#include "service/session_frame.h"
 
 namespace candela::host {
 
@@ -69,6 +70,9 @@ public:
     uint16_t port() const { return port_; }
     int pid() const { return running_ != nullptr ? running_->pid() : 0; }
     proto::InstanceStatus status() const;
+    // A program for a person, within the walls and with the environment of the instance.
+    Result<std::unique_ptr<Running>> run_session(const service::SessionWish& wish, SessionFds fds,
+                                                 RunningHandler& handler) const;
 
     static constexpr size_t kTailLines = 20;
     static constexpr size_t kTailLineMax = 512;  // bytes of one line of it

@@ -10,8 +10,10 @@
 #include "keeper_client.h"
 #include "keeper_folder.h"
 #include "keeper_image.h"
+#include "keeper_session.h"
 #include "leftovers.h"
 #include "loop/file.h"
+#include "loop/move_stream.h"
 #include "loop/process.h"
 
 namespace candela::host {
@@ -81,6 +83,20 @@ public:
             });
     }
 
+    // The same, with descriptors of its own.
+    void start_session(const StartRequest& request, SessionFds fds) {
+        program_ = request.command.front();
+        is_beside_ = true;
+        auto held = std::make_shared<SessionFds>(std::move(fds));
+        auto sent = std::make_shared<Result<Fd>>(fail(Code::kInternal, "not sent yet"));
+        auto work = [folder = folder_, plan = encode_plan(request, true, nullptr), held, sent] {
+            *sent = send_session(folder, plan, *held);
+        };
+        driver_.loop_.offload(std::move(work), [weak = weak_from_this(), sent] {
+            if (const auto self = weak.lock()) self->on_session(std::move(*sent));
+        });
+    }
+
     // One that was there before us. Its messages wait until adopt().
     Task<Result<>> attach(Duration timeout) {
         auto work = [folder = folder_] { return KeeperSocket::find(folder); };
@@ -139,6 +155,8 @@ public:
         order(Message::kEnd);
     }
     std::unique_ptr<Running> run_beside(const StartRequest& request, RunningHandler& handler);
+    std::unique_ptr<Running> run_session(const StartRequest& request, SessionFds fds,
+                                         RunningHandler& handler);
 
 private:
     void on_socket(Made& made) {
@@ -157,6 +175,13 @@ private:
                                                 if (const auto self = weak.lock())
                                                     self->on_connected(std::move(stream));
                                             });
+    }
+
+    void on_session(Result<Fd> sent) {
+        if (!sent) return fail_start(sent.error());
+        auto stream = adopt_unix_socket(driver_.loop_, std::move(*sent));
+        if (!stream) return fail_start(stream.error());
+        open_client(std::move(*stream));
     }
 
     Result<> spawn_keeper() {
@@ -354,6 +379,14 @@ public:
         return fail(Code::kNotFound, "the instance has ended");
     }
 
+    Result<std::unique_ptr<Running>> run_session(const StartRequest& request, SessionFds fds,
+                                                 RunningHandler& handler) override {
+        if (request.command.empty()) return fail(Code::kInvalid, "there is no command to start");
+        if (const auto kept = kept_.lock())
+            return kept->run_session(request, std::move(fds), handler);
+        return fail(Code::kNotFound, "the instance has ended");
+    }
+
 private:
     ProcessDriver& driver_;
     std::weak_ptr<Kept> kept_;
@@ -364,6 +397,14 @@ std::unique_ptr<Running> ProcessDriver::Kept::run_beside(const StartRequest& req
                                                          RunningHandler& handler) {
     auto beside = std::make_shared<Kept>(driver_, instance_, folder_, &handler);
     beside->start_beside(request);
+    driver_.kept_.push_back(beside);
+    return std::make_unique<Handle>(driver_, beside);
+}
+
+std::unique_ptr<Running> ProcessDriver::Kept::run_session(const StartRequest& request,
+                                                          SessionFds fds, RunningHandler& handler) {
+    auto beside = std::make_shared<Kept>(driver_, instance_, folder_, &handler);
+    beside->start_session(request, std::move(fds));
     driver_.kept_.push_back(beside);
     return std::make_unique<Handle>(driver_, beside);
 }

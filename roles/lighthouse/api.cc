@@ -374,6 +374,14 @@ std::span<const Api::Endpoint> Api::endpoints() {
          "", "service instance step"},
         {"GET", "/v1/nodes/{node}/usage", kViewer, &Api::get_node_usage,
          "CPU, memory and network of a node over time; step as for instances.", "", "step"},
+        {"POST", "/v1/spaces/{space}/instances/{instance}/exec", kDeveloper, &Api::exec,
+         "Runs a program within an instance's walls; the connection becomes its input and output "
+         "(Upgrade: candela-stream).",
+         "", "argument terminal kind rows columns"},
+        {"POST", "/v1/spaces/{space}/instances/{instance}/forward", kDeveloper, &Api::forward,
+         "Connects to an instance's port; the connection becomes that one (Upgrade: "
+         "candela-stream).",
+         "", ""},
         {"GET", "/v1/spaces/{space}/logs", kViewer, &Api::stream_logs,
          "What services write, as NDJSON; follow=1 goes on, access=1 adds requests, since and until "
          "are times or how long ago.",

@@ -76,6 +76,9 @@ public:
     static constexpr size_t kFollowersMax = 200;      // logs and events that go on
     static constexpr size_t kLogTailDefault = 100;
     static constexpr Duration kPushWait = 3s;  // for the bus to be told of what changed
+    static constexpr size_t kJoinedMax = 256;  // connections into instances
+    // How soon a connection into an instance ends when its credential has.
+    static constexpr Duration kRecheckInterval = 2s;
 
     Api(ApiParts parts, uint32_t own_uid, Logger log);
 
@@ -201,6 +204,12 @@ private:
     Task<Result<std::vector<UsageSample>>> usage_samples(std::string key, uint64_t step_ms);
     Task<Result<>> stream_events(Call& call);
 
+    // api_sessions.cc
+    Task<Result<>> exec(Call& call);
+    Task<Result<>> forward(Call& call);
+    Task<Result<>> join_streams(Call& call, std::string subject, std::string target);
+    Result<const Instance*> find_running(const Call& call) const;
+
     Result<const Service*> find_service(const Call& call) const;
     Result<const Service*> find_service(const ServiceKey& key) const;
     bool may_see(const auth::Principal& who, std::string_view space) const;
@@ -222,6 +231,7 @@ private:
     Logger log_;
     auth::Sessions sessions_;
     size_t followers_ = 0;
+    size_t sessions_open_ = 0;
 };
 
 // kConflict where somebody else has locked the service.

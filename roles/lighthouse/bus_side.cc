@@ -86,6 +86,13 @@ Result<> BusSide::start() {
     return {};
 }
 
+Task<Result<StreamPtr>> BusSide::open_tunnel(std::string subject, std::string target,
+                                             Duration timeout) {
+    auto opening = bus::connect_tunnel(*client_, std::move(subject), std::move(target), timeout);
+    auto stream = co_await std::move(opening);
+    co_return stream;
+}
+
 void BusSide::publish(std::string_view subject, std::string_view payload) {
     const auto sent = client_->publish(subject, payload);
     // Everybody pulls every ten seconds besides, and asks again for what was not answered.

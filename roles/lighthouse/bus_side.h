@@ -12,6 +12,7 @@
 #include "accounts.h"
 #include "bundle_store.h"
 #include "bus/client.h"
+#include "bus/tunnel.h"
 #include "certificate_book.h"
 #include "credentials.h"
 #include "log_store.h"
@@ -35,6 +36,8 @@ public:
     // Empty, or why the bus is not reached.
     const std::string& trouble() const { return client_->last_error(); }
     size_t accounts_to_push() const { return to_push_.size(); }
+    // A byte stream to a host (bus/tunnel.h).
+    Task<Result<StreamPtr>> open_tunnel(std::string subject, std::string target, Duration timeout);
     // Returns once the bus has every account that changed up to now, or after the time given.
     Task<void> wait_pushed(Duration timeout);
 

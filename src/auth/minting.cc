@@ -92,8 +92,8 @@ Result<Permissions> role_permissions(std::string_view role, std::string_view pub
     // Answers and tunnels go to the inboxes of others, whose names only the asker knows.
     pub.emplace_back("_INBOX.>");
     if (role == "lighthouse") {
-        pub.insert(pub.end(),
-                   {"candela.nodes.*.nudge", "candela.routes.nudge", "candela.certificates.nudge"});
+        pub.insert(pub.end(), {"candela.nodes.*.nudge", "candela.routes.nudge",
+                               "candela.certificates.nudge", "candela.tunnel.*", "candela.exec.*"});
         sub.insert(sub.end(),
                    {"candela.nodes.*.heartbeat", "candela.lighthouse.>", "candela.logs.>"});
         return out;
@@ -103,6 +103,7 @@ Result<Permissions> role_permissions(std::string_view role, std::string_view pub
                                "candela.lighthouse.credential", "candela.lighthouse.values",
                                "candela.logs.>"});
         sub.push_back("candela.tunnel." + std::string(node));
+        sub.push_back("candela.exec." + std::string(node));
         return out;
     }
     if (role == "gateway") {

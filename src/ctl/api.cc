@@ -16,12 +16,6 @@ namespace candela::ctl {
 
 namespace {
 
-Error error_of(int status, const std::string& body) {
-    const Error error = api_error(status, body);
-    const std::string hint = api_hint(body);
-    return hint.empty() ? error : Error(error.code(), error.message() + "\ntry: " + hint);
-}
-
 void append_page(Json& list, Json page) {
     list.erase("next_page");
     for (auto& [name, items] : page.items()) {
@@ -79,6 +73,12 @@ private:
 };
 
 }  // namespace
+
+Error error_of(int status, const std::string& body) {
+    const Error error = api_error(status, body);
+    const std::string hint = api_hint(body);
+    return hint.empty() ? error : Error(error.code(), error.message() + "\ntry: " + hint);
+}
 
 std::string path_part(std::string_view name) { return http::percent_encode(name); }
 

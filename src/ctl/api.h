@@ -19,6 +19,12 @@
 
 namespace candela::ctl {
 
+// A connection that has become a stream, and what came of that with the answer's head.
+struct JoinedStream {
+    StreamPtr stream;
+    std::string first_bytes;
+};
+
 class Api {
 public:
     static constexpr size_t kAnswerBytesMax = 64 << 20;
@@ -46,6 +52,9 @@ public:
     using OnLine = std::function<bool(std::string_view line)>;
     Task<Result<>> follow(std::string path, OnLine on_line);
 
+    // POSTs, and gets a stream where that is granted (api_join.cc). It is to be started.
+    Task<Result<JoinedStream>> join(std::string path);
+
     // The whole body, piece by piece; kIo where it is cut off.
     using OnBytes = std::function<Result<>(std::string_view bytes)>;
     Task<Result<>> read(std::string path, OnBytes on_bytes);
@@ -69,6 +78,9 @@ private:
     std::string token_;
     MonoTime token_at_{};
 };
+
+// {"error": {"code", "message", "hint"}} (docs/architecture.md, "API").
+Error error_of(int status, const std::string& body);
 
 // A name as part of a path.
 std::string path_part(std::string_view name);

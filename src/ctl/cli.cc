@@ -42,6 +42,7 @@ struct Bound {
     const Verb* verb = nullptr;
     CLI::App* app = nullptr;
     std::map<std::string, std::string> values;
+    std::map<std::string, std::vector<std::string>> lists;
     std::map<std::string, bool> flags;
 };
 
@@ -124,8 +125,10 @@ private:
         bound->app->fallthrough();
         for (const VerbArgument& argument : verb.arguments) {
             const std::string name(argument.name);
-            CLI::Option* added =
-                bound->app->add_option(name, bound->values[name], std::string(argument.help));
+            const std::string help(argument.help);
+            CLI::Option* added = argument.is_rest
+                                     ? bound->app->add_option(name, bound->lists[name], help)
+                                     : bound->app->add_option(name, bound->values[name], help);
             added->type_name("");
             if (argument.is_required) added->required();
         }
@@ -239,6 +242,7 @@ Arguments collect(const Bound& bound) {
         const CLI::Option* option = bound.app->get_option_no_throw(name);
         if (option != nullptr && option->count() > 0) out.set(name, value);
     }
+    for (const auto& [name, values] : bound.lists) out.set_list(name, values);
     for (const auto& [name, is_set] : bound.flags) {
         if (is_set) out.set(name, "");
     }

@@ -27,6 +27,11 @@ std::string Arguments::text(std::string_view name, std::string_view fallback) co
     return found == values_.end() ? std::string(fallback) : found->second;
 }
 
+std::vector<std::string> Arguments::list(std::string_view name) const {
+    const auto found = lists_.find(name);
+    return found == lists_.end() ? std::vector<std::string>() : found->second;
+}
+
 Result<uint64_t> Arguments::number(std::string_view name, uint64_t fallback, uint64_t min,
                                    uint64_t max) const {
     const auto found = values_.find(name);
@@ -60,6 +65,8 @@ std::span<const Verb> verb_table() {
         unlock_verb(),
         logs_verb(),
         top_verb(),
+        exec_verb(),
+        port_forward_verb(),
         scale_verb(),
         stop_verb(),
         delete_verb(),

@@ -35,6 +35,7 @@ struct VerbArgument {
     std::string_view name;  // "SERVICE"
     std::string_view help;
     bool is_required = true;
+    bool is_rest = false;  // it takes all words that are left
 };
 
 struct VerbOption {
@@ -52,6 +53,11 @@ public:
     }
     bool has(std::string_view name) const { return values_.contains(name); }
     std::string text(std::string_view name, std::string_view fallback = "") const;
+    void set_list(std::string_view name, std::vector<std::string> values) {
+        lists_[std::string(name)] = std::move(values);
+    }
+    // Of an argument that takes all words that are left.
+    std::vector<std::string> list(std::string_view name) const;
     // kInvalid names the option and what it takes.
     Result<uint64_t> number(std::string_view name, uint64_t fallback, uint64_t min,
                             uint64_t max) const;
@@ -59,6 +65,7 @@ public:
 
 private:
     std::map<std::string, std::string, std::less<>> values_;
+    std::map<std::string, std::vector<std::string>, std::less<>> lists_;
 };
 
 struct Verb {
@@ -88,6 +95,8 @@ Verb unlock_verb();
 Verb releases_verb();
 Verb rollback_verb();
 Verb logs_verb();
+Verb exec_verb();
+Verb port_forward_verb();
 Verb scale_verb();
 Verb stop_verb();
 Verb delete_verb();

@@ -81,6 +81,7 @@ void FlowServer::Connection::on_data(std::string_view bytes) {
             if (lingered_bytes_ > kLingerBytesMax) stream_->pause();
             return;
         case Phase::kFinishing: return hold(bytes);
+        case Phase::kUpgraded: return;
         case Phase::kHandling:
             if (body_complete_ || body_error_) return hold(bytes);
             break;
@@ -185,6 +186,7 @@ void FlowServer::Connection::on_handler_done(void* connection) {
 void FlowServer::Connection::finish_request() {
     if (gone_) return;
     task_.reset();
+    if (phase_ == Phase::kUpgraded) return remove_soon();
     if (!request_->response_begun_) {
         server_.log.error("http_handler_gave_no_answer",
                           {{"method", head().method}, {"path", request_->path_}});
@@ -248,7 +250,8 @@ void FlowServer::Connection::on_end() {
             if (request_->response_ended_) return;
             if (!body_complete_ || request_->response_begun_) remove_soon();
             return;
-        case Phase::kFinishing: return;
+        case Phase::kFinishing:
+        case Phase::kUpgraded: return;
         case Phase::kLingering:
             if (all_sent_) remove_soon();
             return;
@@ -274,6 +277,7 @@ void FlowServer::Connection::on_drained() {
 }
 
 void FlowServer::Connection::on_timer() {
+    if (phase_ == Phase::kUpgraded) return;
     const size_t queued = stream_->queued_bytes();
     switch (phase_) {
         case Phase::kIdle: return remove_soon();
@@ -284,7 +288,8 @@ void FlowServer::Connection::on_timer() {
                 return;
             }
             break;
-        case Phase::kFinishing: break;
+        case Phase::kFinishing:
+        case Phase::kUpgraded: break;
         case Phase::kLingering:
             if (all_sent_) return remove_soon();
             break;

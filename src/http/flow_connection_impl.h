@@ -40,6 +40,7 @@ public:
     Task<Result<std::optional<std::string>>> read_chunk();
     void respond(int status, const Headers& headers, std::string_view body);
     Result<> begin(ResponseHead head);
+    Result<StreamPtr> upgrade(std::string_view protocol);
     Task<Result<>> write(std::string_view bytes);
     Result<> end();
 
@@ -49,6 +50,7 @@ private:
         kHead,       // a head has begun
         kHandling,   // a handler runs
         kFinishing,  // the answer is on its way out
+        kUpgraded,   // the handler has the stream
         kLingering,  // our direction has ended; what still comes is thrown away
     };
 
@@ -76,7 +78,7 @@ private:
     void remove();
 
     State& server_;
-    StreamPtr stream_;
+    StreamPtr stream_;  // null once it is the handler's
     RequestParser parser_;
     Phase phase_ = Phase::kIdle;
     bool gone_ = false;  // will be removed; nothing is read or written any more

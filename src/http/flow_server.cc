@@ -114,6 +114,27 @@ void FlowServer::Connection::respond(int status, const Headers& headers, std::st
     CANDELA_CHECK(failed.has_value());
 }
 
+Result<StreamPtr> FlowServer::Connection::upgrade(std::string_view protocol) {
+    if (gone_) return fail(client_gone());
+    if (request_->response_begun_) return fail(Code::kInternal, "the request is answered already");
+    const auto asked = head().headers.get("upgrade");
+    if (!parser_.framing().upgrade || !asked || !ascii_iequals(*asked, protocol)) {
+        return fail(Code::kInvalid, "this wants the header Upgrade: {}", protocol);
+    }
+    if (!held_.empty()) {
+        return fail(Code::kInvalid, "bytes came before the protocol was switched");
+    }
+    request_->response_begun_ = request_->response_ended_ = true;
+    request_->open_ended_ = true;
+    timer_.stop();
+    phase_ = Phase::kUpgraded;
+    stream_->write(fmt::format(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: {}\r\n\r\n",
+        protocol));
+    stream_->pause();
+    return std::move(stream_);
+}
+
 Result<> FlowServer::Connection::begin(ResponseHead head) {
     if (gone_) return fail(client_gone());
     if (request_->response_begun_) return fail(Code::kInternal, "the request is answered already");
@@ -248,6 +269,10 @@ Task<Result<std::string>> ServerRequest::read_all(size_t size_bytes_max) {
         }
         body.append(**chunk);
     }
+}
+
+Result<StreamPtr> ServerRequest::upgrade(std::string_view protocol) {
+    return connection_.upgrade(protocol);
 }
 
 void ServerRequest::respond(int status, std::string_view content_type, std::string_view body) {

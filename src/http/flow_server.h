@@ -117,6 +117,10 @@ public:
     // Waits while more than write_buffer_bytes_max are queued for the client.
     Task<Result<>> write(std::string_view bytes);
     Task<Result<>> end();
+    // Answers 101 to a request that asked for this protocol (RFC 9110 §7.8), and hands out the
+    // connection, which is the handler's from now on; it ends with the handler's flow. kInvalid
+    // where the request did not ask, or the client did not wait. The stream is to be started.
+    Result<StreamPtr> upgrade(std::string_view protocol);
     // Says that the answer has no end of its own (logs followed, events): a drain cuts it at once.
     void mark_open_ended() { open_ended_ = true; }
     bool has_begun_response() const { return response_begun_; }

@@ -17,7 +17,8 @@ namespace candela {
 bool move_stream(StreamPtr& stream, Loop& to,
                  std::move_only_function<void(Result<StreamPtr>)> done);
 
-// A connected unix socket (of a socketpair, say) as a stream. Needs a libuv loop.
+// A connected unix socket (of a socketpair, say), one end of a pipe, or a terminal as a stream.
+// Needs a libuv loop.
 Result<StreamPtr> adopt_unix_socket(Loop& loop, Fd fd);
 
 }  // namespace candela

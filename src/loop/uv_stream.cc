@@ -102,6 +102,8 @@ void UvStream::pause() {
 
 void UvStream::resume() {
     if (reading_ || ended_ || broken_) return;
+    // The writing end of a pipe: there is nothing to read, and that is no error.
+    if (uv_is_readable(&block_->handle.stream) == 0) return;
     reading_ = true;
     start_reading();
 }

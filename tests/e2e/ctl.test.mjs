@@ -26,7 +26,7 @@ async function setUp(t) {
 }
 
 const VERBS = ['status', 'plan', 'diff', 'restart', 'promote', 'pause', 'resume', 'lock', 'unlock', 'deploy',
-  'releases', 'rollback', 'logs', 'top', 'watch', 'scale', 'stop', 'delete', 'services', 'instances', 'events', 'spaces list',
+  'releases', 'rollback', 'logs', 'exec', 'port-forward', 'top', 'watch', 'scale', 'stop', 'delete', 'services', 'instances', 'events', 'spaces list',
   'spaces create', 'spaces delete', 'keys create', 'keys list', 'keys revoke', 'version', 'completion', 'purge',
   'maintenance', 'nodes list', 'nodes show', 'nodes cordon', 'nodes uncordon', 'nodes drain', 'nodes rm'];
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -38,6 +39,22 @@ pid_t own_pid_in(int proc) {
     return static_cast<pid_t>(atol(text));
 }
 
+// Its first three descriptors: those of a session, or pipes of ours.
+void take_descriptors(const Starter& starter, int out, int err, int report) {
+    if (starter.session[0] >= 0) {
+        for (int fd = 0; fd < 3; ++fd) dup2(starter.session[fd], fd);
+        if (isatty(0) && ioctl(0, TIOCSCTTY, 0) != 0) {
+            give_up(report, "giving it its terminal", errno);
+        }
+        return;
+    }
+    const int nothing = open("/dev/null", O_RDONLY);
+    if (nothing < 0) give_up(report, "opening /dev/null", errno);
+    dup2(nothing, 0);
+    dup2(out, 1);
+    dup2(err, 2);
+}
+
 [[noreturn]] void become(const Plan& plan, const Starter& starter, int out, int err, int report) {
     const Report ready{own_pid_in(starter.host_proc), 0, {}};
     if (write(report, &ready, sizeof(ready)) != sizeof(ready)) _exit(126);
@@ -49,11 +66,7 @@ pid_t own_pid_in(int proc) {
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
 
-    const int nothing = open("/dev/null", O_RDONLY);
-    if (nothing < 0) give_up(report, "opening /dev/null", errno);
-    dup2(nothing, 0);
-    dup2(out, 1);
-    dup2(err, 2);
+    take_descriptors(starter, out, err, report);
     Failure failure;
     if (!confine(plan.sandbox, starter.host_proc, starter.executable, failure)) {
         give_up(report, failure.what, failure.error);
@@ -150,8 +163,10 @@ void each_process(Visit visit) {
 }  // namespace
 
 bool start_program(const Plan& plan, const Starter& starter, Child& child, Failure& failure) {
-    int out[2], err[2], report[2];
-    if (!make_pipe(out, failure) || !make_pipe(err, failure) || !make_pipe(report, failure)) {
+    int out[2] = {-1, -1}, err[2] = {-1, -1}, report[2];
+    const bool has_session = starter.session[0] >= 0;
+    if ((!has_session && (!make_pipe(out, failure) || !make_pipe(err, failure))) ||
+        !make_pipe(report, failure)) {
         return false;
     }
     const pid_t pid = fork_into(starter.cgroup);
@@ -160,8 +175,11 @@ bool start_program(const Plan& plan, const Starter& starter, Child& child, Failu
         return false;
     }
     if (pid == 0) become(plan, starter, out[1], err[1], report[1]);
-    close(out[1]);
-    close(err[1]);
+    const auto close_some = [](int one, int other) {
+        if (one >= 0) close(one);
+        if (other >= 0) close(other);
+    };
+    close_some(out[1], err[1]);
     close(report[1]);
     Report ready{};
     Report end{};
@@ -173,12 +191,13 @@ bool start_program(const Plan& plan, const Starter& starter, Child& child, Failu
         const Report& told = is_ready ? end : ready;
         memcpy(what, told.what, sizeof(what));
         failure = {told.error != 0 ? what : "starting it", told.error != 0 ? told.error : ECHILD};
-        close(out[0]);
-        close(err[0]);
+        close_some(out[0], err[0]);
         return false;
     }
-    set_nonblocking(out[0]);
-    set_nonblocking(err[0]);
+    if (!has_session) {
+        set_nonblocking(out[0]);
+        set_nonblocking(err[0]);
+    }
     child.pid = pid;
     child.host_pid = ready.host_pid;
     child.output = out[0];

@@ -19,9 +19,10 @@ struct Child {
 };
 
 struct Starter {
-    int host_proc = -1;   // the host's /proc
-    int executable = -1;  // in place of the first argument
-    int cgroup = -1;      // the folder of the one that programs run in
+    int host_proc = -1;             // the host's /proc
+    int executable = -1;            // in place of the first argument
+    int cgroup = -1;                // the folder of the one that programs run in
+    int session[3] = {-1, -1, -1};  // what its first three descriptors are to be, where not ours
 };
 
 // Returns when the program has taken over. The child leads a session of its own.

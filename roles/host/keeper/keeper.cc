@@ -30,6 +30,26 @@ int64_t now_ms() {
     return now.tv_sec * 1000 + now.tv_nsec / 1'000'000;
 }
 
+// The head of a frame that is there already, with the descriptors that came with it.
+bool receive_head(int fd, FrameHead& head, int (&descriptors)[3]) {
+    iovec part{&head, sizeof(head)};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(descriptors))];
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    if (recvmsg(fd, &message, MSG_CMSG_CLOEXEC) != static_cast<ssize_t>(sizeof(head))) return false;
+    const cmsghdr* const came = CMSG_FIRSTHDR(&message);
+    if (came == nullptr) return true;
+    if (came->cmsg_level != SOL_SOCKET || came->cmsg_type != SCM_RIGHTS ||
+        came->cmsg_len != CMSG_LEN(sizeof(descriptors))) {
+        return false;
+    }
+    memcpy(descriptors, CMSG_DATA(came), sizeof(descriptors));
+    return true;
+}
+
 // Readable and writable by nobody else, and gone with us.
 int make_spool(int folder) {
     if (folder < 0) return memfd_create("spool", MFD_CLOEXEC);
@@ -60,7 +80,13 @@ bool Keeper::start(const Plan& plan) {
     Failure failure;
     spool_.open(make_spool(folder_));
     last_progress_ = now_ms();
-    if (start_program(plan, starter_, child_, failure)) {
+    const bool is_started = start_program(plan, starter_, child_, failure);
+    // A session ends when nobody has its descriptors any more.
+    for (int& fd : starter_.session) {
+        if (fd >= 0) close(fd);
+        fd = -1;
+    }
+    if (is_started) {
         // Nothing within can look into us, whoever it is.
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         const int32_t pid = child_.host_pid;
@@ -214,7 +240,9 @@ void Keeper::on_pending() {
         recv(fd, &head, sizeof(head), 0);
         return attach(fd);
     }
-    if (head.message == static_cast<uint8_t>(Message::kExec) && !is_leader_gone_) {
+    const bool is_beside = head.message == static_cast<uint8_t>(Message::kExec) ||
+                           head.message == static_cast<uint8_t>(Message::kSession);
+    if (is_beside && !is_leader_gone_) {
         pending_ = fd;
         begin_beside();
     }
@@ -237,10 +265,11 @@ void Keeper::begin_beside() {
     const int signals = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
     FrameHead head;
     static Plan plan;
-    if (!receive_whole(connection, &head, sizeof(head), kPendingMsMax) ||
-        head.size > kPlanSizeMax) {
-        _exit(1);
-    }
+    Starter starter = starter_;
+    starter.executable = -1;
+    if (!receive_head(connection, head, starter.session) || head.size > kPlanSizeMax) _exit(1);
+    const bool is_session = head.message == static_cast<uint8_t>(Message::kSession);
+    if (is_session != (starter.session[2] >= 0)) _exit(1);
     char* bytes = static_cast<char*>(
         mmap(nullptr, head.size + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     if (bytes == MAP_FAILED || !receive_whole(connection, bytes, head.size, kPendingMsMax) ||
@@ -249,8 +278,6 @@ void Keeper::begin_beside() {
     }
     // Within the same walls.
     plan.sandbox = plan_->sandbox;
-    Starter starter = starter_;
-    starter.executable = -1;
     static Keeper beside(-1, -1, signals, starter);
     _exit(beside.run_beside(plan, connection));
 }

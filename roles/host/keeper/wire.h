@@ -21,6 +21,9 @@ enum class Message : uint8_t {
     kNote = 7,     // what the next kHello will say
     kRelease = 8,  // the end is known: the keeper may go
     kEnd = 9,      // kill, and go without being released
+    // A plan as of kExec, with three descriptors (SCM_RIGHTS) that become the program's first
+    // three; where they are a terminal, it is the program's controlling one.
+    kSession = 10,
 
     // From the keeper.
     kHello = 32,    // Hello, then the note
