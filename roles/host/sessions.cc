@@ -21,6 +21,11 @@ public:
           later_(sessions.loop_.timers(), [this] { sessions_.end(*this); }) {}
 
     void begin(const std::string& target) {
+        if (sessions_.size() > kSessionsMax) {
+            person_->start(*this);
+            return give_up(Error(Code::kExhausted,
+                                 fmt::format("{} sessions are open on this host", kSessionsMax)));
+        }
         // First where what the person writes goes to: it may have come already.
         const auto begun = run(target);
         person_->start(*this);
@@ -231,7 +236,7 @@ Sessions::~Sessions() = default;
 
 Result<> Sessions::start(bus::Client& client, std::string_view node) {
     bus::TunnelOptions options;
-    options.streams_max = kSessionsMax;
+    options.streams_max = kSessionsMax + kRefusalsMax;
     CANDELA_TRY_ASSIGN(listener_, bus::TunnelListener::create(
                                       client, fmt::format("candela.exec.{}", node),
                                       [this](StreamPtr stream, std::string target) {

@@ -20,6 +20,7 @@ public:
     using FindInstance = std::function<const Instance*(std::string_view name)>;
 
     static constexpr size_t kSessionsMax = 64;
+    static constexpr size_t kRefusalsMax = 16;  // beyond them, that are told so at the same time
     static constexpr size_t kQueueBytesMax = 256 * 1024;  // in each direction, beyond the kernel's
 
     Sessions(Loop& loop, FindInstance find, Logger log);

@@ -213,6 +213,52 @@ test('into an instance', { timeout: 600_000 }, async (t) => {
     await held.ended;
   });
 
+  await t.test('a host has 64 sessions at most, and says so', async () => {
+    const held = Array.from({ length: 64 }, () => begin(t, cloud, ['exec', id, '--', 'sh', '-c', 'echo begun; cat']));
+    await until('all of them', () => held.every((each) => each.stdout === 'begun\n'), 60_000);
+    const refused = await exec(['true']);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /64 sessions are open on this host/);
+    held[0].child.stdin.end();
+    assert.equal(await within(20_000, 'ctl', held[0].ended), 0);
+    await until('room', async () => (await exec(['true'])).code === 0);
+    for (const each of held) each.child.stdin.end();
+    for (const each of held) assert.equal(await within(20_000, 'ctl', each.ended), 0);
+  });
+
+  await t.test('a port-forward has 64 connections at most, a lighthouse 256', async () => {
+    const open = [];
+    t.after(() => { for (const each of open) each.destroy(); });
+    const forward = async () => {
+      const held = begin(t, cloud, ['port-forward', id]);
+      await until('the port', () => /is at 127\.0\.0\.1:(\d+)/.test(held.stdout));
+      return { held, port: Number(held.stdout.match(/:(\d+)/)[1]) };
+    };
+    const ask = (port) => new Promise((done) => {
+      const socket = net.connect(port, '127.0.0.1', () => socket.write('GET /version HTTP/1.1\r\nHost: x\r\n\r\n'));
+      open.push(socket);
+      socket.on('data', () => done(true));
+      socket.on('close', () => done(false));
+      socket.on('error', () => done(false));
+    });
+    const forwards = [];
+    for (let i = 0; i < 4; ++i) {
+      forwards.push(await forward());
+      const answered = await Promise.all(Array.from({ length: 64 }, () => ask(forwards[i].port)));
+      assert.ok(answered.every(Boolean), `${answered.filter(Boolean).length} of 64`);
+    }
+    assert.equal(await ask(forwards[0].port), false);
+    const fifth = await forward();
+    assert.equal(await ask(fifth.port), false);
+    await until('the reason', () => /256 connections into instances are open already/.test(fifth.held.stderr));
+    open[0].destroy();
+    await until('room', () => ask(fifth.port));
+    for (const { held } of [...forwards, fifth]) {
+      held.child.kill('SIGINT');
+      await held.ended;
+    }
+  });
+
   await t.test('the API says what it wants of who does not upgrade', async () => {
     const answer = await new Promise((done, fail) => {
       const socket = net.connect(cloud.address.slice('unix:'.length));
@@ -279,6 +325,7 @@ test('into an instance of a host that is not the lighthouse', { timeout: 300_000
   const open = begin(t, cloud, ['exec', id, '--', 'sh', '-c', 'echo begun; sleep 4715']);
   await until('it to run', () => open.stdout === 'begun\n');
   await cloud.node('host').kill();
-  assert.notEqual(await within(60_000, 'ctl', open.ended), 0);
+  assert.equal(await within(60_000, 'ctl', open.ended), 6);
+  assert.match(open.stderr, /the connection into the instance ended|went silent|tunnel/);
   await until('the program to end', () => inside('4715').length === 0);
 });
