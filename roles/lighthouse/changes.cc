@@ -189,6 +189,7 @@ Change start_release(const Wanted& wanted, const ServiceKey& key, Release releas
         service.created_at = wall;
     }
     release.number = ++service.last_number;
+    release.created_at = wall;
     release.rollout = Rollout::kRolling;
     // What has nothing to be compared with takes over by itself, and so does as a canary what
     // served before. Green waits until all of it is ready, whatever it is: it gets all requests at
