@@ -1,5 +1,7 @@
 // `candela ctl scale SERVICE N`, `stop SERVICE` (to zero) and `delete SERVICE`.
 
+#include <set>
+
 #include <nlohmann/json.hpp>
 
 #include "ctl/api_model.h"
@@ -14,6 +16,9 @@ namespace {
 
 constexpr Duration kTimeoutDefault = 2min;
 constexpr Duration kPollInterval = 150ms;
+// In the middle of an update more may be ready than were asked for (a canary has one at least):
+// then as soon as nothing changes any more for so many looks.
+constexpr int kLooksWithoutChange = 5;
 
 // Waits until as many instances are ready as were asked for, and no more are left.
 Task<Result<int>> wait_for_count(Session& session, std::string service, uint64_t wanted,
@@ -21,19 +26,27 @@ Task<Result<int>> wait_for_count(Session& session, std::string service, uint64_t
     const MonoTime end = session.loop.now() + timeout;
     const std::string path = fmt::format("/v1/spaces/{}/instances?service={}",
                                          path_part(session.space), path_part(service));
+    uint64_t ready_before = 0;
+    int looks = 0;
     while (session.loop.now() < end) {
         auto answer = co_await session.api.get(path);
         if (!answer) co_return fail(answer.error());
         uint64_t ready = 0;
         uint64_t others = 0;
+        std::set<uint64_t> releases;
         for (const Json& item : list_of(*answer, "instances")) {
             const InstanceView view = instance_view(item);
-            if (view.state == "ready")
+            if (view.state == "ready") {
                 ++ready;
-            else if (view.state != "exited" && view.state != "failed")
+                releases.insert(view.release);
+            } else if (view.state != "exited" && view.state != "failed") {
                 ++others;
+            }
         }
-        if (ready == wanted && others == 0) {
+        const bool is_update = releases.size() > 1 && wanted > 0 && ready > wanted;
+        looks = is_update && others == 0 && ready == ready_before ? looks + 1 : 0;
+        ready_before = ready;
+        if ((ready == wanted && others == 0) || looks == kLooksWithoutChange) {
             session.terminal.end_live();
             co_return kOk;
         }

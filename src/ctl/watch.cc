@@ -44,7 +44,8 @@ public:
                 // Noted first: what changes while it is built is another change.
                 deployed = sources->digest;
                 follow(sources->folders);
-                co_await deploy();
+                const auto deploying = co_await deploy();
+                if (!deploying) co_return fail(deploying.error());
                 continue;
             }
             if (!sources && deployed.empty()) co_return fail(sources.error());
@@ -72,7 +73,8 @@ private:
         co_return info;
     }
 
-    Task<void> deploy() {
+    // Fails only where no change of the sources would help.
+    Task<Result<>> deploy() {
         Terminal& terminal = session_.terminal;
         DeployOptions options;
         options.prepare = prepare_;
@@ -81,6 +83,9 @@ private:
         auto ended = co_await std::move(deploying);
         terminal.end_live();
         if (!ended) {
+            const Code code = ended.error().code();
+            const bool is_hopeless = code == Code::kDenied || code == Code::kUnreachable;
+            if (is_hopeless && service_.empty()) co_return fail(ended.error());
             terminal.note(fmt::format("{} {}", terminal.paint_note(Style::kRed, "error:"),
                                       ended.error().message()));
         }
@@ -92,6 +97,7 @@ private:
             logs_.cancel();
             logs_.spawn(show_logs(service_));
         }
+        co_return Result<>();
     }
 
     Task<void> show_logs(std::string service) {
