@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "ctl/ctl.h"
 #include "ctl/global_options.h"
+#include "ctl/synonyms.h"
 #include "ctl/verb.h"
 #include "loop/flow.h"
 #include "loop/process.h"
@@ -158,7 +159,8 @@ int usage_error(std::string_view message, std::string_view help_of) {
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& known) {
     const std::vector<std::string_view> views(known.begin(), known.end());
-    const auto near = nearest(word, views);
+    auto near = meant_by(word, known);
+    if (!near) near = nearest(word, views);
     return near ? fmt::format("; did you mean \"{}\"?", *near) : "";
 }
 
@@ -184,8 +186,14 @@ std::vector<size_t> word_places(std::span<const std::string_view> arguments) {
 // The verb's words, before CLI11 sees them: it knows no suggestions. Absent: all is well, and a
 // group that was named alone has got its "list".
 std::optional<int> check_words(const CommandLine& line, std::vector<std::string_view>& arguments) {
-    const std::vector<size_t> places = word_places(arguments);
+    std::vector<size_t> places = word_places(arguments);
     if (places.empty()) return std::nullopt;
+    if (arguments[places[0]] == "help") {  // as git has it
+        arguments.erase(arguments.begin() + static_cast<ptrdiff_t>(places[0]));
+        arguments.push_back("--help");
+        places = word_places(arguments);
+        if (places.empty()) return std::nullopt;
+    }
     const std::string_view first = arguments[places[0]];
     const std::vector<std::string> top = line.words_below("");
     if (std::find(top.begin(), top.end(), first) == top.end()) {
