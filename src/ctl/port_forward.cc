@@ -3,8 +3,6 @@
 
 #include <list>
 
-#include <nlohmann/json.hpp>
-
 #include "base/text.h"
 #include "ctl/api_model.h"
 #include "ctl/verb.h"
@@ -35,23 +33,14 @@ Task<Result<int>> run(Session& session, Arguments arguments) {
     const std::string instance = arguments.text("INSTANCE");
     auto port = arguments.number("LOCAL", 0, 0, 65'535);
     if (!port) co_return fail(port.error());
-    // Before anybody connects: whether it is there at all.
-    auto listed =
-        co_await session.api.get(fmt::format("/v1/spaces/{}/instances", path_part(session.space)));
-    if (!listed) co_return fail(listed.error());
-    const auto has_it = [&] {
-        for (const Json& each : list_of(*listed, "instances")) {
-            if (json_string_or(each, "id") == instance) return true;
-        }
-        return false;
-    };
-    if (!has_it()) {
-        co_return fail(Code::kNotFound,
-                       "there is no instance '{}' in the space {}\ntry: candela ctl instances",
-                       printable(instance), session.space);
-    }
     const std::string path = fmt::format("/v1/spaces/{}/instances/{}/forward",
                                          path_part(session.space), path_part(instance));
+    // Before anybody connects: whether it is there, takes connections, and lets us.
+    {
+        auto joining = session.api.join(path);
+        auto first = co_await std::move(joining);
+        if (!first) co_return fail(first.error());
+    }
     TaskGroup connections;
     auto accept = [&session, &connections, path](StreamPtr stream) {
         if (connections.size() >= kConnectionsMax) return;  // closes it
