@@ -10,6 +10,7 @@
 #include "docker_container.h"
 #include "leftovers.h"
 #include "loop/file.h"
+#include "role.h"
 #include "seccomp_filter.h"
 
 namespace candela::host {
@@ -126,8 +127,13 @@ Host::Host(NodeContext& context, const Config& config)
               return instance->port();
           },
           log_),
+      builds_(context.loop, folder_ / "builds", context.node.name, make_build_workshop, log_),
       sessions_(
-          context.loop, [this](std::string_view name) { return supervisor_.find(name); }, log_),
+          context.loop, [this](std::string_view name) { return supervisor_.find(name); },
+          [this](StreamPtr person, const service::BuildTarget& target) {
+              builds_.accept(std::move(person), target);
+          },
+          log_),
       puller_(context.loop, *client_, context.node.name, context.node.boot_id,
               folder_ / "assignments", log_,
               [this](const proto::Assignments& assignments) { on_assignments(assignments); }),
@@ -164,6 +170,7 @@ Task<Result<>> Host::prepare_folder() {
     CO_TRY(jobs_.load());
     CO_TRY(co_await logs_.start());
     CO_TRY(bundles_.open());
+    CO_TRY(co_await builds_.open());
     instances_.run_id = *run_id;
     values_.open(*run_id);
     ProcessDriverOptions options;

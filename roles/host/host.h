@@ -7,6 +7,7 @@
 #include <string>
 
 #include "assignment_puller.h"
+#include "builds.h"
 #include "bundle_store.h"
 #include "capacity.h"
 #include "credentials.h"
@@ -85,6 +86,7 @@ private:
     InstanceContext instances_;
     Supervisor supervisor_;
     Tunnels tunnels_;
+    Builds builds_;
     Sessions sessions_;
     AssignmentPuller puller_;
     Timer collect_timer_;

@@ -229,8 +229,8 @@ private:
     std::unique_ptr<Running> running_;  // last: it calls us no more once it is gone
 };
 
-Sessions::Sessions(Loop& loop, FindInstance find, Logger log)
-    : loop_(loop), find_(std::move(find)), log_(std::move(log)) {}
+Sessions::Sessions(Loop& loop, FindInstance find, OnBuild on_build, Logger log)
+    : loop_(loop), find_(std::move(find)), on_build_(std::move(on_build)), log_(std::move(log)) {}
 
 Sessions::~Sessions() = default;
 
@@ -247,6 +247,8 @@ Result<> Sessions::start(bus::Client& client, std::string_view node) {
 }
 
 void Sessions::accept(StreamPtr stream, const std::string& target) {
+    if (const auto build = service::parse_build_target(target))
+        return on_build_(std::move(stream), *build);
     sessions_.push_back(std::make_unique<Session>(*this, std::move(stream)));
     sessions_.back()->begin(target);
 }

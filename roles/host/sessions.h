@@ -12,18 +12,21 @@
 #include "bus/tunnel.h"
 #include "instance.h"
 #include "loop/loop.h"
+#include "service/build_wish.h"
 
 namespace candela::host {
 
 class Sessions {
 public:
     using FindInstance = std::function<const Instance*(std::string_view name)>;
+    using OnBuild = std::function<void(StreamPtr person, const service::BuildTarget& target)>;
 
     static constexpr size_t kSessionsMax = 64;
     static constexpr size_t kRefusalsMax = 16;  // beyond them, that are told so at the same time
     static constexpr size_t kQueueBytesMax = 256 * 1024;  // in each direction, beyond the kernel's
 
-    Sessions(Loop& loop, FindInstance find, Logger log);
+    // Streams for a build are handed on (builds.h).
+    Sessions(Loop& loop, FindInstance find, OnBuild on_build, Logger log);
     ~Sessions();
 
     Result<> start(bus::Client& client, std::string_view node);
@@ -39,6 +42,7 @@ private:
 
     Loop& loop_;
     FindInstance find_;
+    OnBuild on_build_;
     Logger log_;
     std::list<std::unique_ptr<Session>> sessions_;
     std::unique_ptr<bus::TunnelListener> listener_;

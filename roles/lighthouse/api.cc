@@ -382,6 +382,10 @@ std::span<const Api::Endpoint> Api::endpoints() {
          "Connects to an instance's port; the connection becomes that one (Upgrade: "
          "candela-stream).",
          "", ""},
+        {"POST", "/v1/spaces/{space}/services/{service}/build", kDeveloper, &Api::build,
+         "Builds sources on a host; the connection becomes the way of the sources and of what is "
+         "made of them (Upgrade: candela-stream). Without a node the host with the least load does.",
+         "", "node"},
         {"GET", "/v1/spaces/{space}/logs", kViewer, &Api::stream_logs,
          "What services write, as NDJSON; follow=1 goes on, access=1 adds requests, since and until "
          "are times or how long ago.",

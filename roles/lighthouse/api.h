@@ -206,6 +206,8 @@ private:
 
     // api_sessions.cc
     Task<Result<>> exec(Call& call);
+    Result<std::string> choose_builder(const std::string& wanted) const;
+    Task<Result<>> build(Call& call);
     Task<Result<>> forward(Call& call);
     Task<Result<>> join_streams(Call& call, std::string subject, std::string target);
     Result<const Instance*> find_running(const Call& call) const;

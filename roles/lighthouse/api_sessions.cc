@@ -7,6 +7,8 @@
 #include "api.h"
 #include "base/text.h"
 #include "loop/relay.h"
+#include "planner.h"
+#include "service/build_wish.h"
 #include "service/session_frame.h"
 
 namespace candela::lighthouse {
@@ -97,6 +99,47 @@ Task<Result<>> Api::exec(Call& call) {
                             wish.command.size() - 1, wish.command.size() == 2 ? "" : "s",
                             wish.has_terminal ? ", on a terminal" : "");
     auto joined = co_await join_streams(call, "candela.exec." + (*instance)->node, target);
+    co_return joined;
+}
+
+// A host that nothing is wrong with: the one named, or that with the least to do.
+Result<std::string> Api::choose_builder(const std::string& wanted) const {
+    const Node* best = nullptr;
+    std::string why_not;
+    for (const auto& [name, node] : state_.seen().nodes) {
+        if (!node.has_role("host") || (!wanted.empty() && name != wanted)) continue;
+        const bool is_away = !node.heard_at || node.draining ||
+                             is_silent(node, state_.seen(), state_.loop().now(), state_.limits());
+        if (is_away) {
+            why_not = "is away";
+        } else if (node.mode != NodeMode::kOpen) {
+            why_not = fmt::format("is {}", to_string(node.mode));
+        } else if (!node.trouble.empty()) {
+            why_not = "is in trouble: " + node.trouble;
+        } else if (best == nullptr || node.load_percent < best->load_percent) {
+            best = &node;
+        }
+    }
+    if (best != nullptr) return best->name;
+    if (!why_not.empty()) {
+        if (wanted.empty()) return fail(Code::kUnreachable, "no host can build just now");
+        return fail(Code::kConflict, "the host {} {}", wanted, why_not);
+    }
+    if (wanted.empty()) return fail(Code::kUnreachable, "there is no host");
+    return fail(Code::kNotFound, "there is no host '{}'", printable(wanted));
+}
+
+Task<Result<>> Api::build(Call& call) {
+    const std::string& service = call.param("service");
+    if (!service::is_valid_name(service))
+        co_return fail(Code::kInvalid, "'{}' is no name of a service", printable(service));
+    const std::string space = call.param("space");
+    if (!state_.spaces().contains(space))
+        co_return fail(Code::kNotFound, "there is no space '{}'", space);
+    CO_TRY_ASSIGN(const std::string node, choose_builder(call.query("node")));
+    call.note = "on " + node;
+    const service::BuildTarget target{space, service};
+    auto joined = co_await join_streams(call, "candela.exec." + node, service::to_text(target));
     co_return joined;
 }
 

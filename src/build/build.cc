@@ -109,8 +109,8 @@ private:
         if (!root) co_return fail(root.error());
         bool has_said = false;
         for (;;) {
-            auto open = [root = *root, folder = request_.folder] {
-                return ProjectCache::open(root, folder);
+            auto open = [root = *root, project = project()] {
+                return ProjectCache::open(root, project);
             };
             auto opened = co_await offload(loop_, std::move(open));
             if (opened) {
@@ -132,6 +132,10 @@ private:
                            "that the network can't be kept from the build");
         }
         co_return Result<>();
+    }
+
+    const fs::path& project() const {
+        return request_.project.empty() ? request_.folder : request_.project;
     }
 
     Task<Result<SourceInfo>> read(std::optional<fs::path> to) {
@@ -226,11 +230,11 @@ private:
 
     Task<Result<>> run_commands() {
         Output output(listener_, cache_->log_file());
-        listener_.on_note(
-            fmt::format("building {} ({}) in a sandbox: {}; {}", request_.folder.native(),
-                        request_.recipe.language, workshop_.describe(),
-                        request_.spec.has_network ? "network open, [build] network = false shuts it"
-                                                  : "no network"));
+        listener_.on_note(fmt::format("building {} ({}) in a sandbox: {}; {}", project().native(),
+                                      request_.recipe.language, workshop_.describe(),
+                                      request_.spec.has_network
+                                          ? "network open, [build] network = false shuts it"
+                                          : "no network"));
         for (const std::string& command : request_.recipe.commands) {
             const std::string shown = shown_command(command);
             listener_.on_note("$ " + shown);

@@ -21,6 +21,7 @@ namespace candela::build {
 
 struct BuildRequest {
     std::filesystem::path folder;
+    std::filesystem::path project;  // the folder that the cache is kept for; empty: the same
     service::BuildSpec spec;
     Recipe recipe;
     std::string service_name;    // tells which of several programs is meant

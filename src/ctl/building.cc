@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "ctl/remote_build.h"
 #include "loop/file.h"
 
 namespace candela::ctl {
@@ -56,6 +57,45 @@ service::ManifestDefaults defaults_for(const Intention& intention,
     return defaults;
 }
 
+Task<Result<build::Built>> build_here(Session& session, const PrepareOptions& options,
+                                      const Intention& intention, const Prepared& prepared) {
+    if (!session.make_workshop) {
+        co_return fail(Code::kUnsupported, "this candela can't build; try --no-build");
+    }
+    const std::unique_ptr<build::Workshop> workshop = session.make_workshop(session.loop);
+    ShownBuild shown(session.terminal);
+    build::BuildRequest request;
+    request.folder = options.folder;
+    request.spec = intention.spec;
+    request.recipe = *intention.recipe;
+    request.service_name = prepared.manifest.name;
+    request.finds_command = intention.finds_command;
+    request.is_anew = options.builds_anew;
+    request.environment = own_environment;
+    auto building = build::build(session.loop, *workshop, std::move(request), shown);
+    auto built = co_await std::move(building);
+    co_return built;
+}
+
+Task<Result<build::Built>> build_there(Session& session, const PrepareOptions& options,
+                                       const Intention& intention, Prepared& prepared) {
+    auto scratch = ScratchFolder::make();
+    if (!scratch) co_return fail(scratch.error());
+    prepared.scratch.emplace(std::move(*scratch));
+    RemoteBuild wanted;
+    wanted.node = *options.build_on;
+    wanted.service = prepared.manifest.name;
+    wanted.folder = options.folder;
+    wanted.recipe = *intention.recipe;
+    wanted.spec = intention.spec;
+    wanted.finds_command = intention.finds_command;
+    wanted.is_anew = options.builds_anew;
+    wanted.environment = own_environment;
+    auto building = build_remotely(session, std::move(wanted), *prepared.scratch);
+    auto built = co_await std::move(building);
+    co_return built;
+}
+
 }  // namespace
 
 Result<Intention> read_intention(const PrepareOptions& options) {
@@ -95,7 +135,7 @@ Result<Intention> read_intention(const PrepareOptions& options) {
         intention.recipe.reset();
         return intention;
     }
-    CANDELA_TRY(build::check_tools(recipe));
+    if (!options.build_on) CANDELA_TRY(build::check_tools(recipe));
     return intention;
 }
 
@@ -115,21 +155,9 @@ Task<Result<Prepared>> prepare(Session& session, PrepareOptions options) {
         prepared.info = *packed;
         co_return prepared;
     }
-    if (!session.make_workshop) {
-        co_return fail(Code::kUnsupported, "this candela can't build; try --no-build");
-    }
     if (!intention.recipe->note.empty()) session.terminal.note(intention.recipe->note);
-    const std::unique_ptr<build::Workshop> workshop = session.make_workshop(session.loop);
-    ShownBuild shown(session.terminal);
-    build::BuildRequest request;
-    request.folder = options.folder;
-    request.spec = std::move(intention.spec);
-    request.recipe = std::move(*intention.recipe);
-    request.service_name = prepared.manifest.name;
-    request.finds_command = intention.finds_command;
-    request.is_anew = options.builds_anew;
-    request.environment = own_environment;
-    auto building = build::build(session.loop, *workshop, std::move(request), shown);
+    auto building = options.build_on ? build_there(session, options, intention, prepared)
+                                     : build_here(session, options, intention, prepared);
     auto built = co_await std::move(building);
     if (!built) co_return fail(built.error());
     if (built->was_there) {

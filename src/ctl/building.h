@@ -21,6 +21,7 @@ struct PrepareOptions {
     std::filesystem::path folder;
     bool builds = true;
     bool builds_anew = false;
+    std::optional<std::string> build_on;  // the host that builds it; "": any
 };
 
 struct Prepared {

@@ -84,6 +84,8 @@ Task<Result<int>> deploy_folder(Session& session, DeployOptions options, std::st
 
 namespace {
 
+constexpr std::string_view kAnyNode = "any";
+
 Task<Result<int>> run(Session& session, Arguments arguments) {
     DeployOptions options;
     auto timeout = arguments.duration("--timeout", options.timeout);
@@ -92,6 +94,10 @@ Task<Result<int>> run(Session& session, Arguments arguments) {
     options.prepare.folder = arguments.text("DIR");
     options.prepare.builds = !arguments.has("--no-build");
     options.prepare.builds_anew = arguments.has("--rebuild");
+    if (arguments.has("--build-on")) {
+        const std::string node = arguments.text("--build-on");
+        options.prepare.build_on = node == kAnyNode ? "" : node;
+    }
     options.is_followed = !arguments.has("--detach");
     options.idempotency_key = arguments.text("--idempotency-key");
     std::string service;
@@ -108,6 +114,7 @@ Verb deploy_verb() {
                 {{"DIR", "The folder with service.toml, or with sources."}},
                 {{"--timeout", "", "TIME", "How long to wait for it to serve (5m)"},
                  {"--no-build", "", "", "Packs the folder as it is"},
+                 {"--build-on", "", "NODE", "Has that host build it; any: one with little to do"},
                  {"--rebuild", "", "", "Builds anew, without what earlier builds left"},
                  {"--detach", "", "", "Do not wait for the rollout"},
                  {"--idempotency-key", "", "KEY", "Asked for twice by this key, done once"}},

@@ -1,6 +1,7 @@
 #pragma once
 
-// What `candela ctl exec` and a host say to each other, over a stream that the lighthouse joins
+// What `candela ctl exec` and a host say to each other, and a build on a host and who wants it
+// (build_wish.h), over a stream that the lighthouse joins
 // (docs/architecture.md "Sessions"): frames of one type byte, a 32-bit length in network order,
 // and so many bytes. Numbers are never used again for something else; what a side does not know it
 // skips. Values; no I/O.
@@ -19,12 +20,15 @@ enum class SessionFrame : uint8_t {
     kInput = 1,     // bytes for the program's standard input
     kInputEnd = 2,  // there will be no more
     kResize = 3,    // uint16_t rows, uint16_t columns, in network order
+    kBuild = 4,     // a BuildOrder; its sources follow as kInput
     // To the person.
     kStarted = 16,
     kStdout = 17,
     kStderr = 18,
     kExit = 19,    // int32_t code, int32_t signal, in network order: the end
     kFailed = 20,  // it never ran, or we lost it; text: the end
+    kNote = 21,    // a line for people
+    kBuilt = 22,   // a BuildResult; its bundle follows as kStdout, then kExit
 };
 
 inline constexpr size_t kSessionFrameMax = 64 * 1024;  // bytes of one payload
