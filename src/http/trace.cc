@@ -1,7 +1,9 @@
 #include "http/trace.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <cstring>
 
 namespace candela::http {
 
@@ -15,9 +17,22 @@ bool is_zero(std::string_view text) {
     return text.find_first_not_of('0') == std::string_view::npos;
 }
 
-char* put_hex(uint64_t value, char* to) {
+// The digits of each byte.
+constexpr auto kHexPairs = [] {
     constexpr std::string_view kDigits = "0123456789abcdef";
-    for (int shift = 60; shift >= 0; shift -= 4) *to++ = kDigits[value >> shift & 0xf];
+    std::array<char, 512> pairs{};
+    for (size_t byte = 0; byte < 256; ++byte) {
+        pairs[2 * byte] = kDigits[byte >> 4];
+        pairs[2 * byte + 1] = kDigits[byte & 0xf];
+    }
+    return pairs;
+}();
+
+char* put_hex(uint64_t value, char* to) {
+    for (int shift = 56; shift >= 0; shift -= 8) {
+        std::memcpy(to, &kHexPairs[2 * (value >> shift & 0xff)], 2);
+        to += 2;
+    }
     return to;
 }
 
