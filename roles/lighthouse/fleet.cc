@@ -49,6 +49,7 @@ void Fleet::count_instances(const Wanted& wanted) {
     const Release* release = nullptr;
     std::optional<Needs> needs;
     OwnHosts* own = nullptr;
+    uint64_t own_release = 0;
     for (const auto& [id, instance] : wanted.instances) {
         Host* host = find(instance.node);
         if (host == nullptr) continue;
@@ -56,9 +57,15 @@ void Fleet::count_instances(const Wanted& wanted) {
             const auto found = wanted.services.find(instance.service);
             service = found == wanted.services.end() ? nullptr : &found->second;
             release = nullptr;
-            own = &own_[instance.service];
+            own = nullptr;
         }
-        if (instance.stage == Stage::kRun) ++(*own)[host];
+        if (instance.stage == Stage::kRun) {
+            if (own == nullptr || own_release != instance.release) {
+                own = &own_[std::pair(instance.service, instance.release)];
+                own_release = instance.release;
+            }
+            ++(*own)[host];
+        }
         if (service == nullptr) {
             ++host->instances;
             continue;

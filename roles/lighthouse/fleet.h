@@ -100,7 +100,7 @@ private:
     Refusal refusal(const Host& host, const Release& release, const Needs& needs) const;
     const service::LabelRule* unmet(const Host& host, const Release& release) const;
     std::string say(Refusal refusal, size_t hosts, const Needs& needs, uint64_t most_free) const;
-    // The fewest instances of the service that any candidate has.
+    // The fewest instances of the release that any candidate has.
     uint32_t fewest(const OwnHosts& own) const;
     const std::vector<std::string>& values_of(const std::string& label);
 
@@ -119,7 +119,9 @@ private:
     std::vector<Host> hosts_;  // never grows after it is made: others point into it
     std::unordered_map<std::string_view, Host*> by_name_;
     std::set<Host*, Emptier> candidates_;
-    std::map<ServiceKey, OwnHosts> own_;                      // of instances that are to run
+    // Of instances that are to run, release by release: those of an update are spread as if they
+    // were alone, since the others go.
+    std::map<std::pair<ServiceKey, uint64_t>, OwnHosts> own_;
     std::map<std::string, std::vector<std::string>> values_;  // of a label, among candidates
     std::vector<const Node*> gateways_;
     std::vector<std::string> holding_;

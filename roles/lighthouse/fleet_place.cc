@@ -131,7 +131,7 @@ const std::vector<std::string>& Fleet::values_of(const std::string& label) {
 std::string Fleet::place(const ServiceKey& service, const Release& release) {
     const Needs needs(release);
     const service::Placement& wish = release.manifest.placement;
-    OwnHosts& own = own_[service];
+    OwnHosts& own = own_[std::pair(service, release.number)];
 
     std::map<std::string_view, uint32_t> by_value;
     uint32_t least_of_values = 0;

@@ -99,6 +99,36 @@ TEST_CASE_METHOD(Hosts, "affinities_are_followed_as_long_as_there_is_room") {
     CHECK(running() == Counts{{"a", 1}, {"b", 2}});
 }
 
+TEST_CASE_METHOD(Hosts, "an_update_spreads_evenly_whatever_was_before") {
+    for (const char* name : {"a", "b"}) host(name);
+    // What starts gets ready, what stops ends, but where nobody is heard.
+    const auto go_on = [&] {
+        for (int step = 0; step < 100; ++step) {
+            for (const auto& [id, instance] : wanted.instances) {
+                if (silent.contains(instance.node)) continue;
+                const bool runs = instance.stage == Stage::kRun;
+                is(id, runs ? InstanceState::kReady : InstanceState::kExited);
+            }
+            pass(200ms);
+            settle();
+        }
+        REQUIRE(web().find(web().target)->rollout == Rollout::kDone);
+    };
+    for (const int instances : {2, 4, 6}) {
+        for (const char* lost : {"a", "b"}) {
+            deploy(static_cast<uint32_t>(instances));
+            go_on();
+            silent = {lost};
+            go_on();
+            REQUIRE(running() == Counts{{*lost == 'a' ? "b" : "a", instances}});
+            silent = {};
+            deploy(static_cast<uint32_t>(instances));
+            go_on();
+            CHECK(running() == Counts{{"a", instances / 2}, {"b", instances / 2}});
+        }
+    }
+}
+
 TEST_CASE_METHOD(Hosts, "instances_are_spread_over_the_values_of_a_label") {
     for (int i = 0; i < 4; ++i) sized_host(fmt::format("x{}", i), 1000, 1024, {{"zone", "x"}});
     sized_host("y0", 1000, 1024, {{"zone", "y"}});
