@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -295,16 +296,25 @@ int run_hash_password(Arguments arguments) {
     return 0;
 }
 
-// Profiles of the units that systemd starts on this machine.
+// Profiles of the units that systemd starts on this machine: of roles, and of candela@NAME.
 std::vector<std::string> enabled_profiles() {
     std::vector<std::string> out;
-    for (const RoleSpec& role : role_table()) {
-        const std::string unit = fmt::format(
-            "/etc/systemd/system/multi-user.target.wants/candela-{}.service", role.name);
-        std::error_code ignored;
-        if (std::filesystem::exists(std::filesystem::symlink_status(unit, ignored)))
-            out.push_back(fmt::format("/etc/candela/{}.toml", role.name));
+    std::error_code ignored;
+    const std::filesystem::directory_iterator enabled("/etc/systemd/system/multi-user.target.wants",
+                                                      ignored);
+    for (const auto& entry : enabled) {
+        const std::string unit = entry.path().filename().native();
+        constexpr std::string_view kEnd = ".service";
+        if (!unit.ends_with(kEnd)) continue;
+        const std::string_view name(unit.data(), unit.size() - kEnd.size());
+        const bool is_of_profile = name.starts_with("candela@");
+        const bool is_of_role = std::ranges::any_of(role_table(), [&](const RoleSpec& role) {
+            return name == fmt::format("candela-{}", role.name);
+        });
+        if (!is_of_profile && !is_of_role) continue;
+        out.push_back(fmt::format("/etc/candela/{}.toml", name.substr(strlen("candela-"))));
     }
+    std::ranges::sort(out);
     return out;
 }
 

@@ -201,4 +201,11 @@ CgroupUsage read_cgroup_usage(const std::filesystem::path& folder) {
     return usage;
 }
 
+std::string why_ended(const std::filesystem::path& folder) {
+    if (value_behind(read_value(folder / "memory.events"), "oom_kill ") == 0) return {};
+    const auto limit = parse_uint(read_value(folder / "memory.max"));
+    if (!limit) return "out of memory: the machine had none left";
+    return fmt::format("out of memory: it may take {}", format_size(*limit));
+}
+
 }  // namespace candela::host

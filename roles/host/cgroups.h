@@ -45,5 +45,7 @@ struct CgroupUsage {
     uint64_t oom_kills = 0;
 };
 CgroupUsage read_cgroup_usage(const std::filesystem::path& folder);
+// "out of memory: it may take 64.0 MiB", where the kernel ended it for that; otherwise empty.
+std::string why_ended(const std::filesystem::path& folder);
 
 }  // namespace candela::host

@@ -304,20 +304,39 @@ private:
         later_.start(Duration(0));
     }
 
-    // The last thing that happens. Destroys this.
+    // The group goes first, and only then is the end told: who starts it again makes one of the
+    // same name, which must not be taken for this one. It knows whether memory was what ended it.
     void finish() {
-        const auto self = shared_from_this();
         is_over_ = true;
+        if (is_beside_ || cgroup_.empty()) return finish_without_group();
+        auto detail = std::make_shared<std::string>();
+        auto left = std::make_shared<Result<>>();
+        auto work = [cgroup = std::exchange(cgroup_, {}), detail, left] {
+            *detail = why_ended(cgroup);
+            *left = remove_cgroup(cgroup);
+        };
+        driver_.loop_.offload(std::move(work), [weak = weak_from_this(), detail, left] {
+            const auto self = weak.lock();
+            if (!self) return;
+            if (!*left) self->driver_.log_.warn("group_not_removed", {{"error", left->error()}});
+            self->end_detail_ = std::move(*detail);
+            self->finish_without_group();
+        });
+    }
+
+    // The last thing that happens. Destroys this.
+    void finish_without_group() {
+        const auto self = shared_from_this();
         RunningHandler* const handler = std::exchange(handler_, nullptr);
         if (client_ != nullptr && !is_lost_ && status_) client_->send(Message::kRelease);
         client_.reset();
-        if (!is_beside_) driver_.discard(folder_, cgroup_);
+        if (!is_beside_) driver_.discard(folder_);
         driver_.forget(*this);
         if (handler == nullptr) return;
-        if (start_error_)
-            handler->on_start_failed(*start_error_);
-        else if (status_)
-            handler->on_exit(*status_);
+        if (start_error_) return handler->on_start_failed(*start_error_);
+        if (!status_) return;
+        if (!end_detail_.empty()) handler->on_end_detail(end_detail_);
+        handler->on_exit(*status_);
     }
 
     ProcessDriver& driver_;
@@ -332,6 +351,7 @@ private:
     Message begins_with_ = Message::kAttach;
     std::string plan_;
     std::string program_;
+    std::string end_detail_;
     std::string note_;
     std::string cgroup_;
     std::optional<Message> wish_;  // to be told when it has started
@@ -462,14 +482,9 @@ void ProcessDriver::forget(Kept& kept) {
     kept_.remove_if([&](const auto& other) { return other.get() == &kept; });
 }
 
-void ProcessDriver::discard(const std::filesystem::path& folder, const std::string& cgroup) {
+void ProcessDriver::discard(const std::filesystem::path& folder) {
     auto result = std::make_shared<Result<>>();
-    auto work = [folder, cgroup, result] {
-        *result = remove_tree(folder);
-        if (cgroup.empty()) return;
-        const auto removed = remove_cgroup(cgroup);
-        if (!removed) *result = fail(removed.error());
-    };
+    auto work = [folder, result] { *result = remove_tree(folder); };
     loop_.offload(std::move(work), [log = log_, result] {
         if (!*result) log.warn("folder_not_removed", {{"error", result->error()}});
     });

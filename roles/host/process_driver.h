@@ -54,7 +54,7 @@ private:
     Task<void> find_one(std::string instance, std::filesystem::path folder);
     void add_found(const std::shared_ptr<Kept>& kept);
     void forget(Kept& kept);
-    void discard(const std::filesystem::path& folder, const std::string& cgroup);
+    void discard(const std::filesystem::path& folder);
 
     Loop& loop_;
     Logger log_;

@@ -216,8 +216,8 @@ ConfigSchema profile_schema(std::span<const RoleSpec> table) {
 std::optional<Profile> check_profile(Config config, std::span<const RoleSpec> table,
                                      ConfigProblems& problems) {
     Profile profile(std::move(config));
-    read_node(profile, problems);
     read_roles(profile, table, problems);
+    read_node(profile, problems);  // whose name has the role in it where there is but one
     read_bus(profile, problems);
     if (!problems.empty()) return std::nullopt;
     return profile;

@@ -328,7 +328,7 @@ bool leave(const Sandbox& sandbox, Failure& failure) {
 
 bool furnish(const Sandbox& sandbox, Failure& failure) {
     const uint32_t others =
-        sandbox.namespaces & ~static_cast<uint32_t>(CLONE_NEWUSER | CLONE_NEWPID);
+        sandbox.namespaces & ~static_cast<uint32_t>(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWCGROUP);
     if (others != 0 && unshare(static_cast<int>(others)) != 0) {
         return fail(failure, "making its namespaces");
     }
@@ -360,6 +360,11 @@ bool furnish(const Sandbox& sandbox, Failure& failure) {
 }
 
 bool confine(const Sandbox& sandbox, int host_proc, int executable, Failure& failure) {
+    // Only now that it is in its group, which is the root of what it sees. We stay outside: from a
+    // namespace below ours the kernel would let us put nobody into it (cgroups(7), nsdelegate).
+    if ((sandbox.namespaces & CLONE_NEWCGROUP) != 0 && unshare(CLONE_NEWCGROUP) != 0) {
+        return fail(failure, "making its cgroup namespace");
+    }
     if (sandbox.oom_score != 0) {
         // So that it is the service that goes when memory is short, and not its host.
         char text[16];

@@ -71,6 +71,12 @@ TEST_CASE("workers_default_to_the_cores_and_the_name_to_the_host") {
     REQUIRE(problems.format() == "");
     CHECK(profile->workers >= 1);
     CHECK(is_node_name(profile->name));
+    // Nodes of one role often share a machine.
+    CHECK(profile->name == host_name() + "-bus");
+    const auto both = read_profile("[node]\nroles = [\"bus\", \"web\"]\n[web]\nsecret = \"s\"\n",
+                                   table(), problems);
+    REQUIRE(problems.format() == "");
+    CHECK(both->name == host_name());
 }
 
 TEST_CASE("every_mistake_of_a_profile_is_reported") {

@@ -99,5 +99,16 @@ TEST_CASE_METHOD(Tree, "usage_and_pressure_are_read") {
     CHECK(read_cgroup_usage(mount / "nothing").memory_bytes == 0);
 }
 
+TEST_CASE_METHOD(Tree, "what_ended_for_want_of_memory_says_so") {
+    mount.write("g/memory.events", "low 0\nhigh 9\nmax 7\noom 1\noom_kill 0\noom_group_kill 0\n");
+    mount.write("g/memory.max", "67108864\n");
+    CHECK(why_ended(mount / "g").empty());
+    mount.write("g/memory.events", "low 0\nhigh 9\nmax 7\noom 1\noom_kill 2\noom_group_kill 1\n");
+    CHECK(why_ended(mount / "g") == "out of memory: it may take 64.0 MiB");
+    mount.write("g/memory.max", "max\n");
+    CHECK(why_ended(mount / "g") == "out of memory: the machine had none left");
+    CHECK(why_ended(mount / "nothing").empty());
+}
+
 }  // namespace
 }  // namespace candela::host
