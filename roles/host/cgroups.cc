@@ -152,11 +152,10 @@ Result<> make_cgroup(const CgroupBase& base, const std::filesystem::path& folder
     CANDELA_TRY(make_folder(folder));
     if (base.has_memory) {
         const bool is_limited = limits.memory_bytes != 0;
-        const uint64_t high = limits.memory_bytes - limits.memory_bytes / 10;
         CANDELA_TRY(write_value(folder / "memory.max",
                                 is_limited ? std::to_string(limits.memory_bytes) : "max"));
-        // From here on it is slowed down and made to give back; at the limit it ends, as a whole.
-        CANDELA_TRY(write_value(folder / "memory.high", is_limited ? std::to_string(high) : "max"));
+        // At the limit it ends, as a whole. There is no memory.high below it: what leaks would be
+        // slowed down there for minutes, neither serving nor ending.
         CANDELA_TRY(write_value(folder / "memory.oom.group", "1"));
         // Kernels without swap have no such file.
         if (is_limited) static_cast<void>(write_value(folder / "memory.swap.max", "0"));

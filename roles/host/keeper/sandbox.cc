@@ -168,14 +168,22 @@ bool put_proc() {
             return false;
         }
     }
-    // What tells of the machine more than a service needs.
+    // What tells of the machine more than a service needs, or has it do something: in its place is
+    // a file that nobody may open.
+    constexpr const char* kNothing = "/nothing";
+    const int nothing = open(kNothing, O_WRONLY | O_CREAT | O_CLOEXEC, 0);
+    if (nothing < 0) return false;
+    close(nothing);
     constexpr const char* kMasked[] = {"kcore", "keys",        "sysrq-trigger", "timer_list",
                                        "kmsg",  "sched_debug", "kallsyms"};
     for (const char* name : kMasked) {
         char path[64];
         snprintf(path, sizeof(path), "/new/proc/%s", name);
         if (access(path, F_OK) != 0) continue;
-        if (mount("/old/dev/null", path, nullptr, MS_BIND, nullptr) != 0) return false;
+        if (mount(kNothing, path, nullptr, MS_BIND, nullptr) != 0 ||
+            !set_attributes(path, MOUNT_ATTR_RDONLY)) {
+            return false;
+        }
     }
     return true;
 }
