@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -143,6 +144,21 @@ Result<CgroupBase> use_cgroup_folder(const std::filesystem::path& folder) {
     return base_at(folder);
 }
 
+Result<std::string> disk_of(const std::filesystem::path& folder,
+                            const std::filesystem::path& devices) {
+    struct stat look{};
+    if (stat(folder.c_str(), &look) != 0) return fail_errno(folder.native(), errno);
+    std::string number = fmt::format("{}:{}", major(look.st_dev), minor(look.st_dev));
+    std::error_code error;
+    const std::filesystem::path device = std::filesystem::canonical(devices / number, error);
+    // btrfs, overlayfs, NFS and their like.
+    if (error) return fail(Code::kUnsupported, "{} lies on no single disk", folder.native());
+    if (!std::filesystem::exists(device / "partition", error)) return number;
+    number = read_value(device.parent_path() / "dev");
+    if (number.empty()) return fail(Code::kUnsupported, "{} lies on no disk", folder.native());
+    return number;
+}
+
 std::filesystem::path cgroup_of(const CgroupBase& base, std::string_view instance) {
     return base.folder / fmt::format("i-{}", instance);
 }
@@ -171,6 +187,10 @@ Result<> make_cgroup(const CgroupBase& base, const std::filesystem::path& folder
     if (base.has_pids) {
         CANDELA_TRY(write_value(folder / "pids.max",
                                 limits.pids != 0 ? std::to_string(limits.pids) : "max"));
+    }
+    if (base.has_io && !base.disk.empty() && limits.io_bytes != 0) {
+        CANDELA_TRY(write_value(folder / "io.max", fmt::format("{} rbps={} wbps={}", base.disk,
+                                                               limits.io_bytes, limits.io_bytes)));
     }
     return {};
 }

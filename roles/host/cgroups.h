@@ -17,6 +17,8 @@ namespace candela::host {
 struct CgroupBase {
     std::filesystem::path folder;
     bool has_memory = false, has_cpu = false, has_pids = false, has_io = false;
+    std::string disk =
+        {};  // "8:0", whose reads and writes are limited; empty where it is not known
 };
 
 // `mount` is where cgroup v2 is mounted, `own` what /proc/self/cgroup says. A group with processes
@@ -26,6 +28,11 @@ Result<CgroupBase> find_cgroup_base(const std::filesystem::path& mount, std::str
                                     int pid);
 // One that the profile names, as it is.
 Result<CgroupBase> use_cgroup_folder(const std::filesystem::path& folder);
+
+// The disk that a folder lies on, as io.max names it: the whole of it where the folder is on a
+// partition. `devices` is /sys/dev/block.
+Result<std::string> disk_of(const std::filesystem::path& folder,
+                            const std::filesystem::path& devices);
 
 std::filesystem::path cgroup_of(const CgroupBase& base, std::string_view instance);
 

@@ -29,6 +29,7 @@ struct InstanceLimits {
     uint32_t cpu_percent = 0;  // of one core
     uint32_t pids = 0;         // processes and threads
     uint64_t scratch_bytes = 0;
+    uint64_t io_bytes = 0;  // a second, read from the host's disk, and as many written to it
 };
 
 // Of an instance that runs in a container.

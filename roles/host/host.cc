@@ -42,6 +42,7 @@ WallSettings wall_settings(const Config& config) {
     settings.limits.memory_bytes = config.size_bytes("memory_max");
     settings.limits.pids = static_cast<uint32_t>(config.integer("pids_max"));
     settings.limits.scratch_bytes = config.size_bytes("scratch_max");
+    settings.limits.io_bytes = config.size_bytes("io_max");
     return settings;
 }
 
@@ -53,11 +54,24 @@ Result<CgroupBase> find_groups(const std::string& named) {
     return find_cgroup_base("/sys/fs/cgroup", own, getpid());
 }
 
+// The groups, with the disk that services' bundles are read from.
+Result<CgroupBase> find_groups_and_disk(const std::string& named, const std::filesystem::path& data,
+                                        std::string& no_disk) {
+    auto groups = find_groups(named);
+    if (!groups || !groups->has_io) return groups;
+    auto disk = disk_of(data, "/sys/dev/block");
+    if (disk)
+        groups->disk = std::move(*disk);
+    else
+        no_disk = disk.error().message();
+    return groups;
+}
+
 void add_groups(Walls& walls, const CgroupBase& groups) {
     walls.has_memory = groups.has_memory;
     walls.has_cpu = groups.has_cpu;
     walls.has_pids = groups.has_pids;
-    walls.has_io = groups.has_io;
+    walls.has_io = groups.has_io && !groups.disk.empty();
 }
 
 // The file that we were started from, also after an upgrade has replaced it; as a keeper sees it.
@@ -201,7 +215,10 @@ Task<Result<>> Host::build_walls(std::string run_id) {
     }
     const bool wants_groups = std::ranges::find(sandbox_off_, "cgroup") == sandbox_off_.end();
     if (wants_groups) {
-        auto find = [named = cgroup_folder_] { return find_groups(named); };
+        auto no_disk = std::make_shared<std::string>();
+        auto find = [named = cgroup_folder_, data = context_.node.data_dir, no_disk] {
+            return find_groups_and_disk(named, data, *no_disk);
+        };
         auto groups = co_await offload(context_.loop, std::move(find));
         if (groups)
             walls_.cgroups = std::move(*groups);
@@ -209,6 +226,7 @@ Task<Result<>> Host::build_walls(std::string run_id) {
             co_return fail(groups.error().in("[host] cgroup_folder"));
         else
             walls_.walls.no_cgroup = groups.error().message();
+        walls_.walls.no_disk = std::move(*no_disk);
         add_groups(walls_.walls, walls_.cgroups);
     }
     for (const Protection& protection : list_protections(walls_.walls)) {

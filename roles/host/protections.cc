@@ -106,7 +106,9 @@ std::vector<Protection> list_protections(const Walls& walls) {
     out.push_back(by_cgroup(
         walls, "pids", walls.has_pids,
         walls.has_own_uid || walls.in_user_namespace ? "limited by its user instead" : ""));
-    out.push_back(by_cgroup(walls, "io", walls.has_io, ""));
+    Protection io = by_cgroup(walls, "io", walls.has_io, "");
+    if (!walls.has_io && !walls.no_disk.empty()) io.detail = walls.no_disk;
+    out.push_back(std::move(io));
     return out;
 }
 

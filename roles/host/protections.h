@@ -37,6 +37,7 @@ struct Walls {
     bool has_memory = false, has_cpu = false, has_pids = false, has_io = false;  // by cgroup v2
     std::vector<std::string> turned_off;                                         // by the profile
     std::string no_cgroup;  // why there is none
+    std::string no_disk;    // why there is none whose use could be limited
     bool is_root = false;
 };
 

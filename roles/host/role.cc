@@ -60,6 +60,9 @@ const ConfigSchema& host_schema() {
                     "What an instance that asks for no limit of its own may write to /tmp and its "
                     "home, which lie in memory.")
             .range("1MiB", ""),
+        config_size("io_max", "0B",
+                    "Bytes a second that each instance may read from the disk of data_dir, and as "
+                    "many that it may write to it; 0B: no limit."),
         config_bool("keep_instances", "true",
                     "Instances run on when this process ends, and the next one goes on with them: "
                     "a restart or an upgrade is not noticed. false: they end with it."),

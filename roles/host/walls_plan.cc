@@ -161,6 +161,7 @@ InstanceLimits limits_for(const InstanceLimits& wanted, const InstanceLimits& us
     if (limits.cpu_percent == 0) limits.cpu_percent = usual.cpu_percent;
     if (limits.pids == 0) limits.pids = usual.pids;
     if (limits.scratch_bytes == 0) limits.scratch_bytes = usual.scratch_bytes;
+    if (limits.io_bytes == 0) limits.io_bytes = usual.io_bytes;
     return limits;
 }
 

@@ -1,5 +1,8 @@
 #include "cgroups.h"
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include "temp_folder.h"
@@ -97,6 +100,34 @@ TEST_CASE_METHOD(Tree, "usage_and_pressure_are_read") {
     CHECK(usage.memory_pressure == 0);
     CHECK(usage.oom_kills == 4);
     CHECK(read_cgroup_usage(mount / "nothing").memory_bytes == 0);
+}
+
+TEST_CASE_METHOD(Tree, "the_disk_of_a_folder_is_a_whole_one") {
+    struct stat look{};
+    REQUIRE(stat(mount.path().c_str(), &look) == 0);
+    const std::string number = fmt::format("{}:{}", major(look.st_dev), minor(look.st_dev));
+    // As /sys/dev/block/8:1 is a link to …/block/sda/sda1.
+    mount.write("block/sda/dev", "8:0\n");
+    mount.write("block/sda/sda1/partition", "1\n");
+    mount.write("links/none", "");
+    CHECK(disk_of(mount.path(), mount / "links").error().message().contains("on no single disk"));
+    std::filesystem::create_directory_symlink(mount / "block/sda/sda1", mount / "links" / number);
+    CHECK(disk_of(mount.path(), mount / "links") == "8:0");
+    std::filesystem::remove(mount / "links" / number);
+    std::filesystem::create_directory_symlink(mount / "block/sda", mount / "links" / number);
+    CHECK(disk_of(mount.path(), mount / "links") == number);
+    CHECK_FALSE(disk_of(mount / "nothing", mount / "links"));
+}
+
+TEST_CASE_METHOD(Tree, "disk_use_is_limited_where_the_disk_is_known") {
+    InstanceLimits limits;
+    limits.io_bytes = 1 << 20;
+    CgroupBase base{mount.path(), false, false, false, true};
+    REQUIRE(make_cgroup(base, cgroup_of(base, "web-1"), limits));
+    CHECK_FALSE(std::filesystem::exists(cgroup_of(base, "web-1") / "io.max"));
+    base.disk = "254:0";
+    REQUIRE(make_cgroup(base, cgroup_of(base, "web-1"), limits));
+    CHECK(read_text(cgroup_of(base, "web-1") / "io.max") == "254:0 rbps=1048576 wbps=1048576");
 }
 
 TEST_CASE_METHOD(Tree, "what_ended_for_want_of_memory_says_so") {
