@@ -214,10 +214,12 @@ private:
             if (bytes->empty()) co_return Result<>();
             at += bytes->size();
             send(SessionFrame::kStdout, *bytes);
-            while (person_->queued_bytes() > kQueueBytesMax) {
+            idle_timer_.start(kIdleMax);
+            while (person_->queued_bytes() > kQueueBytesMax && !failed_) {
                 drained_.reset();
                 co_await drained_.wait();
             }
+            if (failed_) co_return fail(*failed_);
         }
     }
 
@@ -281,9 +283,10 @@ private:
     void on_end() override { later_.start(Duration(0)); }
     void on_error(const Error&) override { later_.start(Duration(0)); }
     void note_idle() {
-        failed_ = Error(Code::kTimeout, fmt::format("nothing of the sources came for {}",
+        failed_ = Error(Code::kTimeout, fmt::format("nothing went over the connection for {}",
                                                     format_duration(kIdleMax)));
         changed_.set();
+        drained_.set();
     }
 
     Builds& builds_;

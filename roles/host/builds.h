@@ -26,8 +26,8 @@ class Builds {
 public:
     static constexpr size_t kBuildsMax = 4;
     static constexpr uint64_t kSourceBytesMax = 1ULL << 30;  // of their archive
-    static constexpr Duration kIdleMax = 60s;                // between parts of the sources
-    static constexpr Duration kTimeMax = 1h;                 // of all commands
+    static constexpr Duration kIdleMax = 60s;  // between parts of the sources, or of the bundle
+    static constexpr Duration kTimeMax = 1h;   // of all commands
     static constexpr size_t kQueueBytesMax = 1 << 20;  // in each direction, beyond the kernel's
 
     // `folder` is theirs alone.
