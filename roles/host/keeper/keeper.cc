@@ -64,6 +64,8 @@ int Keeper::run(Plan& plan, int connection) {
     set_note(plan.note, plan.note_size);
     host_.open(connection);
     if (!start(plan)) return 1;
+    // It may have gone before it could hear of the start.
+    if (!host_.is_open()) on_host_gone();
     return loop();
 }
 

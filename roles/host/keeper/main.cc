@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,7 +22,7 @@ namespace {
 
 constexpr int kPlanMsMax = 30'000;
 
-int moved_up(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 3); }
+constexpr int kListener = 3;
 
 int watch_signals() {
     sigset_t watched;
@@ -67,11 +66,12 @@ int main(int count, char** arguments) {
     const size_t room = strlen(arguments[0]);
     memset(arguments[0], 0, room);
     if (room >= sizeof(kName) - 1) memcpy(arguments[0], kName, sizeof(kName) - 1);
-    // Out of the way of 0, 1 and 2, which from now on lead nowhere.
-    const int listener = moved_up(0);
-    const int nothing = open("/dev/null", O_RDWR);
+    // Out of the way of 0, 1 and 2, which from now on lead nowhere. Whatever else the host had open
+    // would stay open for as long as we live.
+    const int listener = dup3(0, kListener, O_CLOEXEC);
+    close_range(kListener + 1, ~0U, 0);
+    const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3; ++fd) dup2(nothing, fd);
-    close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     prctl(PR_SET_NAME, "candela-keeper");
     umask(0022);
 
