@@ -149,11 +149,11 @@ Task<Result<Address>> Gateway::open(size_t index, Address address) {
     };
     const bool reuse_port = workers_.size() > 1;
     auto work = [&context = context_, &loop = workers_.loop(index), index, address,
-                 settings = settings_, table = table_, cache = cache_, reuse_port,
-                 on_report = std::move(on_report)](std::unique_ptr<Worker>& worker) {
+                 settings = settings_, table = table_, measured = measured_, cache = cache_,
+                 reuse_port, on_report = std::move(on_report)](std::unique_ptr<Worker>& worker) {
         worker = std::make_unique<Worker>(context, loop, index, settings, on_report);
         worker->set_cache(cache);
-        if (table != nullptr) worker->apply(table);
+        if (table != nullptr) worker->apply(table, measured);
         return worker->listen(address, reuse_port);
     };
     co_return co_await workers_.run(index, std::move(work));
@@ -163,7 +163,10 @@ void Gateway::on_table(RouteTablePtr table) {
     table_ = std::move(table);
     purge_cache(*table_);
     rack_.set_asks(table_->certificate_asks());
-    workers_.post_to_all([shared = table_](Worker& worker) { worker.apply(shared); });
+    measured_ = MeasuredReleases::of(table_->source(), measured_.get(), workers_.size());
+    workers_.post_to_all([shared = table_, measured = measured_](Worker& worker) {
+        worker.apply(shared, measured);
+    });
 }
 
 // Before anybody is told that this table is served.
@@ -208,6 +211,7 @@ void Gateway::add_to_heartbeat(proto::NodeHeartbeat& beat) {
     }
     beat.routes_version = version;
     beat.certificates_version = rack_.served_version();
+    if (measured_ != nullptr) beat.answers = measured_->readings(measured_turn_++);
     std::sort(beat.busy_instances.begin(), beat.busy_instances.end());
     const auto doubled = std::unique(beat.busy_instances.begin(), beat.busy_instances.end());
     beat.busy_instances.erase(doubled, beat.busy_instances.end());

@@ -16,6 +16,7 @@
 #include "jwks_keeper.h"
 #include "loop/flow.h"
 #include "loop/per_loop.h"
+#include "measured_releases.h"
 #include "node/heartbeat.h"
 #include "node/metrics.h"
 #include "node/role.h"
@@ -66,6 +67,8 @@ private:
     // Calls from other loops find the gateway gone.
     std::shared_ptr<Gateway*> alive_;
     RouteTablePtr table_;
+    MeasuredReleasesPtr measured_;  // of the table
+    uint64_t measured_turn_ = 0;
     uint64_t purged_ = 0;  // the last purge that was done
     JwksKeeper jwks_;
     RouteSource source_;

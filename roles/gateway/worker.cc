@@ -208,7 +208,8 @@ void Worker::on_done(const http::ProxyRecord& record) {
     static_cast<Service*>(record.upstream->user)->metrics.on_done(record);
 }
 
-void Worker::apply(RouteTablePtr table) {
+void Worker::apply(RouteTablePtr table, MeasuredReleasesPtr measured) {
+    measured_ = std::move(measured);
     std::vector<Service*> by_index;
     std::map<std::string, Service, std::less<>> gone;
     gone.swap(services_);
@@ -249,7 +250,7 @@ std::vector<http::EndpointSpec> Worker::endpoints_of(const proto::RouteService& 
     if (source.kind != "bus") {
         service.bridge.reset();
         for (const proto::Endpoint& endpoint : source.endpoints) {
-            specs.push_back(endpoint_of(endpoint));
+            specs.push_back(endpoint_of(source, endpoint));
         }
         return specs;
     }
@@ -280,7 +281,8 @@ std::vector<http::EndpointSpec> Worker::endpoints_of(const proto::RouteService& 
     return specs;
 }
 
-http::EndpointSpec Worker::endpoint_of(const proto::Endpoint& endpoint) {
+http::EndpointSpec Worker::endpoint_of(const proto::RouteService& source,
+                                       const proto::Endpoint& endpoint) {
     const bool is_here = endpoint.machine_id == context_.node.machine_id && endpoint.port != 0;
     std::optional<Address> straight;
     if (is_here) straight = Address::tcp("127.0.0.1", static_cast<uint16_t>(endpoint.port));
@@ -290,6 +292,7 @@ http::EndpointSpec Worker::endpoint_of(const proto::Endpoint& endpoint) {
     spec.connector =
         std::make_shared<InstanceConnector>(straight, endpoint.node, endpoint.instance,
                                             [this]() -> bus::Client& { return tunnel_client(); });
+    spec.counts = measured_->counts(source, endpoint.release, index_);
     spec.suspect = endpoint.state != proto::EndpointState::kReady;
     if (endpoint.is_weighted) spec.weight = endpoint.weight;
     if (endpoint.protocol == proto::EndpointProtocol::kH2c) {

@@ -16,6 +16,7 @@
 #include "bus_bridge.h"
 #include "certificate_rack.h"
 #include "http/proxy.h"
+#include "measured_releases.h"
 #include "node/context.h"
 #include "route_table.h"
 #include "service_metrics.h"
@@ -45,7 +46,7 @@ public:
     Result<Address> listen_tls(const Address& address, bool reuse_port,
                                std::shared_ptr<tls::ServerContext> context,
                                Duration handshake_timeout);
-    void apply(RouteTablePtr table);
+    void apply(RouteTablePtr table, MeasuredReleasesPtr measured);
     // Null: requests are not logged.
     void set_access_log(std::shared_ptr<AccessLogFile> file, AccessLogSettings::Format format);
     // Lines for the lighthouse are handed to `ship` once a round, on the worker's loop.
@@ -80,7 +81,8 @@ private:
     Service& service_for(const proto::RouteService& source);
     std::vector<http::EndpointSpec> endpoints_of(const proto::RouteService& source,
                                                  Service& service);
-    http::EndpointSpec endpoint_of(const proto::Endpoint& endpoint);
+    http::EndpointSpec endpoint_of(const proto::RouteService& source,
+                                   const proto::Endpoint& endpoint);
     bus::Client& tunnel_client();
     void log_access(const http::ProxyRecord& record);
     void write_access_lines();
@@ -95,6 +97,7 @@ private:
     WorkerReport reported_;
     uint64_t bridges_made_ = 0;
     RouteTablePtr table_;
+    MeasuredReleasesPtr measured_;  // of the table
     ChallengeAnswersPtr challenges_ = std::make_shared<const ChallengeAnswers>();
     std::unique_ptr<bus::Client> client_;  // for tunnels and credentials
     SpaceLogins logins_;

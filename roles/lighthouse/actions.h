@@ -36,6 +36,7 @@ struct EndRollout {
 struct Promote {
     ServiceKey service;
     uint64_t release;
+    std::string why;  // the figures that speak for it; empty: none were taken
 };
 struct RemoveService {
     ServiceKey service;

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "fleet.h"
 #include "service/manifest_diff.h"
+#include "update_course.h"
 #include "views.h"
 
 namespace candela::lighthouse {
@@ -16,6 +17,7 @@ namespace {
 
 constexpr int64_t kLockSecondsMax = 30 * 24 * 3600;
 constexpr size_t kReasonBytesMax = 500;
+using Course = std::vector<std::string>;
 
 // A release as what two of them are compared by.
 Json comparable(const service::Manifest& manifest, uint32_t instances, const std::string& bundle) {
@@ -239,6 +241,7 @@ Task<Result<>> Api::plan_release(Call& call) {
                        {"release", (service == nullptr ? 0 : service->last_number) + 1},
                        {"strategy", service::to_string(release.manifest.update.strategy)},
                        {"changes", std::move(list)},
+                       {"course", changes.empty() ? Course() : course_of(service, release)},
                        {"problems", std::move(problems)}};
     respond(call, 200, body);
     co_return Result<>();

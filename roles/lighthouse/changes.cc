@@ -19,6 +19,7 @@ void begin_rollout(Service& service, MonoTime now) {
     service.best_new = 0;
     service.least_old = UINT32_MAX;
     service.well_since.reset();
+    service.rollout_at = now;
     service.replacements = 0;
     service.paused = false;
 }
@@ -74,7 +75,7 @@ public:
     }
     void operator()(const Promote& action) {
         const Service& before = wanted_.services.at(action.service);
-        append(promote(before, now_));
+        append(promote(before, now_, action.why));
     }
     void operator()(const RemoveService& action) {
         heads_.erase(action.service);
@@ -250,14 +251,14 @@ Change delete_service(const Service& service) {
     return change;
 }
 
-Change promote(const Service& service, MonoTime now) {
+Change promote(const Service& service, MonoTime now, std::string why) {
     Change change;
     Release release = *service.find(service.target);
     release.promoted = true;
     Service head = head_of(service);
     begin_rollout(head, now);
     change.events.push_back(EventRecord("release_promoted", service.key.first, service.key.second,
-                                        std::to_string(release.number), ""));
+                                        std::to_string(release.number), std::move(why)));
     change.releases.emplace_back(service.key, std::move(release));
     change.services.push_back(std::move(head));
     return change;
@@ -350,7 +351,17 @@ std::set<std::string> apply(const Change& change, Wanted& wanted, Seen& seen) {
         wanted.instances.erase(instance);
         seen.instances.erase(id);
     }
-    for (const ServiceKey& key : change.gone_services) wanted.services.erase(key);
+    for (const ServiceKey& key : change.gone_services) {
+        wanted.services.erase(key);
+        seen.answers.erase(key);
+    }
+    // What was measured ends with what it was measured for.
+    for (const Service& head : change.services) {
+        const auto service = wanted.services.find(head.key);
+        if (service != wanted.services.end() && measure_of(service->second) == 0) {
+            seen.answers.erase(head.key);
+        }
+    }
     for (const auto& [key, number] : change.gone_values) {
         const auto versions = wanted.values.find(key);
         if (versions == wanted.values.end()) continue;

@@ -70,8 +70,8 @@ Change start_release(const Wanted& wanted, const ServiceKey& key, Release releas
 Change scale(const Service& service, uint32_t instances, MonoTime now);
 Change maintain(const Service& service, bool is_on);
 Change delete_service(const Service& service);
-// Of a service whose target waits for its promotion.
-Change promote(const Service& service, MonoTime now);
+// Of a service whose target waits for its promotion; `why` is for people, and may be empty.
+Change promote(const Service& service, MonoTime now, std::string why = "");
 // Of a service whose target is rolling.
 Change set_paused(const Service& service, bool paused, MonoTime now);
 // The same, where there is a release that served before: that one goes on.

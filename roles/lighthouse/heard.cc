@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "planner.h"
+
 namespace candela::lighthouse {
 
 using proto::InstanceState;
@@ -28,6 +30,22 @@ service::Labels labels_of(const proto::NodeHeartbeat& beat) {
         labels[text.substr(0, equals)] = text.substr(std::min(equals + 1, text.size()));
     }
     return labels;
+}
+
+// Only of what is measured now: a gateway may have missed that it is over.
+void hear_answers(const proto::NodeHeartbeat& beat, const Wanted& wanted, Seen& seen) {
+    for (const proto::AnswerReading& reading : beat.answers) {
+        const ServiceKey key(reading.space, reading.service);
+        const auto service = wanted.services.find(key);
+        if (service == wanted.services.end() || reading.measure == 0) continue;
+        if (measure_of(service->second) != reading.measure) continue;
+        if (service->second.find(reading.release) == nullptr) continue;
+        auto ledger = seen.answers.try_emplace(key, reading.measure).first;
+        if (ledger->second.measure() != reading.measure) {
+            ledger->second = AnswerLedger(reading.measure);
+        }
+        ledger->second.take(beat.node, beat.boot_id, reading);
+    }
 }
 
 void hear_gateway(const proto::NodeHeartbeat& beat, Node& node, Heard& heard) {
@@ -123,7 +141,10 @@ Heard hear(const proto::NodeHeartbeat& beat, uint64_t assignments_version, const
     node.ports_max = beat.ports_max;
     node.heard_at = now;
     node.heard_wall = wall;
-    if (node.has_role("gateway")) hear_gateway(beat, node, heard);
+    if (node.has_role("gateway")) {
+        hear_gateway(beat, node, heard);
+        hear_answers(beat, wanted, seen);
+    }
     if (node.has_role("host")) hear_host(beat, assignments_version, wanted, seen, now, heard);
     if (!heard.changed.empty()) heard.needs_plan = true;
     return heard;
@@ -135,6 +156,7 @@ void begin_anew(Wanted& wanted, Seen& seen, MonoTime now) {
         service.best_new = 0;
         service.least_old = UINT32_MAX;
         service.well_since.reset();
+        service.rollout_at = now;
         service.replacements = 0;
         service.replaced_at = MonoTime();
     }
@@ -158,6 +180,7 @@ void begin_anew(Wanted& wanted, Seen& seen, MonoTime now) {
         sighting.entered = 1;
         sighting.entered_at = now;
     }
+    seen.answers.clear();
     seen.listening_since.reset();
     seen.routes_version = 0;
 }

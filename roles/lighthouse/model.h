@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "canary_analysis.h"
 #include "proto/messages.h"
 #include "service/manifest.h"
 #include "space_values.h"
@@ -94,6 +95,7 @@ struct Service {
     uint32_t best_new = 0;   // the most new instances that were available at once
     uint32_t least_old = UINT32_MAX;
     std::optional<MonoTime> well_since;  // of what waits for its promotion
+    MonoTime rollout_at{};               // when it began, or went on
     // Self-healing of instances whose host has given up on them, with a growing pause.
     uint32_t replacements = 0;
     MonoTime replaced_at{};
@@ -196,6 +198,8 @@ struct Seen {
     // Since when heartbeats can reach us: silence before that says nothing about a node.
     std::optional<MonoTime> listening_since;
     uint64_t routes_version = 0;  // of the current table
+    // What gateways tell of services that are measured (measure_of).
+    std::map<ServiceKey, AnswerLedger> answers;
 
     const Sighting* find(std::string_view instance) const {
         const auto found = instances.find(instance);

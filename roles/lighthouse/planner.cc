@@ -33,7 +33,8 @@ Plan plan(const Wanted& wanted, const Seen& seen, MonoTime now, const PlanLimits
         if (own != grouped.end()) {
             members = members_of(service, own->second, seen, fleet, limits);
         }
-        plan_service(service, std::move(members), fleet, now, limits, result);
+        plan_service(service, std::move(members), judgement_of(service, seen), fleet, now, limits,
+                     result);
     }
     // An instance whose service is gone (a crash between two commits can't leave one; a hand may).
     for (const auto& [key, instances] : grouped) {
@@ -58,6 +59,28 @@ uint32_t canaries_of(const Release& release) {
     if (update.strategy != service::UpdateStrategy::kCanary) return release.instances;
     const uint32_t share = (release.instances * update.canary_percent + 99) / 100;
     return std::min(std::max<uint32_t>(share, 1), release.instances);
+}
+
+uint64_t measure_of(const Service& service) {
+    const Release* target = service.find(service.target);
+    if (service.deleting || target == nullptr || target->promoted) return 0;
+    if (target->rollout != Rollout::kRolling || !target->manifest.update.analysis) return 0;
+    if (service.find(service.stable) == nullptr || service.stable == service.target) return 0;
+    // Two that have the same number were not made in the same millisecond.
+    constexpr uint64_t kNumbers = 1024;
+    return static_cast<uint64_t>(unix_millis(target->created_at)) * kNumbers +
+           target->number % kNumbers;
+}
+
+std::optional<Judgement> judgement_of(const Service& service, const Seen& seen) {
+    const uint64_t measure = measure_of(service);
+    if (measure == 0) return std::nullopt;
+    const auto found = seen.answers.find(service.key);
+    const AnswerLedger none;
+    const bool is_known = found != seen.answers.end() && found->second.measure() == measure;
+    const AnswerLedger& ledger = is_known ? found->second : none;
+    return judge_canary(*service.find(service.target)->manifest.update.analysis,
+                        ledger.of(service.target), ledger.of(service.stable));
 }
 
 size_t assignment_bytes(const Release& release) {

@@ -20,6 +20,7 @@
 //     paused, or has to promote.
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,11 @@ Duration silence_allowed(const Node& node, const Seen& seen, const PlanLimits& l
 bool is_silent(const Node& node, const Seen& seen, MonoTime now, const PlanLimits& limits);
 // How many instances of a release that is not promoted yet run beside the others.
 uint32_t canaries_of(const Release& release);
+// Which measurement of the service's answers is on: of its canary, until that is promoted or taken
+// back. 0: none. Never given twice, not even to a service that was deleted and made anew.
+uint64_t measure_of(const Service& service);
+// What is to be said of the canary by what was measured; nothing where it is not.
+std::optional<Judgement> judgement_of(const Service& service, const Seen& seen);
 // How many bytes an instance of this release takes in its host's assignments, at most.
 size_t assignment_bytes(const Release& release);
 // An instance whose work is done: a job that ended well.

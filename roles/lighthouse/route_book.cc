@@ -1,5 +1,6 @@
 #include "route_book.h"
 
+#include "planner.h"
 #include "strategy_routes.h"
 
 namespace candela::lighthouse {
@@ -82,6 +83,7 @@ bool RouteBook::update(const Wanted& wanted, Seen& seen, MonoTime now, const Pla
         entry.space = key.first;
         entry.service = key.second;
         entry.kind = service::to_string(target->manifest.kind);
+        entry.measure = measure_of(service);
         entry.hold_requests_max = holds_.requests_max;
         entry.hold_ms_max = static_cast<uint64_t>(
             std::chrono::duration_cast<std::chrono::milliseconds>(holds_.time_max).count());

@@ -40,7 +40,8 @@ std::optional<Split> split_of(const Service& service, const std::vector<Member>&
 
 }  // namespace
 
-void plan_service(const Service& service, std::vector<Member> members, Fleet& fleet, MonoTime now,
+void plan_service(const Service& service, std::vector<Member> members,
+                  const std::optional<Judgement>& judgement, Fleet& fleet, MonoTime now,
                   const PlanLimits& limits, Plan& plan) {
     if (service.deleting && members.empty()) {
         plan.actions.push_back(RemoveService{service.key});
@@ -67,6 +68,7 @@ void plan_service(const Service& service, std::vector<Member> members, Fleet& fl
     }
     ServicePlanner beside(service, target, split->new_count, Part::kNew, std::move(fresh), fleet,
                           now, limits, plan);
+    beside.judge_by(judgement);
     if (beside.ends_rollout()) return;
     ServicePlanner kept(service, split->kept, split->kept_count, Part::kKept, std::move(members),
                         fleet, now, limits, plan);

@@ -16,7 +16,9 @@
 namespace candela::lighthouse {
 
 // Plans a service that goes on, or is being deleted: `members` are all of its instances.
-void plan_service(const Service& service, std::vector<Member> members, Fleet& fleet, MonoTime now,
+// `judgement`: of its canary, where that is measured.
+void plan_service(const Service& service, std::vector<Member> members,
+                  const std::optional<Judgement>& judgement, Fleet& fleet, MonoTime now,
                   const PlanLimits& limits, Plan& plan);
 
 // While a release waits for its promotion, or its rollout is paused, the service is planned as two:
@@ -30,6 +32,10 @@ public:
                    std::vector<Member> members, Fleet& fleet, MonoTime now,
                    const PlanLimits& limits, Plan& plan);
 
+    // The part that is new is a canary of which that is to be said; borrowed.
+    void judge_by(const std::optional<Judgement>& judgement) {
+        if (judgement) judgement_ = &*judgement;
+    }
     // The next call plans for what the release's end, or its promotion, made of the service.
     bool ends_rollout();
     void run();
@@ -41,6 +47,11 @@ private:
     bool judge();
     bool judge_new();
     bool wait_for_promotion();
+    bool is_judged(Verdict verdict) const {
+        return judgement_ != nullptr && judgement_->verdict == verdict;
+    }
+    bool time_out();
+    const Member* first_new() const;
     bool is_well(const Member& member) const;
     std::optional<std::string> failure_of_any(const Member*& failing) const;
     bool fail_rollout(std::string cause, const Member* member);
@@ -76,6 +87,7 @@ private:
     Plan& plan_;
     const Release* target_;  // null: nothing should run
     const Part part_;
+    const Judgement* judgement_ = nullptr;  // null: nothing is measured
     int64_t wanted_ = 0;
     int64_t available_min_ = 0;  // an update must leave so many
     int64_t surge_ = 0;          // and have no more beyond the number wanted

@@ -73,6 +73,9 @@ bool ServicePlanner::is_well(const Member& member) const {
 bool ServicePlanner::judge_new() {
     const Member* failing = nullptr;
     if (auto failed = failure_of_any(failing)) return fail_rollout(std::move(*failed), failing);
+    if (is_judged(Verdict::kBad)) {
+        return fail_rollout("the canary does worse than it may: " + judgement_->why, first_new());
+    }
     if (service_.paused) {
         plan_.waiting[service_.key] = "paused; candela ctl resume lets it go on";
         return false;
@@ -81,7 +84,9 @@ bool ServicePlanner::judge_new() {
         std::ranges::count_if(members_, [&](const Member& member) { return is_well(member); });
     const bool all_well = well >= wanted_;
     plan_.progress[service_.key] = Progress(static_cast<uint32_t>(well), UINT32_MAX, all_well);
-    if (all_well) return wait_for_promotion();
+    if (all_well && wait_for_promotion()) return true;
+    if (time_out()) return true;
+    if (all_well) return false;
     if (auto cause = stuck()) return fail_rollout(std::move(*cause), nullptr);
     return false;
 }
@@ -90,23 +95,52 @@ bool ServicePlanner::wait_for_promotion() {
     const service::Update& update = target_->manifest.update;
     const std::string_view what =
         update.strategy == service::UpdateStrategy::kBlueGreen ? "green" : "the canary";
-    // What served before needs nobody's word.
-    const bool is_copy = target_->copy_of != 0;
+    // What served before needs nobody's word; what was made anew for a secret before it had proven
+    // itself does.
+    const Release* copied = service_.find(target_->copy_of);
+    const bool is_copy = copied != nullptr && copied->promoted;
+    const std::string figures = judgement_ == nullptr ? "" : ": " + judgement_->why;
     if (update.is_promoted_by_hand && !is_copy) {
         plan_.for_hand[service_.key] = target_->number;
-        plan_.waiting[service_.key] = fmt::format(
-            "{} is well; candela ctl promote {} lets it take over", what, service_.key.second);
+        plan_.waiting[service_.key] =
+            fmt::format("{} is well{}; candela ctl promote {} lets it take over", what, figures,
+                        service_.key.second);
         return false;
     }
     const Duration well_for =
         service_.well_since ? fleet_.elapsed(*service_.well_since) : Duration::zero();
-    if (is_copy || well_for >= update.promote_after) {
-        act(Promote{service_.key, target_->number});
+    const bool is_proven = judgement_ == nullptr || judgement_->verdict == Verdict::kGood;
+    if (is_copy || (is_proven && well_for >= update.promote_after)) {
+        act(Promote{service_.key, target_->number, judgement_ == nullptr ? "" : judgement_->why});
         return true;
     }
-    plan_.waiting[service_.key] = fmt::format("{} is well; it takes over after {} of that", what,
-                                              format_duration(update.promote_after));
+    plan_.waiting[service_.key] =
+        is_proven ? fmt::format("{} is well{}; it takes over after {} of that", what, figures,
+                                format_duration(update.promote_after))
+                  : fmt::format("{} is well{}", what, figures);
     return false;
+}
+
+// A canary that nobody asks has shown nothing: what serves goes on to serve.
+bool ServicePlanner::time_out() {
+    const service::Update& update = target_->manifest.update;
+    if (judgement_ == nullptr || update.is_promoted_by_hand) return false;
+    const Duration timeout = update.analysis->timeout;
+    if (fleet_.elapsed(service_.rollout_at) < timeout) return false;
+    return fail_rollout(
+        is_judged(Verdict::kGood)
+            ? fmt::format("the canary was not well for {} without a break within {}",
+                          format_duration(update.promote_after), format_duration(timeout))
+            : fmt::format("the canary was not proven within {}: {}", format_duration(timeout),
+                          judgement_->why),
+        nullptr);
+}
+
+// Whose last lines may say why a canary does worse.
+const Member* ServicePlanner::first_new() const {
+    const auto found =
+        std::ranges::find_if(members_, [](const Member& member) { return member.runs(); });
+    return found == members_.end() ? nullptr : &*found;
 }
 
 std::optional<std::string> ServicePlanner::failure_of(const Member& member) const {

@@ -162,6 +162,22 @@ Json view_of(const Service& service, const State& state) {
                 {"created_at", time_text(service.created_at)}};
 }
 
+Json figures_view(const AnswerFigures& figures) {
+    const double millis = std::chrono::duration<double, std::milli>(figures.p99()).count();
+    return Json{{"answers", figures.answers}, {"failures", figures.failures}, {"p99_ms", millis}};
+}
+
+// Of a canary that is judged by its answers.
+Json analysis_view(const Service& service, const Judgement& judgement, const State& state) {
+    const auto found = state.seen().answers.find(service.key);
+    const AnswerLedger none;
+    const AnswerLedger& ledger = found == state.seen().answers.end() ? none : found->second;
+    return Json{{"verdict", to_string(judgement.verdict)},
+                {"why", judgement.why},
+                {"canary", figures_view(ledger.of(service.target))},
+                {"old", figures_view(ledger.of(service.stable))}};
+}
+
 Json view_of(const Service& service, const Release& release, const State& state) {
     Json json = {{"number", release.number},
                  {"space", service.key.first},
@@ -185,6 +201,8 @@ Json view_of(const Service& service, const Release& release, const State& state)
         json["waiting"] = state.waiting_for(service.key);
         json["waits_for_promotion"] = state.waits_for_hand(service.key, release);
         json["paused"] = service.paused;
+        if (const auto judgement = judgement_of(service, state.seen()))
+            json["analysis"] = analysis_view(service, *judgement, state);
     }
     const Failing& failing = release.failing;
     if (failing == Failing()) return json;

@@ -89,6 +89,9 @@ Task<Result<int>> run_plan(Session& session, Arguments arguments) {
                                          json_string_or(*answer, "strategy")) +
                              changes_text(session, changes));
     }
+    for (const std::string& step : string_list(*answer, "course")) {
+        session.terminal.out(fmt::format("  then  {}\n", printable(step, 2000)));
+    }
     for (const std::string& problem : string_list(*answer, "problems")) {
         session.terminal.note(fmt::format("{} {}",
                                           session.terminal.paint_note(Style::kRed, "problem:"),

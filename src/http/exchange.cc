@@ -151,6 +151,7 @@ void Exchange::end_body() {
         return;
     }
     if (is_chunked_) body_sent_ = true;
+    if (endpoint_ != nullptr && endpoint_->counts() != nullptr) asked_at_ = proxy_.precise_now();
     responder_->send_end(client_->request_trailers());
 }
 
@@ -204,6 +205,8 @@ bool Exchange::on_interim(const ResponseHead& head) {
 }
 
 void Exchange::on_answer_head(const ResponseHead& head, const Framing& framing) {
+    constexpr int kServerError = 500;
+    count_answer(head.status >= kServerError);
     if (changes_stored_) invalidate_stored(head);
     if (cached_ != nullptr && !take_for_cache(head, framing)) return;
     if (cached_ != nullptr && cached_->is_body_kept_back) {
@@ -350,7 +353,25 @@ void Exchange::reset() {
     if (replay_.capacity() > kKeptHeadBytes) replay_ = std::string();
 }
 
-void Exchange::abort() { let_go(Responder::Outcome::kBroken); }
+void Exchange::abort() {
+    // It took at least as long as that: who is so slow that clients go away is not thought fast.
+    if (state_ == State::kOpen && request_sent_) count_answer(false);
+    let_go(Responder::Outcome::kBroken);
+}
+
+void Exchange::count_answer(bool is_failure) {
+    if (is_counted_ || endpoint_ == nullptr || endpoint_->counts() == nullptr) return;
+    is_counted_ = true;
+    endpoint_->counts()->add(proxy_.precise_now() - asked_at_, is_failure);
+}
+
+void Exchange::count_failure() {
+    if (is_counted_ && endpoint_ != nullptr && endpoint_->counts() != nullptr) {
+        endpoint_->counts()->add_late_failure();
+    } else {
+        count_answer(true);
+    }
+}
 
 Exchange::Retry Exchange::may_retry(ResponderFailure::Kind kind) {
     if (answer_heard_ || attempts_ >= kAttemptsMax) return Retry::kNo;
@@ -388,6 +409,7 @@ void Exchange::on_failed(const ResponderFailure& failure) {
         "upstream_failed",
         {{"service", upstream_->name()}, {"endpoint", endpoint_->id()}, {"error", failure.what}});
     const Retry retry = may_retry(failure.kind);
+    if (retry != Retry::kAtOnce) count_failure();
     if (retry == Retry::kNo) return fail(502, failure.what, failure.h2_error);
     bump(upstream_->counters_.retries);
     // All that there is of the request is in head_, and here.
@@ -465,6 +487,7 @@ void Exchange::on_silence() {
         return;
     }
     Balancer::on_failure(*endpoint_, EndpointFailure::kResponse, proxy_.loop_.now());
+    count_failure();
     fail(504,
          response_begun_ ? "fell silent in the middle of its answer" : "did not answer in time");
 }

@@ -140,6 +140,10 @@ private:
     bool is_swallowing() const;
     int64_t now_seconds() const;
 
+    // Once for each attempt, where the endpoint's answers are counted.
+    void count_answer(bool is_failure);
+    void count_failure();
+
     // Lets go of the responder, the endpoint and the upstream.
     void let_go(Responder::Outcome outcome);
     void reset();
@@ -173,6 +177,7 @@ private:
     size_t tried_count_ = 0;
     size_t attempts_ = 0;
     MonoTime began_at_{};
+    MonoTime asked_at_{};  // the attempt, or the end of its request; only where it is counted
     MonoTime hold_until_{};
     int interim_count_ = 0;
     int status_ = 0;
@@ -193,6 +198,7 @@ private:
     bool body_sent_ = false;       // any of it
     bool request_sent_ = false;    // all of it
     bool answer_heard_ = false;    // any byte of it
+    bool is_counted_ = false;      // this attempt
     bool response_begun_ = false;  // the final head went to the client
     bool upstream_paused_ = false;
     bool may_pause_ = false;       // what timer_ stands for is a long silence

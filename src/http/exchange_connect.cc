@@ -21,6 +21,8 @@ void Exchange::attempt() {
     }
     ++attempts_;
     if (tried_count_ < tried_.size()) tried_[tried_count_++] = endpoint_;
+    is_counted_ = false;
+    if (endpoint_->counts() != nullptr) asked_at_ = proxy_.precise_now();
     connect();
 }
 
@@ -120,6 +122,7 @@ void Exchange::on_session(Result<> ready) {
     } else if (ready.error().code() == Code::kUnsupported) {
         // Another protocol than was said: nothing that waiting would mend.
         Balancer::on_failure(*endpoint_, EndpointFailure::kResponse, proxy_.loop_.now());
+        count_failure();
         fail(502, ready.error().message());
     } else {
         on_connect_failed(ready.error());
@@ -131,6 +134,7 @@ void Exchange::on_connect_failed(const Error& error) {
         "upstream_connect_failed",
         {{"service", upstream_->name()}, {"endpoint", endpoint_->id()}, {"error", error}});
     Balancer::on_failure(*endpoint_, EndpointFailure::kConnect, proxy_.loop_.now());
+    count_failure();
     upstream_->release(*std::exchange(endpoint_, nullptr));
     // Nothing was written: it may go anywhere, as often as there are endpoints that can be
     // reached.

@@ -90,6 +90,7 @@ void Upstream::update(std::vector<EndpointSpec> specs) {
         endpoint->draining = spec.draining;
         endpoint->suspect = spec.suspect;
         endpoint->weight = spec.weight;
+        endpoint->spec_.counts = std::move(spec.counts);
         if (spec.draining) endpoint->idle_.clear();
         if (spec.draining && endpoint->http2_ != nullptr) endpoint->http2_->drain();
         kept.push_back(std::move(endpoint));

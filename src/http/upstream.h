@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "http/answer_counts.h"
 #include "http/balancer.h"
 #include "http/h2_upstream.h"
 #include "http/proxy_protocol.h"
@@ -63,6 +64,7 @@ struct EndpointSpec {
     // Each connection begins with a header that says who the client is, and serves one request: the
     // next may be another client's. Only with kHttp1.
     ProxyVersion proxy_header = ProxyVersion::kNone;
+    std::shared_ptr<AnswerCounts> counts;  // where its answers are counted; null: nowhere
 };
 
 // Is a Load, so that the balancer's choice is the endpoint.
@@ -78,6 +80,7 @@ public:
     size_t idle_connections() const { return idle_.size(); }
     bool is_http2() const { return spec_.protocol == UpstreamProtocol::kH2c; }
     ProxyVersion proxy_header() const { return spec_.proxy_header; }
+    AnswerCounts* counts() const { return spec_.counts.get(); }
     // Its sessions; made with these options at the first call.
     H2Upstream& http2(const H2UpstreamOptions& options);
     // Another request may go there now.

@@ -20,6 +20,8 @@ namespace wire {
 CANDELA_SHAPE(Failure);
 CANDELA_SHAPE(Usage);
 CANDELA_SHAPE(InstanceStatus);
+CANDELA_SHAPE(LatencyCount);
+CANDELA_SHAPE(AnswerReading);
 CANDELA_SHAPE(NodeHeartbeat);
 CANDELA_SHAPE(AssignmentsPull);
 CANDELA_SHAPE(EnvironmentVariable);
@@ -117,6 +119,23 @@ void visit(V& v, As<HostDriver> auto& m, candela_wire_HostDriver& w) {
 }
 
 template <class V>
+void visit(V& v, As<LatencyCount> auto& m, candela_wire_LatencyCount& w) {
+    v.number(w.bucket, m.bucket);
+    v.number(w.count, m.count);
+}
+
+template <class V>
+void visit(V& v, As<AnswerReading> auto& m, candela_wire_AnswerReading& w) {
+    v.text(w.space, m.space, kNameBytesMax);
+    v.text(w.service, m.service, kNameBytesMax);
+    v.number(w.measure, m.measure);
+    v.number(w.release, m.release);
+    v.number(w.answers, m.answers);
+    v.number(w.failures, m.failures);
+    v.list(w.latency, m.latency, kLatencyCountsMax);
+}
+
+template <class V>
 void visit(V& v, As<NodeHeartbeat> auto& m, candela_wire_NodeHeartbeat& w) {
     v.text(w.node, m.node, kNameBytesMax);
     v.text(w.boot_id, m.boot_id, kNameBytesMax);
@@ -130,6 +149,7 @@ void visit(V& v, As<NodeHeartbeat> auto& m, candela_wire_NodeHeartbeat& w) {
     v.number(w.routes_version, m.routes_version);
     v.texts(w.busy_instances, m.busy_instances, kInstancesMax, kNameBytesMax);
     v.number(w.certificates_version, m.certificates_version);
+    v.list(w.answers, m.answers, kAnswerReadingsMax);
     v.number(w.assignments_version, m.assignments_version);
     v.number(w.instances_max, m.instances_max);
     v.list(w.instances, m.instances, kInstancesMax);
@@ -279,6 +299,7 @@ void visit(V& v, As<RouteService> auto& m, candela_wire_RouteService& w) {
     v.number(w.is_in_maintenance, m.is_in_maintenance);
     v.texts(w.maintenance_allow, m.maintenance_allow, kAllowedNetworksMax, kNameBytesMax);
     v.number(w.maintenance_retry_ms, m.maintenance_retry_ms);
+    v.number(w.measure, m.measure);
 }
 
 template <class V>

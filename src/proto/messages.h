@@ -35,6 +35,8 @@ inline constexpr size_t kVariablesMax = 512;
 inline constexpr size_t kLogEntriesMax = 4096;  // in one batch
 inline constexpr size_t kLogTailMax = 32;
 inline constexpr size_t kRolesMax = 8;
+inline constexpr size_t kAnswerReadingsMax = 256;  // in a heartbeat; the rest comes with the next
+inline constexpr size_t kLatencyCountsMax = 256;   // of one reading
 inline constexpr size_t kProtectionsMax = 64;
 inline constexpr size_t kDriversMax = 8;
 inline constexpr size_t kLabelsMax = 64;
@@ -145,6 +147,23 @@ struct HostDriver {
     bool operator==(const HostDriver&) const = default;
 };
 
+struct LatencyCount {
+    uint32_t bucket = 0;
+    uint64_t count = 0;
+    bool operator==(const LatencyCount&) const = default;
+};
+
+struct AnswerReading {
+    std::string space;
+    std::string service;
+    uint64_t measure = 0;
+    uint64_t release = 0;
+    uint64_t answers = 0;
+    uint64_t failures = 0;
+    std::vector<LatencyCount> latency;
+    bool operator==(const AnswerReading&) const = default;
+};
+
 struct NodeHeartbeat {
     std::string node;
     std::string boot_id;
@@ -158,6 +177,7 @@ struct NodeHeartbeat {
     uint64_t routes_version = 0;
     std::vector<std::string> busy_instances;
     uint64_t certificates_version = 0;
+    std::vector<AnswerReading> answers;
     uint64_t assignments_version = 0;
     uint32_t instances_max = 0;
     std::vector<InstanceStatus> instances;
@@ -318,6 +338,7 @@ struct RouteService {
     bool is_in_maintenance = false;              // 503 to all but those in maintenance_allow
     std::vector<std::string> maintenance_allow;  // networks
     uint64_t maintenance_retry_ms = 0;
+    uint64_t measure = 0;
     bool operator==(const RouteService&) const = default;
 };
 

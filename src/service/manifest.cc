@@ -104,6 +104,22 @@ Placement read_placement(const Table& table, const std::function<void(ManifestMi
     return placement;
 }
 
+uint32_t rate_of(double percent) {
+    return static_cast<uint32_t>(std::lround(percent * (kWholeRate / 100)));
+}
+
+template <class Table>
+UpdateAnalysis read_analysis(const Table& table) {
+    UpdateAnalysis analysis;
+    analysis.requests_min = static_cast<uint32_t>(table.integer("requests_min"));
+    analysis.error_rate_max = rate_of(table.number("error_rate_max"));
+    analysis.error_rate_above_old_max = rate_of(table.number("error_rate_above_old_max"));
+    analysis.p99_max = table.duration("p99_max");
+    analysis.p99_above_old_max = static_cast<uint32_t>(table.integer("p99_above_old_max"));
+    analysis.timeout = table.duration("timeout");
+    return analysis;
+}
+
 template <class Table>
 Update read_update(const Table& table) {
     Update update;
@@ -119,6 +135,7 @@ Update read_update(const Table& table) {
     } else if (update.strategy == UpdateStrategy::kCanary) {
         update.promote_after = kCanaryPromoteAfter;
     }
+    if (table.is_written("analysis")) update.analysis = read_analysis(table.table("analysis"));
     update.max_surge = static_cast<uint32_t>(table.integer("max_surge"));
     update.max_unavailable = static_cast<uint32_t>(table.integer("max_unavailable"));
     return update;
@@ -350,6 +367,16 @@ Json to_json(const Manifest& m) {
     if (m.update.strategy != UpdateStrategy::kRolling) {
         update["promote"] = m.update.is_promoted_by_hand ? "hand" : "auto";
         update["promote_after"] = format_duration(m.update.promote_after);
+    }
+    if (const auto& analysis = m.update.analysis) {
+        const auto percent = [](uint32_t rate) { return rate / (kWholeRate / 100.0); };
+        update["analysis"] = {
+            {"requests_min", analysis->requests_min},
+            {"error_rate_max", percent(analysis->error_rate_max)},
+            {"error_rate_above_old_max", percent(analysis->error_rate_above_old_max)},
+            {"p99_max", format_duration(analysis->p99_max)},
+            {"p99_above_old_max", analysis->p99_above_old_max},
+            {"timeout", format_duration(analysis->timeout)}};
     }
     update["max_surge"] = m.update.max_surge;
     update["max_unavailable"] = m.update.max_unavailable;

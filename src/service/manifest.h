@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -101,6 +102,20 @@ enum class UpdateStrategy : uint8_t {
 };
 std::string_view to_string(UpdateStrategy strategy);
 
+// A canary is judged by what gateways see of its answers, against those of the release that serves
+// at the same time. Rates are in 1/100 percent.
+inline constexpr uint32_t kWholeRate = 10'000;
+struct UpdateAnalysis {
+    uint32_t requests_min = 100;              // of each of the two, before anything is concluded
+    uint32_t error_rate_max = kWholeRate;     // kWholeRate: any
+    uint32_t error_rate_above_old_max = 100;  // likewise
+    Duration p99_max{};                       // 0: any
+    uint32_t p99_above_old_max = 100;         // percent; 0: any
+    Duration timeout = 1h;                    // then it is rolled back, however few requests came
+
+    friend bool operator==(const UpdateAnalysis&, const UpdateAnalysis&) = default;
+};
+
 // A canary, or green, is promoted by hand or once it has been well for `promote_after`.
 inline constexpr Duration kCanaryPromoteAfter = 5min;
 
@@ -110,7 +125,8 @@ struct Update {
     uint32_t canary_weight = 0;    // percent of the requests; 0: by the number of instances
     bool is_promoted_by_hand = false;
     Duration promote_after{};
-    uint32_t max_surge = 1;        // instances beyond the wanted number while updating
+    std::optional<UpdateAnalysis> analysis;  // only of a canary of a kHttp or kStatic
+    uint32_t max_surge = 1;                  // instances beyond the wanted number while updating
     uint32_t max_unavailable = 0;  // instances that may be missing; both 0 would never move
 
     friend bool operator==(const Update&, const Update&) = default;

@@ -237,7 +237,35 @@ void check_limits(const Manifest& m, const Report& report) {
     check("scratch", m.limits.scratch_bytes, 64ULL << 10, "64KiB");
 }
 
+void check_analysis(const Manifest& m, const Report& report) {
+    const Update& update = m.update;
+    if (!update.analysis) return;
+    const ManifestPlace place{"update", "analysis"};
+    if (update.strategy != UpdateStrategy::kCanary) {
+        report({place, "only a canary is judged; write strategy = \"canary\""});
+    }
+    if (m.kind != Kind::kHttp && m.kind != Kind::kStatic) {
+        report({place, fmt::format("gateways don't see which instance of a service of kind \"{}\" "
+                                   "answers; only http and static services are judged",
+                                   to_string(m.kind))});
+    }
+    const UpdateAnalysis& analysis = *update.analysis;
+    constexpr Duration kTimeoutMin = 10s;
+    if (analysis.timeout < kTimeoutMin || analysis.timeout > kDurationMax) {
+        report({place, fmt::format("timeout must be {} to {}", format_duration(kTimeoutMin),
+                                   format_duration(kDurationMax))});
+    } else if (!update.is_promoted_by_hand && update.promote_after >= analysis.timeout) {
+        report({place, fmt::format("its timeout of {} must be longer than promote_after, {}",
+                                   format_duration(analysis.timeout),
+                                   format_duration(update.promote_after))});
+    }
+    if (analysis.p99_max < Duration::zero() || analysis.p99_max > 1min) {
+        report({place, "p99_max must be 0s to 1m"});
+    }
+}
+
 void check_update(const Manifest& m, const Report& report) {
+    check_analysis(m, report);
     if (m.update.max_surge == 0 && m.update.max_unavailable == 0) {
         report({{"update", "max_surge"},
                 "max_surge and max_unavailable are both 0: an update could "

@@ -64,6 +64,26 @@ ConfigSchema limits_schema() {
     });
 }
 
+ConfigSchema analysis_schema() {
+    return ConfigSchema({
+        config_int("requests_min", "100",
+                   "How many each of the two must have answered before anything is concluded.")
+            .range("10", "1000000"),
+        config_float("error_rate_max", "100",
+                     "The percent of the canary's answers that may be failures; 100: any.")
+            .range("0", "100"),
+        config_float("error_rate_above_old_max", "1",
+                     "By how many percent points it may lie above the old release's; 100: any.")
+            .range("0", "100"),
+        config_duration("p99_max", "0s", "In what time 99 of 100 answers begin; 0s: any."),
+        config_int("p99_above_old_max", "100",
+                   "By how many percent that may lie above the old release's; 0: any.")
+            .range("0", "10000"),
+        config_duration("timeout", "1h",
+                        "How long it may take; what is not proven by then is rolled back."),
+    });
+}
+
 ConfigSchema update_schema() {
     return ConfigSchema({
         config_string("strategy", "rolling", "How a new release takes over.")
@@ -78,6 +98,8 @@ ConfigSchema update_schema() {
         config_duration("promote_after", "",
                         "How long it must have been well before it does by itself. Default: 5m "
                         "of a canary, 0s of green."),
+        config_table("analysis", analysis_schema(),
+                     "Of a canary: it is judged by its own error rate and latency."),
         config_int("max_surge", "1", "Instances beyond the wanted number while updating.")
             .range("0", kCount),
         config_int("max_unavailable", "0", "Instances that may be missing while updating.")

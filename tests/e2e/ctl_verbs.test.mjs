@@ -331,6 +331,9 @@ test('every verb, in a cloud', { timeout: 300_000 }, async (t) => {
     await ok('audit verify');
   });
   await t.test('what prints no JSON of its own', async () => {
+    // What `watch` deployed as a canary was made anew for the secret, and still waits for a person.
+    await until('it to wait', async () => (await cloud.ctlJson(['releases', 'probe'])).releases[0].waits_for_promotion);
+    await cloud.ctl(['promote', 'probe']);
     const [instance] = await cloud.readyInstances('probe', 1);
     seen.add('exec').add('port-forward').add('completion');
     assert.equal(await text('exec', [instance.id, '--', 'echo', 'inside']), 'inside\n');

@@ -3,6 +3,7 @@
 // nothing themselves.
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include "count_allocations.h"
 #include "http/proxy.h"
@@ -103,6 +104,15 @@ TEST_CASE("a request on warm connections allocates nothing") {
     upstream.update(
         {EndpointSpec{"a", "a", std::make_shared<AddressConnector>(Address::tcp("x", 1))},
          EndpointSpec{"b", "b", std::make_shared<AddressConnector>(Address::tcp("y", 1))}});
+    // Whether they are counted or not.
+    const auto counts = std::make_shared<AnswerCounts>();
+    if (GENERATE(false, true)) {
+        std::vector<EndpointSpec> specs = {
+            EndpointSpec{"a", "a", std::make_shared<AddressConnector>(Address::tcp("x", 1))},
+            EndpointSpec{"b", "b", std::make_shared<AddressConnector>(Address::tcp("y", 1))}};
+        for (EndpointSpec& spec : specs) spec.counts = counts;
+        upstream.update(std::move(specs));
+    }
     Proxy proxy(loop, router, ProxyOptions(), Logger());
     auto owned = std::make_unique<StubStream>(loop);
     StubStream& client = *owned;
@@ -152,6 +162,7 @@ TEST_CASE("a request on warm connections allocates nothing") {
     };
     CHECK(count(kRequest, kAnswer) == 0);
     CHECK(count(kUpload, kChunkedAnswer) == 0);
+    if (counts.use_count() > 1) CHECK(counts->answers.load() >= 2100);
 }
 
 TEST_CASE("connections share a bounded number of parsers") {

@@ -36,6 +36,9 @@ NodeHeartbeat full_heartbeat() {
     beat.labels = {"disk=ssd", "gpu="};
     beat.routes_version = 12;
     beat.busy_instances = {"a-1", "a-2"};
+    beat.answers = {AnswerReading("default", "web", 7, 2, 100, 3,
+                                  {LatencyCount(0, 90), LatencyCount(73, UINT64_MAX)}),
+                    AnswerReading()};
     beat.assignments_version = 13;
     beat.instances_max = 100;
     beat.instances = {status, InstanceStatus()};
@@ -132,6 +135,7 @@ TEST_CASE("every_message_comes_back_as_it_was") {
     service.is_in_maintenance = true;
     service.maintenance_allow = {"10.0.0.0/8"};
     service.maintenance_retry_ms = 60000;
+    service.measure = UINT64_MAX;
     table.purges = {CachePurge(1, "default", "hello", "h", "/a", true)};
     table.services = {service, RouteService()};
     CHECK(decode_route_table(encode(table)) == table);

@@ -1,5 +1,7 @@
 // Canaries, blue and green, pauses: what waits takes nothing away from what serves.
 
+#include <catch2/generators/catch_generators.hpp>
+
 #include "planner_world.h"
 
 namespace candela::lighthouse {
@@ -88,6 +90,28 @@ TEST_CASE_METHOD(Updates, "a_canary_runs_beside_all_of_the_old_and_is_promoted_b
     catch_up();
     CHECK(by_release() == Counts{{2, 8}});
     CHECK(rollout(2) == Rollout::kDone);
+}
+
+// As change_value() does it, where a release uses a secret that has changed. The simulator found
+// it.
+TEST_CASE_METHOD(Updates, "what_is_made_anew_before_its_promotion_still_waits_for_it") {
+    serve(4);
+    const auto strategy = GENERATE(kCanary, kBlueGreen);
+    update_by(strategy, 4, true);
+    catch_up();
+    for (uint64_t number = 3; number < 5; ++number) {
+        Release again = copy_of(*web().find(web().target), "secret password");
+        Change change = start_release(wanted, kWeb, std::move(again), now, WallTime());
+        change.releases.back().second.promoted = false;
+        apply(change, wanted, seen);
+        catch_up();
+        CHECK(rollout(number) == Rollout::kRolling);
+        CHECK_FALSE(web().find(number)->promoted);
+        CHECK_FALSE(waiting[kWeb].empty());
+    }
+    apply(promote(web(), now), wanted, seen);
+    catch_up();
+    CHECK(rollout(4) == Rollout::kDone);
 }
 
 TEST_CASE_METHOD(Updates, "a_canary_with_a_weight_gets_that_share_of_the_requests") {

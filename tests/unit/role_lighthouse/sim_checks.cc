@@ -22,7 +22,23 @@ void SimCloud::check() {
     check_values();
 }
 
+// Nothing that is measured takes over by itself that does worse, or has answered too little.
+void SimCloud::check_promotion(const Promote& action) {
+    const Service& service = wanted_.services.at(action.service);
+    if (measure_of(service) == 0) return;
+    const Release& release = *service.find(action.release);
+    const std::string& behaviour = release.manifest.command.at(0);
+    const uint64_t answered = answered_[{action.service, action.release}];
+    const bool is_old_the_same = service.find(service.stable)->manifest.command.at(0) == behaviour;
+    const bool is_worse = (behaviour == "faulty" || behaviour == "sluggish") && !is_old_the_same;
+    if (answered < release.manifest.update.analysis->requests_min || is_worse) {
+        break_with(fmt::format("release {} of {}, which is {}, is promoted after {} answers",
+                               action.release, action.service.second, behaviour, answered));
+    }
+}
+
 void SimCloud::check_before(const Action& action) {
+    if (const auto* promote = std::get_if<Promote>(&action)) check_promotion(*promote);
     const auto* stop = std::get_if<TellStop>(&action);
     if (stop == nullptr) return;
     const Instance& instance = wanted_.instances.at(stop->instance);
@@ -167,8 +183,11 @@ void SimCloud::check_rollouts() {
             const auto id = std::pair(key, number);
             const auto since = rolling_since_.find(id);
             rolling[id] = since == rolling_since_.end() ? now_ : since->second;
-            // What waits for a person is at rest.
-            const bool is_at_rest = service.paused || (!release.promoted && service.well_since);
+            // What waits for a person is at rest; a canary that is judged waits for nobody.
+            const service::Update& update = release.manifest.update;
+            const bool is_judged = update.analysis && !update.is_promoted_by_hand;
+            const bool is_at_rest =
+                service.paused || (!release.promoted && service.well_since && !is_judged);
             if (is_at_rest) rolling[id] = now_;
             if (now_ - rolling[id] > kRolloutMax) {
                 break_with(fmt::format("release {} of {} never ends", number, key.second));

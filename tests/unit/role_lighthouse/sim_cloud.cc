@@ -119,6 +119,13 @@ void SimCloud::step_faults() {
     if (faults_.hosts_fail && random_.below(200) == 0) {
         gateways_[random_.below(gateways_.size())].cut_until = now_ + 8s;
     }
+    if (faults_.hosts_fail && random_.below(100) == 0) {
+        // Its counts begin anew.
+        SimGateway& gateway = gateways_[random_.below(gateways_.size())];
+        ++gateway.boot;
+        gateway.sequence = 0;
+        gateway.counted.clear();
+    }
     if (faults_.instances_crash && random_.below(10) == 0) crash_one();
     if (faults_.clocks_jump && random_.below(50) == 0) {
         wall_offset_ = 1h * (static_cast<int64_t>(random_.below(96)) - 48);
@@ -302,20 +309,62 @@ void SimCloud::take(SimGateway& gateway, const proto::RouteTable& table) {
         }
     }
     gateway.table = table;
+    std::map<ServiceKey, uint64_t> measures;
+    for (const auto& service : table.services) {
+        measures[{service.space, service.service}] = service.measure;
+    }
+    std::erase_if(gateway.counted, [&](const auto& entry) {
+        return measures[entry.first.first] != entry.second.measure;
+    });
     is_changed_ = true;
     gateway.next_beat = now_;
 }
 
+// A second's requests to what is measured; some services have no clients at all.
+void SimCloud::count_answers(SimGateway& gateway) {
+    for (const auto& service : gateway.table.services) {
+        const ServiceKey key(service.space, service.service);
+        const auto wanted = wanted_.services.find(key);
+        if (service.measure == 0 || wanted == wanted_.services.end()) continue;
+        if (service.service == "s5") continue;
+        for (const auto& endpoint : service.endpoints) {
+            const Release* release = wanted->second.find(endpoint.release);
+            if (release == nullptr) continue;
+            auto& reading = gateway.counted[{key, endpoint.release}];
+            reading.space = service.space;
+            reading.service = service.service;
+            reading.measure = service.measure;
+            reading.release = endpoint.release;
+            const std::string& behaviour = release->manifest.command.at(0);
+            const Duration took = behaviour == "sluggish" ? Duration(2s) : Duration(5ms);
+            if (reading.latency.empty()) {
+                const auto bucket = static_cast<uint32_t>(latency_bucket(took));
+                reading.latency.push_back(proto::LatencyCount(bucket, 0));
+            }
+            const uint64_t answers = random_.below(20);
+            for (uint64_t i = 0; i < answers; ++i) {
+                if (behaviour == "faulty" && random_.below(10) == 0) ++reading.failures;
+            }
+            reading.answers += answers;
+            reading.latency[0].count += answers;
+            answered_[{key, endpoint.release}] += answers;
+        }
+    }
+}
+
 void SimCloud::beat(SimGateway& gateway) {
+    // Beats that a change calls for come earlier; each is taken for a second all the same.
+    count_answers(gateway);
     gateway.next_beat = now_ + 1s;
     std::erase_if(gateway.busy, [&](const auto& entry) { return entry.second <= now_; });
     proto::NodeHeartbeat beat;
     beat.node = gateway.name;
-    beat.boot_id = "1";
+    beat.boot_id = std::to_string(gateway.boot);
     beat.sequence = ++gateway.sequence;
     beat.roles = {"gateway"};
     beat.routes_version = gateway.table.version;
     for (const auto& [instance, until] : gateway.busy) beat.busy_instances.push_back(instance);
+    for (const auto& [release, reading] : gateway.counted) beat.answers.push_back(reading);
     send(gateway.cut_until, [this, beat] { hear_beat(beat); });
 }
 

@@ -28,6 +28,7 @@ inline constexpr uint64_t kHostMemoryBytes = uint64_t{4} << 30;
 // What an instance of a release does on a host; by the release's first argument.
 //   good: starts and serves    slow: starts late    never: its probe never passes
 //   crash: ends at once, again and again    job: ends well after a while
+//   faulty: serves, and one answer in ten is an error    sluggish: serves, and takes its time
 
 struct SimInstance {
     proto::InstanceSpec spec;
@@ -52,12 +53,14 @@ struct SimHost {
 
 struct SimGateway {
     std::string name;
+    uint64_t boot = 1;
     uint64_t sequence = 0;
     MonoTime cut_until{};
     MonoTime next_pull{};
     MonoTime next_beat{};
     proto::RouteTable table;
     std::optional<MonoTime> behind_since;  // there is a newer table, and it has not come
+    std::map<std::pair<ServiceKey, uint64_t>, proto::AnswerReading> counted;  // by release
     std::map<std::string, MonoTime> busy;  // instances that left its table → last request's end
 };
 
@@ -121,6 +124,7 @@ private:
     void take(SimHost& host, const proto::Assignments& assignments);
     void step_gateway(SimGateway& gateway);
     void take(SimGateway& gateway, const proto::RouteTable& table);
+    void count_answers(SimGateway& gateway);
     void beat(SimHost& host);
     void beat(SimGateway& gateway);
     void hear_beat(const proto::NodeHeartbeat& beat);
@@ -128,6 +132,7 @@ private:
     void commit(const Change& change);
     void check();
     void check_before(const Action& action);
+    void check_promotion(const Promote& action);
     void check_room();
     bool is_given_up(SimGateway& gateway);
     void check_values();
@@ -156,6 +161,8 @@ private:
     std::vector<SimGateway> gateways_;
     std::multimap<MonoTime, Message> network_;
     std::map<std::pair<ServiceKey, uint64_t>, MonoTime> rolling_since_;
+    // What gateways have in fact sent to releases that were measured.
+    std::map<std::pair<ServiceKey, uint64_t>, uint64_t> answered_;
     uint32_t promised_of(const std::string& name, uint32_t promised);
     std::map<std::string, std::deque<std::pair<MonoTime, uint32_t>>> promises_;
     MonoTime faults_felt_until_{};

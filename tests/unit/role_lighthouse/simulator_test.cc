@@ -37,7 +37,11 @@ service::Update any_strategy(SeededRandom& random) {
     update.promote_after = 1s * static_cast<int64_t>(random.below(40));
     switch (random.below(4)) {
         case 0: update.strategy = service::UpdateStrategy::kBlueGreen; break;
-        case 1: update.strategy = service::UpdateStrategy::kCanary; break;
+        case 1:
+            update.strategy = service::UpdateStrategy::kCanary;
+            if (random.below(2) == 0) break;
+            update.analysis.emplace().timeout = 1s * static_cast<int64_t>(45 + random.below(60));
+            break;
         default: break;
     }
     return update;
@@ -59,7 +63,8 @@ void come_to_rest(SimCloud& cloud, Duration time) {
 
 // People deploy, scale and delete at random for `rounds` turns.
 void wild_people(SimCloud& cloud, SeededRandom& random, int rounds) {
-    const char* behaviours[] = {"good", "good", "good", "slow", "never", "crash"};
+    const char* behaviours[] = {"good",  "good",   "good",     "slow",
+                                "never", "faulty", "sluggish", "crash"};
     for (int i = 0; i < rounds && cloud.broken.empty(); ++i) {
         const std::string name = fmt::format("s{}", random.below(6));
         cloud.wish = service::Manifest();
@@ -85,7 +90,7 @@ void wild_people(SimCloud& cloud, SeededRandom& random, int rounds) {
             case 2: cloud.deploy("j" + name, 2, "job"); break;
             default:
                 cloud.deploy(name, static_cast<uint32_t>(1 + random.below(6)),
-                             behaviours[random.below(6)], static_cast<uint32_t>(random.below(3)),
+                             behaviours[random.below(8)], static_cast<uint32_t>(random.below(3)),
                              static_cast<uint32_t>(1 + random.below(2)));
         }
         cloud.run_for(1s * static_cast<int64_t>(1 + random.below(60)));
@@ -105,7 +110,7 @@ TEST_CASE("updates_take_nothing_away_on_a_bad_network", "[sim]") {
         cloud.run_for(2s);
         cloud.deploy("web", 4, "good");
         cloud.run_for(2min);
-        const char* behaviours[] = {"good", "never", "slow", "crash"};
+        const char* behaviours[] = {"good", "never", "slow", "faulty", "sluggish", "crash"};
         for (int i = 0; i < 12 && cloud.broken.empty(); ++i) {
             // A minority of hosts may be on its way out; the others have room for everything.
             if (random.below(3) == 0) {
@@ -118,7 +123,7 @@ TEST_CASE("updates_take_nothing_away_on_a_bad_network", "[sim]") {
                 cloud.scale_to("web", static_cast<uint32_t>(2 + random.below(6)));
             } else {
                 cloud.deploy("web", static_cast<uint32_t>(2 + random.below(6)),
-                             behaviours[random.below(4)]);
+                             behaviours[random.below(6)]);
             }
             if (random.below(4) == 0) cloud.pause("web", random.below(2) == 0);
             if (random.below(3) == 0) cloud.promote_by_hand("web");

@@ -1,12 +1,15 @@
 #include "service/manifest_diff.h"
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 #include <nlohmann/json.hpp>
 
 #include "service/manifest.h"
 
 namespace candela::service {
 namespace {
+
+using Catch::Matchers::ContainsSubstring;
 
 TEST_CASE("differences name the key and both values") {
     const Json before = {{"name", "a"},
@@ -63,6 +66,51 @@ TEST_CASE("strategies are read, and come back from JSON") {
     CHECK_FALSE(
         parse_manifest("name = \"a\"\nkind = \"job\"\ncommand = [\"x\"]\n[update]\n"
                        "strategy = \"canary\"\n"));
+}
+
+TEST_CASE("how a canary is judged is read, and comes back from JSON") {
+    const auto parse = [](std::string_view update, std::string_view kind = "http") {
+        return parse_manifest(
+            fmt::format("name = \"a\"\nkind = \"{}\"\ncommand = [\"x\"]\n"
+                        "[update]\n{}",
+                        kind, update));
+    };
+    const auto plain = parse("strategy = \"canary\"\n");
+    REQUIRE(plain);
+    CHECK_FALSE(plain->update.analysis);
+    const auto usual = parse("strategy = \"canary\"\nanalysis = {}\n");
+    REQUIRE(usual);
+    CHECK(usual->update.analysis == UpdateAnalysis());
+    const auto own = parse(
+        "strategy = \"canary\"\n[update.analysis]\nrequests_min = 500\nerror_rate_max = 0.25\n"
+        "error_rate_above_old_max = 100\np99_max = \"200ms\"\np99_above_old_max = 0\n"
+        "timeout = \"30m\"\n");
+    REQUIRE(own);
+    const UpdateAnalysis expected{500, 25, kWholeRate, 200ms, 0, 30min};
+    CHECK(own->update.analysis == expected);
+    for (const auto& manifest : {*plain, *usual, *own}) {
+        CHECK(manifest_from_json(to_json(manifest)) == manifest);
+    }
+    const auto mistake = [&](std::string_view update, std::string_view kind = "http") {
+        const auto manifest = parse(update, kind);
+        REQUIRE_FALSE(manifest);
+        return manifest.error().message();
+    };
+    CHECK_THAT(mistake("analysis = {}\n"), ContainsSubstring("only a canary is judged"));
+    CHECK_THAT(mistake("strategy = \"canary\"\nanalysis = {}\n", "bus"),
+               ContainsSubstring("of kind \"bus\""));
+    CHECK_THAT(mistake("strategy = \"canary\"\nanalysis = {timeout = \"5m\"}\n"),
+               ContainsSubstring("longer than promote_after, 5m"));
+    CHECK_THAT(mistake("strategy = \"canary\"\nanalysis = {timeout = \"5s\"}\n"),
+               ContainsSubstring("timeout must be 10s to 1d"));
+    CHECK_THAT(mistake("strategy = \"canary\"\nanalysis = {p99_max = \"2m\"}\n"),
+               ContainsSubstring("p99_max must be 0s to 1m"));
+    CHECK_THAT(mistake("strategy = \"canary\"\nanalysis = {requests_min = 9}\n"),
+               ContainsSubstring("must be from 10 to 1000000"));
+    CHECK_THAT(mistake("strategy = \"canary\"\nanalysis = {requests = 9}\n"),
+               ContainsSubstring("requests_min"));
+    // A person may take all the time there is.
+    CHECK(parse("strategy = \"canary\"\npromote = \"hand\"\nanalysis = {timeout = \"1m\"}\n"));
 }
 
 }  // namespace
