@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "http/target.h"
+#include "http/upgrade_call.h"
 
 namespace candela::host {
 
@@ -87,7 +88,7 @@ ImageName split_image(std::string_view image) {
 }
 
 DockerApi::DockerApi(Loop& loop, std::string socket)
-    : socket_(std::move(socket)), client_(loop, http::ClientOptions()) {}
+    : loop_(loop), socket_(std::move(socket)), client_(loop, http::ClientOptions()) {}
 
 http::ClientRequest DockerApi::request(std::string method, std::string target,
                                        std::string body) const {
@@ -311,6 +312,32 @@ Task<Result<http::ClientResponse>> DockerApi::start_exec(std::string exec) {
     const std::string body = R"({"Detach":false,"Tty":false})";
     auto response = co_await stream("POST", path_of("exec", exec, "/start"), body, kAnswerTimeout);
     co_return std::move(response);
+}
+
+Task<Result<AttachedExec>> DockerApi::attach_exec(std::string exec, bool has_terminal) {
+    auto connecting = connect(loop_, Address::unix_socket(socket_), kAnswerTimeout);
+    auto stream = co_await std::move(connecting);
+    if (!stream) co_return fail(Code::kUnreachable, "docker: {}", stream.error().message());
+    const std::string body = fmt::format(R"({{"Detach":false,"Tty":{}}})", has_terminal);
+    std::string head = fmt::format(
+        "POST {}{} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+        "Content-Type: {}\r\nContent-Length: {}\r\n\r\n{}",
+        prefix_, path_of("exec", exec, "/start"), kJsonType, body.size(), body);
+    auto asking = http::ask_for_upgrade(**stream, std::move(head), kAnswerTimeout, "docker");
+    auto answer = co_await std::move(asking);
+    if (!answer) co_return fail(answer.error());
+    if (answer->status != 101) co_return fail(engine_error(answer->status, answer->rest));
+    AttachedExec attached;
+    attached.stream = std::move(*stream);
+    attached.first_bytes = std::move(answer->rest);
+    co_return attached;
+}
+
+Task<Result<>> DockerApi::resize_exec(std::string exec, uint16_t rows, uint16_t columns) {
+    const std::string rest = fmt::format("/resize?h={}&w={}", rows, columns);
+    auto answer = co_await ask("POST", path_of("exec", exec, rest), "", kAnswerTimeout);
+    if (!answer) co_return fail(std::move(answer).error());
+    co_return Result<>();
 }
 
 Task<Result<ExecState>> DockerApi::inspect_exec(std::string exec) {

@@ -58,6 +58,12 @@ struct ContainerUsage {
     uint64_t cpu_ns = 0;        // since its start
 };
 
+// A program's input and output in a container, from where it began.
+struct AttachedExec {
+    StreamPtr stream;  // to be started
+    std::string first_bytes;
+};
+
 struct ExecState {
     bool is_running = false;
     int exit_code = 0;
@@ -94,6 +100,10 @@ public:
     Task<Result<std::string>> create_exec(std::string id, std::string body);
     // Its output, in frames (DockerFrames), until it ends.
     Task<Result<http::ClientResponse>> start_exec(std::string exec);
+    // The same as a stream in both directions: of a terminal raw, otherwise what comes is in
+    // frames, and the end of our direction is that of its input.
+    Task<Result<AttachedExec>> attach_exec(std::string exec, bool has_terminal);
+    Task<Result<>> resize_exec(std::string exec, uint16_t rows, uint16_t columns);
     Task<Result<ExecState>> inspect_exec(std::string exec);
 
     static constexpr Duration kAnswerTimeout = 10s;
@@ -118,6 +128,7 @@ private:
                                               std::string body, Duration timeout);
     http::ClientRequest request(std::string method, std::string target, std::string body) const;
 
+    Loop& loop_;
     std::string socket_;
     std::string prefix_;  // "/v1.41"
     http::Client client_;

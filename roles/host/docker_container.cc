@@ -85,10 +85,11 @@ std::string container_body(const StartRequest& request, const InstanceLimits& li
     return dump_json(body);
 }
 
-std::string exec_body(const StartRequest& request) {
-    const Json body = {{"AttachStdout", true},
+std::string exec_body(const StartRequest& request, ExecKind kind) {
+    const Json body = {{"AttachStdin", kind != ExecKind::kProbe},
+                       {"AttachStdout", true},
                        {"AttachStderr", true},
-                       {"Tty", false},
+                       {"Tty", kind == ExecKind::kTerminal},
                        {"Cmd", request.command},
                        {"Env", request.environment},
                        {"WorkingDir", ContainerWish::kBundleFolder}};

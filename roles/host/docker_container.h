@@ -24,8 +24,9 @@ inline constexpr std::string_view kContainerLogFiles = "2";
 // again. The limits are those to be kept; 0: none.
 std::string container_body(const StartRequest& request, const InstanceLimits& limits,
                            const EngineInfo& engine, std::string_view run_id);
-// "POST /containers/ID/exec", for a program beside.
-std::string exec_body(const StartRequest& request);
+// "POST /containers/ID/exec", for a program beside; for a person's it takes input, too.
+enum class ExecKind : uint8_t { kProbe, kPipes, kTerminal };
+std::string exec_body(const StartRequest& request, ExecKind kind = ExecKind::kProbe);
 
 // The highest level that services may require of containers of this engine, and what is missing for
 // more.

@@ -5,6 +5,7 @@
 #include "base/ids.h"
 #include "base/text.h"
 #include "docker_kept.h"
+#include "docker_session.h"
 
 namespace candela::host {
 
@@ -53,6 +54,15 @@ public:
         auto beside = std::make_unique<Beside>(driver_, kept->id(), handler);
         beside->start(request);
         return beside;
+    }
+    Result<std::unique_ptr<Running>> run_session(const StartRequest& request, SessionFds fds,
+                                                 RunningHandler& handler) override {
+        if (request.command.empty()) return fail(Code::kInvalid, "there is no command to start");
+        const auto kept = kept_.lock();
+        if (!kept || !kept->is_started()) return fail(Code::kNotFound, "the instance has ended");
+        auto session = std::make_unique<Session>(driver_, kept->id(), handler);
+        CANDELA_TRY(session->start(request, std::move(fds)));
+        return session;
     }
 
 private:

@@ -55,6 +55,7 @@ public:
 private:
     class Kept;
     class Beside;
+    class Session;
     class Handle;
     using KeptPtr = std::shared_ptr<Kept>;
 
@@ -63,6 +64,7 @@ private:
     Task<void> sweep();
     Task<void> remove(std::string id);
     Task<void> end_exec(std::string container, std::string exec);
+    Task<void> end_marked(std::string mark);
     void forget(Kept& kept);
 
     Loop& loop_;

@@ -19,6 +19,7 @@
 #include "loop/address.h"
 #include "loop/fd.h"
 #include "loop/process.h"
+#include "loop/stream.h"
 #include "loop/task.h"
 
 namespace candela::host {
@@ -63,6 +64,9 @@ struct StartRequest {
     bool has_network = true;            // false: none but a loopback of its own
     Duration grace = 10s;  // from SIGTERM to SIGKILL, should it have to end while we are away
     uint16_t port = 0;     // on loopback, where others find it
+    // Without a network: where it finds the bus within; 0: nowhere.
+    uint16_t bus_port = 0;
+    std::string bus_name;                    // of the bus's machine, which leads there
     std::optional<ContainerWish> container;  // absent: it is a process
 };
 
@@ -107,6 +111,9 @@ public:
     virtual int pid() const = 0;  // 0 until it has started
     // Where probes find what listens on this port: not where somebody else listens in its stead.
     virtual Address probe_address(uint16_t port) const { return Address::tcp("127.0.0.1", port); }
+    // A connection to what listens on its port, where we can't make one: it has a network of its
+    // own.
+    virtual std::optional<Task<Result<StreamPtr>>> reach() const { return std::nullopt; }
     // Memory in use, where the driver knows it better than the process table.
     virtual std::optional<uint64_t> memory_bytes() const { return std::nullopt; }
     virtual void terminate() = 0;  // ask it and its children to end
@@ -119,11 +126,16 @@ public:
     }
     // All output up to here is safe. For drivers that keep none there is nothing to do.
     virtual void acknowledge(uint64_t position) { static_cast<void>(position); }
+    // Of a session, whose terminal has another size now, where it is not that of the descriptors.
+    virtual void set_window(uint16_t rows, uint16_t columns) {
+        static_cast<void>(rows);
+        static_cast<void>(columns);
+    }
     // Runs another program in the same surroundings (an exec probe); it ends with its Running.
     virtual Result<std::unique_ptr<Running>> run_beside(const StartRequest& request,
                                                         RunningHandler& handler) = 0;
-    // The same for a person: where the descriptors are a terminal, it is the program's own. No
-    // output comes to the handler.
+    // The same for a person: where the descriptors are a terminal, it is the program's own, or
+    // stands for it. No output comes to the handler.
     virtual Result<std::unique_ptr<Running>> run_session(const StartRequest&, SessionFds,
                                                          RunningHandler&) {
         return fail(Code::kUnsupported, "programs can't be run beside this kind of instance");

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <ctime>
 #include <set>
 
@@ -38,17 +39,16 @@ Result<std::string> load_run_id(const std::filesystem::path& host_folder) {
     return made;
 }
 
-size_t end_leftovers(const std::string& run_id, const std::string& instance) {
-    const std::string run_entry = "CANDELA_RUN_ID=" + run_id;
-    const std::string instance_entry = "CANDELA_INSTANCE=" + instance;
+size_t end_marked(const std::vector<std::string>& entries) {
+    const auto has_all = [&](int pid) {
+        return std::ranges::all_of(
+            entries, [&](const std::string& entry) { return has_environment_entry(pid, entry); });
+    };
     std::set<int> seen;
     for (int round = 0; round < kRoundsMax; ++round) {
         bool is_any_left = false;
         for (const int pid : all_pids()) {
-            if (!has_environment_entry(pid, run_entry) ||
-                !has_environment_entry(pid, instance_entry) || is_zombie(pid)) {
-                continue;
-            }
+            if (!has_all(pid) || is_zombie(pid)) continue;
             is_any_left = true;
             seen.insert(pid);
             ::kill(pid, SIGKILL);
@@ -57,6 +57,10 @@ size_t end_leftovers(const std::string& run_id, const std::string& instance) {
         pause_briefly();
     }
     return seen.size();
+}
+
+size_t end_leftovers(const std::string& run_id, const std::string& instance) {
+    return end_marked({"CANDELA_RUN_ID=" + run_id, "CANDELA_INSTANCE=" + instance});
 }
 
 }  // namespace candela::host

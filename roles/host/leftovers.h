@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -13,6 +14,10 @@ namespace candela::host {
 
 // Reads DIR/run_id, or makes it.
 Result<std::string> load_run_id(const std::filesystem::path& host_folder);
+
+// Kills all that have these entries ("NAME=value") in their environment, and waits for a moment
+// until they are gone. Returns how many there were.
+size_t end_marked(const std::vector<std::string>& entries);
 
 // Kills them, and waits for a moment until they are gone. Returns how many there were.
 size_t end_leftovers(const std::string& run_id, const std::string& instance);

@@ -144,14 +144,18 @@ private:
                 if (in_.stream && in_.stream->queued_bytes() == 0) close_input();
                 return;
             case SessionFrame::kResize:
-                if (!is_terminal_) return;
-                // A terminal that is gone needs no size.
-                static_cast<void>(set_window(
-                    terminal_.get(), service::WindowSize{service::session_number16(payload, 0),
-                                                         service::session_number16(payload, 1)}));
+                if (is_terminal_) resize(payload);
                 return;
             default: return;
         }
+    }
+    void resize(std::string_view payload) {
+        service::WindowSize window;
+        window.rows = service::session_number16(payload, 0);
+        window.columns = service::session_number16(payload, 1);
+        // A terminal that is gone needs no size.
+        static_cast<void>(set_window(terminal_.get(), window));
+        if (running_) running_->set_window(window.rows, window.columns);
     }
     void write_input(std::string_view bytes) {
         const bool is_open = is_terminal_ ? out_.is_open : in_.is_open && !in_.is_ending;

@@ -205,6 +205,63 @@ std::string group_of(const path& proc_self) {
     return {};
 }
 
+// Of cgroup v1, as engines make them: "4:cpu,cpuacct:/docker/0a1b", each controller in a hierarchy
+// of its own. Empty where the process is in the same one as we are.
+path old_group_of(std::string_view groups, std::string_view own_groups, std::string_view controller,
+                  const path& cgroups) {
+    const auto find =
+        [&](std::string_view text) -> std::optional<std::pair<std::string_view, std::string_view>> {
+        for (const std::string_view line : split(text, '\n')) {
+            const auto number = split_once(line, ':');
+            const auto parts = number ? split_once(number->second, ':') : std::nullopt;
+            if (!parts) continue;
+            for (const std::string_view name : split(parts->first, ',')) {
+                if (name == controller) return std::pair(parts->first, parts->second);
+            }
+        }
+        return std::nullopt;
+    };
+    const auto group = find(groups);
+    const auto own = find(own_groups);
+    if (!group || !own || group->second == own->second || group->second.size() < 2) return {};
+    return cgroups / group->first / group->second.substr(1);
+}
+
+// What cgroup v1 counts of a container, all that its engine has started in it included.
+void read_old_cgroups(const path& proc_self, const path& own, const path& cgroups,
+                      proto::Usage& usage) {
+    const auto groups = read_kernel_file(proc_self / "cgroup");
+    const auto own_groups = read_kernel_file(own / "cgroup");
+    if (!groups || !own_groups) return;
+    const auto text = [&](std::string_view controller, const char* file) {
+        const path folder = old_group_of(*groups, *own_groups, controller, cgroups);
+        return folder.empty() ? std::nullopt : read_kernel_file(folder / file);
+    };
+    const auto number = [&](std::string_view controller, const char* file) {
+        const auto read = text(controller, file);
+        return read ? number_behind(*read, "") : std::nullopt;
+    };
+    if (const auto nanos = number("cpuacct", "cpuacct.usage")) {
+        usage.cpu_micros = *nanos / 1000;
+        usage.known |= proto::kUsageCpu;
+    }
+    if (const auto bytes = number("memory", "memory.usage_in_bytes")) {
+        usage.memory_bytes = *bytes;
+        usage.known |= proto::kUsageMemory;
+    }
+    if (const auto count = number("pids", "pids.current")) {
+        usage.processes = static_cast<uint32_t>(*count);
+        usage.known |= proto::kUsageProcesses;
+    }
+    if (const auto io = text("blkio", "blkio.throttle.io_service_bytes")) {
+        for (const std::string_view line : split(*io, '\n')) {
+            usage.io_read_bytes += number_behind(line, " Read ").value_or(0);
+            usage.io_write_bytes += number_behind(line, " Write ").value_or(0);
+        }
+        usage.known |= proto::kUsageIo;
+    }
+}
+
 std::string network_of(const path& proc_self) {
     std::error_code failed;
     return std::filesystem::read_symlink(proc_self / "ns/net", failed).string();
@@ -254,6 +311,7 @@ Measured measure_usage(const std::vector<MeteredInstance>& instances, const path
             // A container's engine has made one.
             const std::string found = group_of(self);
             if (found.size() > 1 && found != own_group) group = cgroups / found.substr(1);
+            read_old_cgroups(self, proc / "self", cgroups, usage);
         }
         if (!group.empty()) read_cgroup(group, usage);
         constexpr uint32_t kOfTree =

@@ -1,9 +1,10 @@
 #pragma once
 
 // What instances take of the machine, each with all the processes that it has started: from its
-// cgroup v2 where it has one, otherwise from /proc. What the kernel does not tell stays unknown
-// (proto Usage.known). Measured on the pool after a heartbeat for the next one, once a second, less
-// often where that would cost more than 0.2 % of a core. Lives on one loop.
+// cgroup v2 where it has one, of a container also from cgroup v1, otherwise from /proc. What the
+// kernel does not tell stays unknown (proto Usage.known). Measured on the pool after a heartbeat
+// for the next one, once a second, less often where that would cost more than 0.2 % of a core.
+// Lives on one loop.
 
 #include <filesystem>
 #include <functional>

@@ -2,6 +2,7 @@
 // kept from them, limits, ends, images, and what becomes of them when the host or the engine goes and comes back.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -13,8 +14,9 @@ import { startDev, makeService } from './lib/cloud.mjs';
 import { Docker, whyNoDocker } from './lib/docker.mjs';
 import { startHost } from './lib/host.mjs';
 import { request } from './lib/http.mjs';
-import { isAlive } from './lib/program.mjs';
-import { until } from './lib/wait.mjs';
+import { CANDELA, isAlive, rss, run } from './lib/program.mjs';
+import { Pty } from './lib/pty.mjs';
+import { sleep, until } from './lib/wait.mjs';
 
 const skip = whyNoDocker();
 const IMAGE = 'candela-test:1';
@@ -360,6 +362,25 @@ test('a cloud with an engine: deployed by ctl; an image that is missing is taken
   await cloud.ctl(['deploy', makeService(t, 'hello', toml(IMAGE), files)]);
   assert.equal((await cloud.get('/index.html', { host: 'hello.localhost' })).text, 'from the bundle');
 
+  await t.test('its usage is known', async () => {
+    const [{ id }] = await cloud.readyInstances('hello', 1);
+    const spin = cloud.ctl(['exec', id, '--', 'sh', '-c', 'end=$(($(date +%s) + 4)); while [ $(date +%s) -lt $end ]; do :; done']);
+    const { usage } = await until('its CPU', async () => {
+      const { instances } = await cloud.ctlJson('top');
+      return instances.find((each) => each.id === id || each.instance === id)?.usage?.cpu_millis > 50 && instances[0];
+    }, { timeout: 30_000 });
+    assert.ok(usage.memory_bytes > 0 && usage.processes >= 2, JSON.stringify(usage));
+    await spin;
+    const before = (await cloud.ctlJson('top')).instances[0].usage.net_out_bytes_per_second;
+    assert.notEqual(before, null);
+    await until('its network', async () => {
+      await cloud.get('/index.html', { host: 'hello.localhost' });
+      return (await cloud.ctlJson('top')).instances[0].usage.net_out_bytes_per_second > 0;
+    }, { timeout: 30_000 });
+  });
+
+  await t.test('exec and port-forward lead into it', async (t) => intoContainer(t, cloud));
+
   const bad = await cloud.ctl(['deploy', makeService(t, 'hello', toml('127.0.0.1:1/gone:1'), files)], { ok: false });
   assert.equal(bad.code, 8, bad.stderr);
   assert.match(bad.stderr, /pulling 127\.0\.0\.1:1\/gone:1/);
@@ -371,6 +392,82 @@ test('a cloud with an engine: deployed by ctl; an image that is missing is taken
   const none = await cloud.ctl(['deploy', '--timeout', '3s', makeService(t, 'other', toml(IMAGE).replaceAll('hello', 'other'), files)], { ok: false });
   assert.match(none.stderr, /1 lacks docker \(candela ctl nodes show NODE\)/);
 });
+
+async function intoContainer(t, cloud) {
+  const [{ id }] = await cloud.readyInstances('hello', 1);
+  const env = { ...cloud.env, CANDELA_ADDRESS: cloud.address, NO_COLOR: '1' };
+  const exec = (words, options) => run(CANDELA, ['ctl', 'exec', id, '--', ...words], { env, ...options });
+  const sleeping = (seconds) => fs.readdirSync('/proc').filter((pid) => /^\d+$/.test(pid)).filter((pid) => {
+    try {
+      return fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1') === `sleep\0${seconds}\0`;
+    } catch {
+      return false;
+    }
+  });
+
+  const ended = await exec(['sh', '-c', 'echo $CANDELA_INSTANCE; echo err >&2; cat; pwd; exit 7'], { input: 'of the caller\n' });
+  assert.deepEqual([ended.stdout, ended.stderr, ended.code], [`${id}\nof the caller\n/candela/bundle\n`, 'err\n', 7]);
+  assert.equal((await exec(['sh', '-c', 'kill -9 $$'])).code, 137);
+  assert.notEqual((await exec(['no-such-program'])).code, 0);
+
+  // Whatever bytes there are, both ways.
+  const file = path.join(cloud.dir, 'bytes');
+  const content = crypto.randomBytes(5 << 20);
+  fs.writeFileSync(file, content);
+  const copied = await run('sh', ['-c', `"${CANDELA}" ctl exec ${id} -- cat < ${file} > ${file}.copy`], { env });
+  assert.equal(copied.code, 0, copied.stderr);
+  assert.ok(fs.readFileSync(`${file}.copy`).equals(content));
+
+  // On a terminal: its size, its keys, its kind.
+  const pty = new Pty(t, [CANDELA, 'ctl', 'exec', id], { env: { ...env, TERM: 'vt100' }, rows: 33, columns: 77 });
+  await until('a prompt', () => /[$#] /.test(pty.output));
+  pty.keys('stty size; echo kind=$TERM; test -t 0 && test -t 1 && echo on a ter""minal\n');
+  await until('its answer', () => pty.output.includes('on a terminal'));
+  assert.match(pty.output, /33 77/);
+  assert.match(pty.output, /kind=vt100/);
+  pty.order('size 100 40');
+  await until('the new size', () => { pty.keys('stty size\n'); return pty.output.includes('40 100'); });
+  pty.keys('sleep 4811\n');
+  await until('the sleep', () => sleeping(4811).length > 0);
+  pty.keys('\x03');
+  await until('the sleep to end', () => sleeping(4811).length === 0);
+  pty.keys('exit 5\n');
+  assert.deepEqual(await pty.ended, { code: 5, restored: true });
+
+  // Who goes takes along what he has begun, however deep; the instance lives on.
+  const { pid } = (await cloud.readyInstances('hello', 1))[0];
+  const held = spawn(CANDELA, ['ctl', 'exec', id, '--', 'sh', '-c', 'echo begun; (setsid sleep 4812 &); sleep 4812'], { env });
+  let said = '';
+  held.stdout.on('data', (bytes) => { said += bytes; });
+  await until('it to run', () => said === 'begun\n' && sleeping(4812).length === 2);
+  held.kill('SIGKILL');
+  await until('all of it to end', () => sleeping(4812).length === 0);
+  assert.equal((await cloud.readyInstances('hello', 1))[0].pid, pid);
+  // What a program leaves behind that holds its output goes, too.
+  assert.equal((await exec(['sh', '-c', 'sleep 4813 & exit 3'])).code, 3);
+  await until('it to end', () => sleeping(4813).length === 0);
+
+  // Who reads nothing holds up the program, and nothing grows.
+  const node = cloud.node('dev').pid;
+  const before = rss(node);
+  const slow = spawn(CANDELA, ['ctl', 'exec', id, '--', 'head', '-c', String(100 << 20), '/dev/zero'], { env });
+  await until('it to stand still', () => slow.stdout.readableLength > 0 || slow.stdout.readable);
+  await sleep(1500);
+  assert.ok(rss(node) - before < 32 << 20, `the node grew by ${rss(node) - before}`);
+  let bytes = 0;
+  slow.stdout.on('data', (part) => { bytes += part.length; });
+  assert.equal(await new Promise((done) => { slow.on('close', done); }), 0);
+  assert.equal(bytes, 100 << 20);
+
+  const forward = spawn(CANDELA, ['ctl', 'port-forward', id], { env });
+  t.after(() => forward.kill('SIGKILL'));
+  let where = '';
+  forward.stdout.on('data', (part) => { where += part; });
+  await until('the port', () => /is at 127\.0\.0\.1:(\d+)/.test(where));
+  assert.equal((await request(Number(where.match(/:(\d+)/)[1]), '/index.html')).text, 'from the bundle');
+  forward.kill('SIGINT');
+  assert.match((await cloud.ctl(['audit'])).stdout, new RegExp(`instances/${id}/exec`));
+}
 
 // A registry (OCI distribution) of one image, whose layer comes in two halves: the second when goOn() is called.
 async function startRegistry(t) {

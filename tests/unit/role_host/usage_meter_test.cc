@@ -45,6 +45,28 @@ struct Kernel {
     }
 };
 
+TEST_CASE_METHOD(Kernel, "a_container_on_cgroup_v1_counts_by_its_groups") {
+    put(proc / "self/cgroup", "4:memory:/\n3:cpu,cpuacct:/\n2:pids:/\n1:blkio:/\n0::/\n");
+    process(11, 1, 100, 10);
+    put(proc / "11/cgroup",
+        "4:memory:/docker/a\n3:cpu,cpuacct:/docker/a\n2:pids:/docker/a\n1:blkio:/docker/a\n0::/\n");
+    put(groups / "cpu,cpuacct/docker/a/cpuacct.usage", "7000000\n");
+    put(groups / "memory/docker/a/memory.usage_in_bytes", "4096\n");
+    put(groups / "pids/docker/a/pids.current", "3\n");
+    put(groups / "blkio/docker/a/blkio.throttle.io_service_bytes",
+        "8:0 Read 10\n8:0 Write 20\n8:16 Read 1\n8:16 Write 2\n8:0 Total 30\nTotal 33\n");
+    const Usage usage = of(11);
+    CHECK(usage.known == (kUsageCpu | kUsageMemory | kUsageProcesses | kUsageIo));
+    CHECK(usage.cpu_micros == 7000);
+    CHECK(usage.memory_bytes == 4096);
+    CHECK(usage.processes == 3);
+    CHECK(usage.io_read_bytes == 11);
+    CHECK(usage.io_write_bytes == 22);
+    // In the same groups as we are nobody counts for it alone.
+    put(proc / "11/cgroup", "4:memory:/\n3:cpu,cpuacct:/\n2:pids:/\n1:blkio:/\n0::/\n");
+    CHECK(of(11).cpu_micros != 7000);
+}
+
 TEST_CASE_METHOD(Kernel, "without_a_group_the_whole_tree_of_processes_counts") {
     process(10, 1, 0, 1, "candela-keeper");
     process(11, 10, 100, 10);  // the program
