@@ -76,7 +76,8 @@ std::string BuildWorkshop::describe() const {
     for (const Protection& protection : list_protections(walls_.walls)) {
         const bool is_limit = protection.name == "memory" || protection.name == "cpu" ||
                               protection.name == "pids" || protection.name == "io";
-        if (is_limit) continue;
+        // That a network can be shut says the build itself, of each step.
+        if (is_limit || protection.name == "network") continue;
         std::string& list = protection.is_on ? on : off;
         list += (list.empty() ? "" : ", ") + protection.name;
     }

@@ -16,7 +16,7 @@ public:
     Task<Result<>> open(std::string project, std::filesystem::path run_folder) override;
     std::optional<uint32_t> owner() const override;
     std::string describe() const override;
-    bool can_shut_network() const override { return walls_.walls.has_namespaces; }
+    bool can_shut_network() const override { return walls_.walls.has_own_network; }
     Task<Result<ExitStatus>> run(build::WorkOrder order, build::WorkListener& listener) override;
 
 private:

@@ -10,6 +10,7 @@
 #include "docker_container.h"
 #include "leftovers.h"
 #include "loop/file.h"
+#include "network_doors.h"
 #include "role.h"
 #include "seccomp_filter.h"
 
@@ -191,6 +192,7 @@ Task<Result<>> Host::prepare_folder() {
     options.run_folder = folder_ / "run";
     options.ends_with_host = !keeps_instances_;
     options.run_id = *run_id;
+    CO_TRY_ASSIGN(options.bus, bus_address(instances_.bus_url));
     CO_TRY(driver_.open(std::move(options)));
     CO_TRY(co_await build_walls(*run_id));
     DockerDriverOptions containers;

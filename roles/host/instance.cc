@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "docker_container.h"
 #include "instance_note.h"
+#include "network_doors.h"
 #include "process_table.h"
 
 namespace candela::host {
@@ -268,6 +269,12 @@ StartRequest Instance::start_request() const {
     request.limits.scratch_bytes = spec_.scratch_bytes_max;
     request.command = spec_.command;
     request.port = port_;
+    request.has_network = !spec_.has_no_network;
+    if (!request.has_network) {
+        const InnerBus bus = inner_bus(context_.bus_url, port_);
+        request.bus_port = bus.port;
+        request.bus_name = bus.name;
+    }
     if (!spec_.container.image.empty()) request.container = container_wish();
     if (spec_.kind == "static") {
         request.executable = context_.executable;
@@ -349,7 +356,8 @@ std::vector<std::string> Instance::environment() const {
                 in_container ? ContainerWish::kValuesFolder : prepared_->values_folder;
         }
     }
-    variables["CANDELA_BUS_URL"] = context_.bus_url;
+    variables["CANDELA_BUS_URL"] =
+        spec_.has_no_network ? inner_bus(context_.bus_url, port_).url : context_.bus_url;
     variables["CANDELA_INSTANCE"] = spec_.instance;
     variables["CANDELA_NODE"] = context_.node;
     variables["CANDELA_RELEASE"] = std::to_string(spec_.release);

@@ -15,7 +15,7 @@ namespace candela::host {
 
 namespace {
 
-constexpr timeval kSendTimeout{5, 0};
+constexpr timeval kTimeout{5, 0};
 
 Result<Fd> connect_to(const std::string& path) {
     Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -24,7 +24,8 @@ Result<Fd> connect_to(const std::string& path) {
     address.sun_family = AF_UNIX;
     if (path.size() >= sizeof(address.sun_path)) return fail_errno(path, ENAMETOOLONG);
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    if (setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &kSendTimeout, sizeof(kSendTimeout)) != 0 ||
+    if (setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &kTimeout, sizeof(kTimeout)) != 0 ||
+        setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &kTimeout, sizeof(kTimeout)) != 0 ||
         connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
         return fail_errno("the instance's keeper", errno);
     }
@@ -63,10 +64,14 @@ Result<> send_all(int socket, std::string_view bytes) {
 
 }  // namespace
 
+Result<Fd> connect_to_keeper(const std::filesystem::path& folder) {
+    CANDELA_TRY_ASSIGN(const KeeperSocket socket, KeeperSocket::find(folder));
+    return connect_to(socket.path());
+}
+
 Result<Fd> send_session(const std::filesystem::path& folder, const std::string& plan,
                         const SessionFds& fds) {
-    CANDELA_TRY_ASSIGN(const KeeperSocket socket, KeeperSocket::find(folder));
-    CANDELA_TRY_ASSIGN(Fd connection, connect_to(socket.path()));
+    CANDELA_TRY_ASSIGN(Fd connection, connect_to_keeper(folder));
     keeper::FrameHead head;
     head.size = static_cast<uint32_t>(plan.size());
     head.message = static_cast<uint8_t>(keeper::Message::kSession);

@@ -37,8 +37,8 @@ Task<Result<ProbeResult>> ask_http(Loop& loop, Address address, std::string path
     co_return result;
 }
 
-Task<Result<ProbeResult>> ask_tcp(Loop& loop, Address address, Duration timeout) {
-    auto stream = co_await connect(loop, std::move(address), timeout);
+Task<Result<ProbeResult>> ask_tcp(Task<Result<StreamPtr>> connecting) {
+    auto stream = co_await std::move(connecting);
     if (!stream) co_return fail(std::move(stream).error());
     ProbeResult result;
     result.is_well = true;
@@ -108,7 +108,9 @@ void Prober::start(uint16_t port, Running* running, StartRequest request) {
     if (probe_.kind != proto::ProbeKind::kExec) {
         auto address =
             running != nullptr ? running->probe_address(port) : Address::tcp("127.0.0.1", port);
-        return tasks_.spawn(run(std::move(address)));
+        std::optional<Task<Result<StreamPtr>>> way_in;
+        if (running != nullptr) way_in = running->reach();
+        return tasks_.spawn(run(std::move(address), std::move(way_in)));
     }
     request.command = probe_.command;
     request.executable.clear();
@@ -130,11 +132,14 @@ void Prober::cancel() {
     program_.reset();
 }
 
-Task<void> Prober::run(Address address) {
+Task<void> Prober::run(Address address, std::optional<Task<Result<StreamPtr>>> way_in) {
     const Duration timeout = timeout_of(probe_);
     const bool is_http = probe_.kind == proto::ProbeKind::kHttp;
-    Task<Result<ProbeResult>> question = is_http ? ask_http(loop_, std::move(address), probe_.path)
-                                                 : ask_tcp(loop_, std::move(address), timeout);
+    // What listens in its stead listens whether it does or not: what it answers tells, and no
+    // connection.
+    if (!way_in) way_in.emplace(connect(loop_, address, timeout));
+    Task<Result<ProbeResult>> question =
+        is_http ? ask_http(loop_, std::move(address), probe_.path) : ask_tcp(std::move(*way_in));
     auto answer = co_await with_timeout(loop_, timeout, "probe", std::move(question));
     ProbeResult result;
     if (answer)

@@ -39,7 +39,7 @@ public:
 private:
     class Program;
 
-    Task<void> run(Address address);
+    Task<void> run(Address address, std::optional<Task<Result<StreamPtr>>> way_in);
     void finish(ProbeResult result);
     void deliver();
 

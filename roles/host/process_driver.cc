@@ -15,6 +15,7 @@
 #include "loop/file.h"
 #include "loop/move_stream.h"
 #include "loop/process.h"
+#include "network_doors.h"
 
 namespace candela::host {
 
@@ -56,6 +57,7 @@ public:
         plan_ = encode_plan(request, driver_.options_.ends_with_host, &walls,
                             instance_uid(driver_.options_.run_id, instance_), cgroup_);
         program_ = request.command.front();
+        has_doors_ = !request.has_network && request.port != 0;
         begins_with_ = Message::kStart;
         auto made = std::make_shared<Made>();
         auto work = [folder = folder_, cgroup = cgroup_, base = walls.cgroups,
@@ -123,6 +125,7 @@ public:
         const CgroupBase& groups = driver_.walls_.cgroups;
         if (!groups.folder.empty()) cgroup_ = cgroup_of(groups, instance_);
         if (client_ != nullptr && !is_lost_) {
+            open_doors(false);
             const std::weak_ptr<Kept> weak = weak_from_this();
             driver_.loop_.defer([weak] {
                 if (const auto self = weak.lock(); self && self->client_) self->client_->resume();
@@ -143,6 +146,13 @@ public:
     }
     void acknowledge(uint64_t position) {
         if (client_ != nullptr && !is_lost_) client_->send(Message::kAck, bytes_of(position));
+    }
+    std::optional<Task<Result<StreamPtr>>> reach() const {
+        if (doors_ == nullptr || (!has_doors_ && !doors_->is_open())) return std::nullopt;
+        return reach_within(driver_.loop_, folder_);
+    }
+    void stop_accepting() {
+        if (doors_) doors_->stop_accepting();
     }
     // Nobody listens any more.
     void abandon() {
@@ -248,7 +258,15 @@ private:
         is_started_ = true;
         if (wish_) client_->send(*wish_);
         if (is_note_new_) client_->send(Message::kNote, note_);
+        if (has_doors_) open_doors(true);
         if (handler_ != nullptr) handler_->on_started(pid_);
+    }
+
+    // Of one that is found again nobody but its keeper knows.
+    void open_doors(bool is_expected) {
+        doors_ = std::make_unique<NetworkDoors>(driver_.loop_, folder_, instance_,
+                                                driver_.options_.bus, driver_.log_);
+        doors_->open(is_expected);
     }
 
     void on_hello(std::string_view payload) {
@@ -328,6 +346,7 @@ private:
     void finish_without_group() {
         const auto self = shared_from_this();
         RunningHandler* const handler = std::exchange(handler_, nullptr);
+        doors_.reset();
         if (client_ != nullptr && !is_lost_ && status_) client_->send(Message::kRelease);
         client_.reset();
         if (!is_beside_) driver_.discard(folder_);
@@ -348,6 +367,7 @@ private:
     std::unique_ptr<Process> process_;
     std::unique_ptr<ConnectAttempt> connecting_;
     std::unique_ptr<KeeperClient> client_;
+    std::unique_ptr<NetworkDoors> doors_;  // of a network of its own
     Message begins_with_ = Message::kAttach;
     std::string plan_;
     std::string program_;
@@ -360,6 +380,7 @@ private:
     Event hello_;
     int pid_ = 0;
     bool is_note_new_ = false;  // than the plan's
+    bool has_doors_ = false;    // surely
     bool is_beside_ = false;
     bool is_attaching_ = false;
     bool is_started_ = false;
@@ -379,6 +400,10 @@ public:
     int pid() const override {
         if (const auto kept = kept_.lock()) pid_ = kept->pid();
         return pid_;
+    }
+    std::optional<Task<Result<StreamPtr>>> reach() const override {
+        if (const auto kept = kept_.lock()) return kept->reach();
+        return std::nullopt;
     }
     void terminate() override {
         if (const auto kept = kept_.lock()) kept->terminate();
@@ -478,6 +503,11 @@ Task<Result<Abilities>> ProcessDriver::examine() {
     co_return parse_abilities(printing.text);
 }
 
+void ProcessDriver::let_go() {
+    has_let_go_ = true;
+    for (const auto& kept : kept_) kept->stop_accepting();
+}
+
 void ProcessDriver::forget(Kept& kept) {
     kept_.remove_if([&](const auto& other) { return other.get() == &kept; });
 }
@@ -494,6 +524,8 @@ Result<std::unique_ptr<Running>> ProcessDriver::start(const StartRequest& reques
                                                       RunningHandler& handler) {
     if (loop_.uv() == nullptr) return fail(Code::kUnsupported, "a simulated loop has no processes");
     if (request.command.empty()) return fail(Code::kInvalid, "there is no command to start");
+    if (!request.has_network && !walls_.walls.has_own_network)
+        return fail(Code::kUnsupported, "this host can't make a network of its own for it");
     const std::string name = std::string(kKeeperFolderPrefix) + make_id(loop_.random());
     auto kept = std::make_shared<Kept>(*this, request.instance,
                                        options_.run_folder / request.instance / name, &handler);

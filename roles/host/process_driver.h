@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "driver.h"
+#include "loop/address.h"
 #include "loop/flow.h"
 #include "loop/loop.h"
 #include "walls_plan.h"
@@ -20,6 +21,7 @@ namespace candela::host {
 struct ProcessDriverOptions {
     std::filesystem::path run_folder;  // a folder for each instance is made in it
     bool ends_with_host = false;       // instances end when this process does, whatever ends it
+    Address bus;                       // of instances that have a network of their own
     std::string run_id;                // by which the remains of a keeper that was killed are known
 };
 
@@ -39,7 +41,7 @@ public:
                                            RunningHandler& handler) override;
     Task<Result<std::vector<FoundInstance>>> find() override;
     std::unique_ptr<Running> adopt(const std::string& instance, RunningHandler& handler) override;
-    void let_go() override { has_let_go_ = true; }
+    void let_go() override;
 
     // Instances whose end is not known yet, also those whose Running is gone.
     size_t process_count() const { return kept_.size(); }

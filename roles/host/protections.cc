@@ -23,10 +23,12 @@ Result<Abilities> parse_abilities(std::string_view text) {
             abilities.has_seccomp = *number == 0;
         else if (parts->first == "landlock_abi")
             abilities.landlock_abi = static_cast<int>(*number);
+        else if (parts->first == "network_namespaces")
+            abilities.has_network_namespaces = *number == 0;
         else
             --known;
     }
-    if (known < 4) return fail(Code::kInternal, "the keeper does not say what this kernel can do");
+    if (known < 5) return fail(Code::kInternal, "the keeper does not say what this kernel can do");
     return abilities;
 }
 
@@ -40,6 +42,8 @@ Walls plan_walls(const Abilities& abilities, bool is_root, const std::vector<std
     walls.has_namespaces =
         is_wanted("namespaces") && (abilities.has_namespaces || abilities.has_user_namespaces);
     walls.in_user_namespace = walls.has_namespaces && !abilities.has_namespaces;
+    walls.has_own_network =
+        is_wanted("network") && walls.has_namespaces && abilities.has_network_namespaces;
     // Another user could not come to its files but by a root of its own.
     walls.has_own_uid =
         is_wanted("user") && is_root && walls.has_namespaces && !walls.in_user_namespace;
@@ -85,6 +89,10 @@ std::vector<Protection> list_protections(const Walls& walls) {
         walls.in_user_namespace ? "PID, mount, IPC, UTS, in a user namespace"
                                 : "PID, mount, IPC, UTS",
         why_off(walls, "namespaces", "this kernel does not let us make any"));
+    add("network", walls.has_own_network, "a loopback of its own, for whom asks for it",
+        why_off(
+            walls, "network",
+            walls.has_namespaces ? "this kernel does not let us make any" : "needs namespaces"));
     add("root", walls.has_namespaces, "read-only, with what services need; /tmp of its own",
         "needs namespaces");
     add("user", walls.has_own_uid, "a uid for each instance",

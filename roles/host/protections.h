@@ -19,6 +19,7 @@ struct Abilities {
     bool has_user_namespaces = false;  // by way of a user namespace
     bool has_seccomp = false;
     int landlock_abi = 0;
+    bool has_network_namespaces = false;  // in whichever of the first two ways
 };
 
 Result<Abilities> parse_abilities(std::string_view text);
@@ -31,7 +32,8 @@ struct Walls {
     bool has_namespaces = false;  // PID, mount, IPC, UTS; a read-only root
     bool in_user_namespace = false;
     bool has_own_uid = false;
-    bool is_confined = false;  // no new privileges, no capabilities
+    bool has_own_network = false;  // for whom asks for it
+    bool is_confined = false;      // no new privileges, no capabilities
     bool has_seccomp = false;
     int landlock_abi = 0;
     bool has_memory = false, has_cpu = false, has_pids = false, has_io = false;  // by cgroup v2
@@ -51,7 +53,7 @@ struct Protection {
 
 // `off`: what the profile turns off, of kWallNames.
 Walls plan_walls(const Abilities& abilities, bool is_root, const std::vector<std::string>& off);
-inline constexpr std::string_view kWallNames[] = {"namespaces", "user",     "privileges",
+inline constexpr std::string_view kWallNames[] = {"namespaces", "network",  "user",  "privileges",
                                                   "seccomp",    "landlock", "cgroup"};
 
 // One line for each, in a fixed order.

@@ -39,8 +39,8 @@ const ConfigSchema& host_schema() {
             .range("1MiB", "1TiB"),
         config_strings(
             "sandbox_off", {},
-            "Walls around instances to do without, of: namespaces, user, privileges, "
-            "seccomp, landlock, cgroup. What is in force shows `candela ctl nodes show`."),
+            "Walls around instances to do without, of: namespaces, network, user, "
+            "privileges, seccomp, landlock, cgroup. What is in force shows `candela ctl nodes show`."),
         config_string("docker_socket", "",
                       "Of the engine that runs services with driver = \"docker\", such as Podman's "
                       "/run/podman/podman.sock. Empty: $DOCKER_HOST, or /var/run/docker.sock; "

@@ -84,6 +84,8 @@ std::string Supervisor::missing_walls(const proto::InstanceSpec& spec) const {
         return fmt::format("it requires the sandbox level \"{}\", but containers have \"{}\" here",
                            to_string(*level), container_level(context_.engine->info()));
     }
+    if (spec.has_no_network && !context_.walls.has_own_network)
+        return "it is to have no network, but this host can't make one of its own for it";
     const std::string missing = missing_for(*level, context_.walls);
     if (missing.empty()) return {};
     return fmt::format("it requires the sandbox level \"{}\", but here {}", to_string(*level),

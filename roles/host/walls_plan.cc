@@ -61,6 +61,8 @@ constexpr const char* kSystemPaths[] = {
     "/etc/timezone",
 };
 
+constexpr std::string_view kHostsFile = "/etc/hosts";
+
 // /etc/java-17-openjdk and its like: their names have a version.
 std::vector<std::string> find_java_settings() {
     std::vector<std::string> found;
@@ -92,7 +94,15 @@ void add_tmpfs(PlanWriter& plan, const std::string& path, uint64_t bytes) {
 
 void add_root(PlanWriter& plan, const StartRequest& request, const WallSettings& settings,
               uint32_t uid, uint64_t scratch_bytes) {
-    for (const char* path : kSystemPaths) plan.add_text(Entry::kReadOnly, path);
+    for (const std::string_view path : kSystemPaths) {
+        if (path == kHostsFile && !request.has_network) continue;
+        plan.add_text(Entry::kReadOnly, std::string(path));
+    }
+    if (!request.has_network) {
+        // By the bus's own name, which its certificate may have.
+        add_file(plan, kHostsFile,
+                 fmt::format("127.0.0.1 localhost {}\n::1 localhost\n", request.bus_name));
+    }
     for (const std::string& path : find_java_settings()) plan.add_text(Entry::kReadOnly, path);
     for (const std::string& path : settings.paths) plan.add_text(Entry::kReadOnly, path);
     add_file(plan, "/etc/passwd",
@@ -173,7 +183,13 @@ void add_walls(PlanWriter& plan, const StartRequest& request, const WallSettings
         uint32_t spaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
         if (walls.in_user_namespace) spaces |= CLONE_NEWUSER;
         if (!cgroup.empty()) spaces |= CLONE_NEWCGROUP;
-        if (!request.has_network) spaces |= CLONE_NEWNET;
+        if (!request.has_network) {
+            spaces |= CLONE_NEWNET;
+            const uint32_t outer = request.port;
+            const uint32_t inner = request.bus_port;
+            if (outer != 0) plan.add(Entry::kOuterPort, bytes_of(outer));
+            if (inner != 0) plan.add(Entry::kInnerPort, bytes_of(inner));
+        }
         plan.add(Entry::kNamespaces, bytes_of(spaces));
         constexpr size_t kHostNameMax = 63;
         plan.add_text(Entry::kHostName, request.instance.substr(0, kHostNameMax));

@@ -49,6 +49,7 @@ proto::InstanceSpec spec_of(const Instance& instance, const Release& release, ui
     spec.epoch = epoch;
     spec.root = manifest.root;
     spec.sandbox_level = service::to_string(manifest.sandbox);
+    spec.has_no_network = !manifest.has_network;
     // What is set aside for an instance is also the most that it gets, unless [limits] say
     // otherwise.
     const service::Limits& limits = manifest.limits;

@@ -87,8 +87,9 @@ private:
         kSpecs,  // what it is told would no longer fit a message
         kCpu,
         kMemory,
-        kDriver,  // it has no engine of containers
-        kWalls,   // its sandbox level is too low
+        kDriver,   // it has no engine of containers
+        kWalls,    // its sandbox level is too low
+        kNetwork,  // it can give none a network of its own
         kLabel,
     };
     using OwnHosts = std::map<const Host*, uint32_t>;

@@ -25,6 +25,12 @@ int rank_of_level(std::string_view level) {
 
 // What runs the service's instances there; null where nothing does. Hosts have always had the
 // process driver, and some do not say so.
+bool has_protection(const Node& node, std::string_view name) {
+    return std::ranges::any_of(node.protections, [&](const proto::Protection& each) {
+        return each.name == name && each.is_on;
+    });
+}
+
 const proto::HostDriver* driver_of(const Node& node, service::Driver wanted) {
     const auto found = std::ranges::find_if(node.drivers, [&](const proto::HostDriver& driver) {
         return driver.is_on && driver.name == service::to_string(wanted);
@@ -92,6 +98,8 @@ Fleet::Refusal Fleet::refusal(const Host& host, const Release& release, const Ne
         level = rank_of_level(driver->sandbox_level);
     }
     if (level < static_cast<int>(release.manifest.sandbox)) return Refusal::kWalls;
+    if (!release.manifest.has_network && !has_protection(*host.node, "network"))
+        return Refusal::kNetwork;
     if (needs.cpu_millis > host.cpu_free() && needs.cpu_millis != 0) return Refusal::kCpu;
     if (needs.memory_bytes > host.memory_free() && needs.memory_bytes != 0) return Refusal::kMemory;
     if (host.instances >= host.instances_max) return Refusal::kInstances;
@@ -201,6 +209,11 @@ std::string Fleet::say(Refusal refusal, size_t hosts, const Needs& needs,
         case Refusal::kWalls:
             return fmt::format("{} the walls of its sandbox level (candela ctl nodes show NODE)",
                                verb("lacks", "lack"));
+        case Refusal::kNetwork:
+            return fmt::format(
+                "{} networks for [sandbox] network = \"none\" (candela ctl nodes show "
+                "NODE)",
+                verb("lacks", "lack"));
         case Refusal::kNone:
         case Refusal::kLabel: break;  // the rules are told one by one
     }

@@ -20,5 +20,9 @@ bool move_stream(StreamPtr& stream, Loop& to,
 // A connected unix socket (of a socketpair, say), one end of a pipe, or a terminal as a stream.
 // Needs a libuv loop.
 Result<StreamPtr> adopt_unix_socket(Loop& loop, Fd fd);
+// A TCP socket that is connected, or about to be.
+Result<StreamPtr> adopt_tcp_socket(Loop& loop, Fd fd);
+// A TCP socket that listens already, in whichever network it is.
+Result<std::unique_ptr<Listener>> adopt_listener(Loop& loop, Fd fd, Loop::AcceptHandler on_accept);
 
 }  // namespace candela

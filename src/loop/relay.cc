@@ -7,8 +7,8 @@ namespace {
 constexpr Duration kLookInterval = 20ms;
 }  // namespace
 
-Relay::Relay(Loop& loop, StreamPtr a, StreamPtr b, std::string first_bytes)
-    : later_(loop.timers(), [this] { look(); }) {
+Relay::Relay(Loop& loop, StreamPtr a, StreamPtr b, std::string first_bytes, size_t queue_bytes_max)
+    : queue_bytes_max_(queue_bytes_max), later_(loop.timers(), [this] { look(); }) {
     sides_[0].emplace(*this, 0, std::move(a));
     sides_[1].emplace(*this, 1, std::move(b));
     if (!first_bytes.empty()) sides_[1]->stream->write(first_bytes);
@@ -18,7 +18,7 @@ Relay::Relay(Loop& loop, StreamPtr a, StreamPtr b, std::string first_bytes)
 
 void Relay::Side::on_data(std::string_view bytes) {
     other().stream->write(bytes);
-    if (other().stream->queued_bytes() > kQueueBytesMax) stream->pause();
+    if (other().stream->queued_bytes() > relay.queue_bytes_max_) stream->pause();
 }
 
 void Relay::Side::on_drained() {

@@ -18,7 +18,8 @@ public:
     static constexpr size_t kQueueBytesMax = 256 * 1024;  // in each direction, beyond the kernel's
 
     // Begins at once. `first_bytes` were read from `a` already.
-    Relay(Loop& loop, StreamPtr a, StreamPtr b, std::string first_bytes = std::string());
+    Relay(Loop& loop, StreamPtr a, StreamPtr b, std::string first_bytes = std::string(),
+          size_t queue_bytes_max = kQueueBytesMax);
     Relay(const Relay&) = delete;
     Relay& operator=(const Relay&) = delete;
 
@@ -43,6 +44,7 @@ private:
     };
     void look();
 
+    const size_t queue_bytes_max_;
     std::array<std::optional<Side>, 2> sides_;
     Timer later_;
     std::optional<Error> error_;

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "loop/fd.h"
 #include "loop/listener_book.h"
+#include "loop/move_stream.h"
 #include "loop/uv_stream_impl.h"
 
 namespace candela {
@@ -165,6 +166,19 @@ Address bound_address(int fd, const Address& wanted) {
 }
 
 }  // namespace
+
+Result<std::unique_ptr<Listener>> adopt_listener(Loop& loop, Fd fd, Loop::AcceptHandler on_accept) {
+    auto* uv = dynamic_cast<UvLoop*>(&loop);
+    if (uv == nullptr) return fail(Code::kUnsupported, "only a libuv loop has sockets");
+    UvStreamBlock* block = UvStreamBlock::make(uv->uv(), true);
+    auto listener = std::make_unique<UvListener>(
+        *uv, block, std::move(on_accept), bound_address(fd.get(), Address::tcp("127.0.0.1", 0)));
+    const int status = uv_tcp_open(&block->handle.tcp, fd.get());
+    if (status != 0) return fail(uv_failure("opening a listener", status));
+    fd.release();
+    CANDELA_TRY(listener->open(block, ListenOptions().backlog));
+    return std::unique_ptr<Listener>(std::move(listener));
+}
 
 Result<std::unique_ptr<Listener>> uv_listen_on(UvLoop& loop, const Address& address,
                                                const ListenOptions& options,

@@ -45,6 +45,12 @@ Result<StreamPtr> adopt_unix_socket(Loop& loop, Fd fd) {
     return adopt(*uv, MovingFd(fd.release()), false);
 }
 
+Result<StreamPtr> adopt_tcp_socket(Loop& loop, Fd fd) {
+    auto* uv = dynamic_cast<UvLoop*>(&loop);
+    if (uv == nullptr) return fail(Code::kUnsupported, "only a libuv loop has sockets");
+    return adopt(*uv, MovingFd(fd.release()), true);
+}
+
 bool move_stream(StreamPtr& stream, Loop& to,
                  std::move_only_function<void(Result<StreamPtr>)> done) {
     auto* from = dynamic_cast<UvStream*>(stream.get());

@@ -236,6 +236,7 @@ void visit(V& v, As<InstanceSpec> auto& m, candela_wire_InstanceSpec& w) {
     v.number(w.scratch_bytes_max, m.scratch_bytes_max);
     v.message(w.has_container, w.container, m.container);
     v.list(w.values, m.values, kValuesMax);
+    v.number(w.has_no_network, m.has_no_network);
 }
 
 template <class V>

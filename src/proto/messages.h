@@ -269,6 +269,7 @@ struct InstanceSpec {
     uint64_t scratch_bytes_max = 0;
     ContainerSpec container;
     std::vector<ValueUse> values;
+    bool has_no_network = false;
     bool operator==(const InstanceSpec&) const = default;
 };
 

@@ -170,6 +170,7 @@ Manifest read_manifest(const Table& table, const ManifestDefaults& defaults,
     m.probe = read_probe(table.table("probe"), m.kind, report);
     m.stop.grace = table.table("stop").duration("grace");
     m.sandbox = parse_sandbox_level(table.table("sandbox").string("level"));
+    m.has_network = table.table("sandbox").string("network") != "none";
     m.limits = read_limits(table.table("limits"));
     m.update = read_update(table.table("update"));
     for (const ConfigItem& item : table.items("errors")) m.errors[item.name] = item.value;
@@ -349,6 +350,7 @@ Json to_json(const Manifest& m) {
     json["stop"]["grace"] = format_duration(m.stop.grace);
     // Left out where nothing is said: an older lighthouse takes it then.
     if (m.sandbox != SandboxLevel::kNone) json["sandbox"]["level"] = to_string(m.sandbox);
+    if (!m.has_network) json["sandbox"]["network"] = "none";
     const auto limit = [&](const char* key, uint64_t value, Json shown) {
         if (value != 0) json["limits"][key] = std::move(shown);
     };

@@ -156,6 +156,7 @@ struct Manifest {
     Probe probe;
     Stop stop;
     SandboxLevel sandbox = SandboxLevel::kNone;
+    bool has_network = true;  // false: a loopback of its own, over which it is served
     Limits limits;
     Update update;
     // Pages for answers of the gateway's own, by status ("502", "4xx"): files of the bundle, and

@@ -101,6 +101,10 @@ bool is_user_name(std::string_view user) {
 
 void check_container(const Manifest& m, const Report& report) {
     const Container& container = m.container;
+    if (m.driver != Driver::kProcess && !m.has_network) {
+        report({{"sandbox", "network"},
+                "of a container [container] network says which it has; \"own\" is its default"});
+    }
     if (m.driver == Driver::kProcess) {
         Container nothing;
         nothing.is_host_network = m.kind == Kind::kBus;

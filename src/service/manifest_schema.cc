@@ -34,6 +34,10 @@ ConfigSchema sandbox_schema() {
         config_string("level", "none",
                       "The walls that a host must have to run it; elsewhere it does not run.")
             .one_of({"none", "isolated", "strict"}),
+        config_string("network", "host",
+                      "host: the machine's; none: a loopback of its own, at which it is served as "
+                      "ever and finds the bus, and from which it reaches nothing else.")
+            .one_of({"host", "none"}),
     });
 }
 

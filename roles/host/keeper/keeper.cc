@@ -242,6 +242,11 @@ void Keeper::on_pending() {
         recv(fd, &head, sizeof(head), 0);
         return attach(fd);
     }
+    const bool is_doors = head.message == static_cast<uint8_t>(Message::kDoors);
+    if (is_doors || head.message == static_cast<uint8_t>(Message::kReach)) {
+        recv(fd, &head, sizeof(head), 0);
+        return is_doors ? hand_out_doors(doors_, fd) : hand_out_connection(doors_, fd);
+    }
     const bool is_beside = head.message == static_cast<uint8_t>(Message::kExec) ||
                            head.message == static_cast<uint8_t>(Message::kSession);
     if (is_beside && !is_leader_gone_) {
@@ -260,6 +265,7 @@ void Keeper::begin_beside() {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     close(listener_);
     close(signals_);
+    doors_.close_all();
     sigset_t watched;
     sigemptyset(&watched);
     sigaddset(&watched, SIGCHLD);
@@ -383,6 +389,8 @@ void Keeper::finish() {
         read_output();
     }
     has_ended_ = true;
+    // Whoever starts it again listens at the same port.
+    doors_.close_all();
     if (!host_.is_open()) leave_behind();
 }
 

@@ -10,6 +10,7 @@
 #include <poll.h>
 
 #include "keeper/children.h"
+#include "keeper/doors.h"
 #include "keeper/link.h"
 #include "keeper/plan.h"
 #include "keeper/spool.h"
@@ -19,8 +20,13 @@ namespace candela::keeper {
 class Keeper {
 public:
     // `listener` and `folder` are descriptors: of the socket, and of the folder that it is in.
-    Keeper(int listener, int folder, int signals, const Starter& starter)
-        : listener_(listener), folder_(folder), signals_(signals), starter_(starter) {}
+    Keeper(int listener, int folder, int signals, const Starter& starter,
+           const Doors& doors = Doors())
+        : listener_(listener),
+          folder_(folder),
+          signals_(signals),
+          starter_(starter),
+          doors_(doors) {}
 
     // Runs the plan, whose message came over `connection`, and returns when there is nothing left
     // to keep.
@@ -60,6 +66,7 @@ private:
     int folder_;
     int signals_;
     Starter starter_;
+    Doors doors_;
     const Plan* plan_ = nullptr;
     Link host_;
     int pending_ = -1;  // a connection that has not said what it is

@@ -102,7 +102,10 @@ int main(int count, char** arguments) {
         }
     }
     Failure failure;
-    if (!leave(plan.sandbox, failure)) {
+    Doors doors;
+    doors.port = static_cast<uint16_t>(plan.outer_port);
+    if (!listen_on_loopback(plan.outer_port, doors.outer, failure) ||
+        !leave(plan.sandbox, failure)) {
         refuse(connection, failure.what, failure.error);
         return 1;
     }
@@ -112,11 +115,12 @@ int main(int count, char** arguments) {
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
 
-    if (!furnish(plan.sandbox, failure)) {
+    if (!furnish(plan.sandbox, failure) ||
+        !listen_on_loopback(plan.inner_port, doors.inner, failure)) {
         refuse(connection, failure.what, failure.error);
         return 1;
     }
     const int signals = watch_signals();
-    static Keeper keeper(listener, folder, signals, starter);
+    static Keeper keeper(listener, folder, signals, starter, doors);
     return keeper.run(plan, connection);
 }

@@ -119,6 +119,8 @@ bool read_entry(Entry entry, char* bytes, uint32_t size, Plan& plan, size_t& arg
             return size <= kNoteSizeMax;
         case Entry::kEndWithHost: plan.ends_with_host = true; return true;
         case Entry::kGraceMs: return read_number(bytes, size, plan.grace_ms);
+        case Entry::kOuterPort: return read_number(bytes, size, plan.outer_port);
+        case Entry::kInnerPort: return read_number(bytes, size, plan.inner_port);
         default: return read_walls(entry, bytes, size, plan.sandbox);
     }
 }

@@ -20,6 +20,8 @@ struct Plan {
     const char* note = nullptr;
     uint32_t note_size = 0;
     uint32_t grace_ms = 10'000;
+    uint32_t outer_port = 0;  // of a network of its own; 0: none
+    uint32_t inner_port = 0;
     bool ends_with_host = false;
     Sandbox sandbox;
 };

@@ -429,8 +429,11 @@ bool filter(const Sandbox& sandbox, Failure& failure) {
 
 int print_abilities() {
     constexpr uint32_t kSpaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
-    printf("namespaces %d\n", try_namespaces(kSpaces));
+    const int as_we_are = try_namespaces(kSpaces);
+    printf("namespaces %d\n", as_we_are);
     printf("user_namespaces %d\n", try_namespaces(kSpaces | CLONE_NEWUSER));
+    const uint32_t with_network = kSpaces | CLONE_NEWNET | (as_we_are == 0 ? 0U : CLONE_NEWUSER);
+    printf("network_namespaces %d\n", try_namespaces(with_network));
     uint32_t action = SECCOMP_RET_ERRNO;
     const long seccomp = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action);
     printf("seccomp %d\n", seccomp == 0 ? 0 : errno);

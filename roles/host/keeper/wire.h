@@ -24,6 +24,9 @@ enum class Message : uint8_t {
     // A plan as of kExec, with three descriptors (SCM_RIGHTS) that become the program's first
     // three; where they are a terminal, it is the program's controlling one.
     kSession = 10,
+    // Of an instance with a network of its own, answered by kDescriptors.
+    kDoors = 11,  // nothing: the sockets that listen, the outer one first
+    kReach = 12,  // nothing: a connection to the instance's port, made within; perhaps under way
 
     // From the keeper.
     kHello = 32,    // Hello, then the note
@@ -31,7 +34,11 @@ enum class Message : uint8_t {
     kFailed = 34,   // int32_t errno, then what could not be done
     kOutput = 35,   // uint64_t position behind it, uint8_t stream (1 or 2), then the bytes
     kDropped = 36,  // uint64_t bytes of output that there was no room for
-    kExited = 37,   // int32_t code, int32_t signal: everything has ended, all output was sent
+    // int32_t errno, uint8_t which (1: the outer one, 2: the inner one, 4: a connection), with
+    // those
+    // descriptors (SCM_RIGHTS) in this order.
+    kDescriptors = 38,
+    kExited = 37,  // int32_t code, int32_t signal: everything has ended, all output was sent
 };
 
 struct FrameHead {
@@ -63,6 +70,10 @@ enum class Entry : uint16_t {
     kNote = 5,
     kEndWithHost = 6,  // nothing: ends the instance when the host goes
     kGraceMs = 7,      // uint32_t: from SIGTERM to SIGKILL, where no host says when
+    // uint32_t, of an instance with a network of its own: the port on which it listens there, and
+    // on which it is to be had outside; and the one at which it is to find the bus.
+    kOuterPort = 8,
+    kInnerPort = 9,
 
     // The walls (keeper/sandbox.h). First what its root has, in order; without kNamespaces none of
     // it.

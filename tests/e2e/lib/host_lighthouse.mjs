@@ -165,6 +165,7 @@ export class HostLighthouse {
         bytes(1, image), number(2, host ? 1 : 0), number(3, port ?? 0), bytes(4, user ?? ''), number(5, writable ? 1 : 0),
       ])));
     }
+    if (spec.network === 'none') parts.push(number(33, 1));
     return Buffer.concat(parts);
   }
 

@@ -68,6 +68,7 @@ InstanceSpec full_spec() {
     spec.cpu_percent_max = 150;
     spec.pids_max = 64;
     spec.scratch_bytes_max = 5;
+    spec.has_no_network = true;
     spec.container = ContainerSpec{"nginx:1.27", true, 80, "1000", true};
     spec.values.push_back(ValueUse("secret", "key", 3, "", "tls.key", 0400, "SIGHUP"));
     spec.values.push_back(ValueUse("config", "limits", 1, "LIMITS", "", 0, ""));

@@ -8,7 +8,7 @@
 namespace candela::host {
 namespace {
 
-const Abilities kAll{true, true, true, 7};
+const Abilities kAll{true, true, true, 7, true};
 
 const Protection& find(const std::vector<Protection>& list, std::string_view name) {
     for (const Protection& each : list) {
@@ -19,29 +19,42 @@ const Protection& find(const std::vector<Protection>& list, std::string_view nam
 }
 
 TEST_CASE("what_the_keeper_says_is_read_and_less_is_an_error") {
-    const auto read =
-        parse_abilities("namespaces 1\nuser_namespaces 0\nseccomp 0\nlandlock_abi 3\n");
+    const auto read = parse_abilities(
+        "namespaces 1\nuser_namespaces 0\nnetwork_namespaces 0\nseccomp 0\nlandlock_abi 3\n");
     REQUIRE(read.has_value());
     CHECK_FALSE(read->has_namespaces);
     CHECK(read->has_user_namespaces);
     CHECK(read->has_seccomp);
     CHECK(read->landlock_abi == 3);
+    CHECK(read->has_network_namespaces);
     CHECK(parse_abilities("namespaces 0\n").error().code() == Code::kInternal);
     CHECK_FALSE(parse_abilities("").has_value());
     CHECK_FALSE(
-        parse_abilities("namespaces x\nuser_namespaces 0\nseccomp 0\nlandlock_abi 0").has_value());
+        parse_abilities(
+            "namespaces x\nuser_namespaces 0\nnetwork_namespaces 0\nseccomp 0\nlandlock_abi 0")
+            .has_value());
 }
 
 TEST_CASE("root_gives_each_instance_its_own_user_and_others_a_user_namespace") {
     const Walls root = plan_walls(kAll, true, {});
     CHECK(root.has_own_uid);
     CHECK_FALSE(root.in_user_namespace);
-    const Walls other = plan_walls(Abilities{false, true, true, 0}, false, {});
+    const Walls other = plan_walls(Abilities{false, true, true, 0, false}, false, {});
     CHECK(other.has_namespaces);
     CHECK(other.in_user_namespace);
     CHECK_FALSE(other.has_own_uid);
     CHECK(find(list_protections(other), "user").detail.find("root") != std::string::npos);
     CHECK_FALSE(find(list_protections(other), "landlock").is_on);
+}
+
+TEST_CASE("a_network_of_its_own_needs_namespaces_and_a_kernel_that_makes_them") {
+    CHECK(plan_walls(kAll, true, {}).has_own_network);
+    CHECK_FALSE(plan_walls(kAll, true, {"namespaces"}).has_own_network);
+    CHECK(find(list_protections(plan_walls(kAll, true, {"network"})), "network").detail ==
+          "turned off by sandbox_off");
+    const Walls none = plan_walls(Abilities{true, true, true, 7, false}, true, {});
+    CHECK_FALSE(none.has_own_network);
+    CHECK(find(list_protections(none), "network").detail == "this kernel does not let us make any");
 }
 
 TEST_CASE("what_is_off_says_why_and_what_a_level_needs_is_named") {

@@ -135,6 +135,18 @@ TEST_CASE_METHOD(World, "a_service_goes_only_where_the_walls_are_that_it_require
     CHECK(settle() == Lines{"create default/web release 2 on a"});
 }
 
+TEST_CASE_METHOD(World, "a_service_without_a_network_goes_only_where_hosts_make_one") {
+    has_network = false;
+    release(1);
+    CHECK(settle().empty());
+    CHECK(waiting.at(kWeb).find("of 2 hosts, 2 lack networks for [sandbox] network = \"none\"") !=
+          std::string::npos);
+    seen.nodes["a"].protections = {{"network", false, "turned off by sandbox_off"}};
+    CHECK(settle().empty());
+    seen.nodes["b"].protections = {{"network", true, ""}};
+    CHECK(settle() == Lines{"create default/web release 1 on b"});
+}
+
 TEST_CASE_METHOD(World, "nothing_is_placed_on_a_host_in_trouble") {
     seen.nodes["a"].trouble = "the disk is almost full";
     seen.nodes["b"].trouble = "the disk is almost full";

@@ -41,6 +41,7 @@ public:
         next.instances = instances;
         next.manifest.kind = kind;
         next.manifest.sandbox = level;
+        next.manifest.has_network = has_network;
         next.manifest.driver = driver;
         next.manifest.stop.grace = 5s;
         next.manifest.probe.start_timeout = 20s;
@@ -114,6 +115,7 @@ public:
     std::vector<std::string> holding;
     std::set<std::string> silent;
     service::SandboxLevel level = service::SandboxLevel::kNone;
+    bool has_network = true;
     service::Driver driver = service::Driver::kProcess;
     service::Kind kind = service::Kind::kHttp;
     int ids = 0;

@@ -94,6 +94,17 @@ TEST_CASE("walls and limits of a service are read, and come back from JSON") {
     }
 }
 
+TEST_CASE("a process may have no network, and an older lighthouse hears of it only then") {
+    const Manifest m = parse("name = \"a\"\ncommand = [\"x\"]\n[sandbox]\nnetwork = \"none\"\n");
+    CHECK_FALSE(m.has_network);
+    CHECK(manifest_from_json(to_json(m)).value() == m);
+    CHECK(parse("name = \"a\"\ncommand = [\"x\"]\n").has_network);
+    const auto container = parse_manifest(
+        "name = \"a\"\ndriver = \"docker\"\nimage = \"x\"\n[sandbox]\nnetwork = \"none\"\n");
+    REQUIRE_FALSE(container.has_value());
+    CHECK(container.error().message().find("[container] network") != std::string::npos);
+}
+
 TEST_CASE("a container of a service is read, and comes back from JSON") {
     const Manifest m = parse(
         "name = \"a\"\ndriver = \"docker\"\nimage = \"registry:5000/x/y:1.2@sha256:0a\"\n"
