@@ -40,7 +40,7 @@ setpriv --reuid candela --regid candela --init-groups --inh-caps +net_bind_servi
     --ambient-caps +net_bind_service candela node --config /etc/candela/all-in-one.toml >/tmp/candela-check.log 2>&1 &
 runner=$!
 ready=
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     if exec 3<>/dev/tcp/127.0.0.1/7401; then
         printf 'GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
         read -r _ status _ <&3 || status=
@@ -49,7 +49,7 @@ for _ in $(seq 100); do
     fi 2>/dev/null
     sleep 0.1
 done
-[ -n "$ready" ] || { cat /tmp/candela-check.log; fail "all-in-one was not ready within 10 s"; }
+[ -n "$ready" ] || { cat /tmp/candela-check.log; fail "all-in-one was not ready within a minute"; }
 candela ctl status >/dev/null || fail "ctl status as root"
 echo "all-in-one is ready"
 kill -TERM "$runner"
