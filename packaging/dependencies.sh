@@ -15,6 +15,7 @@ TEST_PACKAGES=(
     golang-go golang-github-nats-io-go-nats-dev
     docker.io busybox-static
     python3-flask python3-packaging default-jdk-headless cmake make
+    dpkg-dev qemu-system-x86 mmdebstrap cpio
 )
 CLANG_PACKAGES=(clang-19 clang-tidy-19 clang-format-19 clang-tools-19 libclang-rt-19-dev)
 PACKAGE_PACKAGES=(dpkg-dev systemd man-db)
