@@ -7,6 +7,10 @@
 
 namespace candela::host {
 
+namespace {
+constexpr std::string_view kBegun = "begun";
+}  // namespace
+
 JobRecords::JobRecords(Loop& loop, std::filesystem::path folder, Logger log)
     : loop_(loop), folder_(std::move(folder)), log_(std::move(log)) {}
 
@@ -15,6 +19,10 @@ Result<> JobRecords::load() {
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
         CANDELA_TRY_ASSIGN(const std::string text, read_file(entry.path(), 64));
+        if (text == kBegun) {
+            records_[entry.path().filename().native()] = std::nullopt;
+            continue;
+        }
         int code = 0;
         const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), code);
         if (problem != std::errc() || end != text.data() + text.size()) {
@@ -29,11 +37,25 @@ Result<> JobRecords::load() {
 
 std::optional<int> JobRecords::exit_code(const std::string& instance) const {
     const auto found = records_.find(instance);
-    return found == records_.end() ? std::nullopt : std::optional(found->second);
+    return found == records_.end() ? std::nullopt : found->second;
+}
+
+bool JobRecords::has_begun(const std::string& instance) const {
+    const auto found = records_.find(instance);
+    return found != records_.end() && !found->second;
+}
+
+void JobRecords::begin(const std::string& instance, std::function<void(const Result<>&)> done) {
+    records_.emplace(instance, std::nullopt);
+    auto result = std::make_shared<Result<>>();
+    loop_.offload([file = folder_ / instance, result] { *result = write_file(file, kBegun, 0600); },
+                  [done = std::move(done), result] { done(*result); });
 }
 
 void JobRecords::add(const std::string& instance, int exit_code) {
-    if (!records_.emplace(instance, exit_code).second) return;
+    auto& record = records_[instance];
+    if (record) return;
+    record = exit_code;
     const auto file = folder_ / instance;
     auto result = std::make_shared<Result<>>();
     loop_.offload(

@@ -64,10 +64,29 @@ void Supervisor::add(const proto::InstanceSpec& spec) {
                                  instances_max_));
     } else if (const std::string missing = missing_walls(spec); !missing.empty()) {
         added.refuse(missing);
+    } else if (spec.kind == "job") {
+        begin_job(added, spec);
     } else {
         added.start();
         added.update(spec);  // draining already
     }
+}
+
+// Its beginning is on the disk before it begins: whatever ends us, it is not run twice.
+void Supervisor::begin_job(Instance& added, const proto::InstanceSpec& spec) {
+    if (jobs_.has_begun(spec.instance)) {
+        return added.refuse("its host ended while it ran");
+    }
+    std::weak_ptr<const bool> alive = alive_;
+    jobs_.begin(spec.instance, [this, alive, spec](const Result<>& written) {
+        if (alive.expired()) return;
+        const auto found = instances_.find(spec.instance);
+        if (found == instances_.end() || found->second->is_over()) return;
+        Instance& instance = *found->second;
+        if (!written) return instance.refuse(written.error().message());
+        instance.start();
+        instance.update(spec);
+    });
 }
 
 // The lighthouse places nothing where walls are missing that it knows of; we know better.

@@ -48,6 +48,7 @@ public:
     static constexpr size_t kTailsBytesMax = 128 * 1024;
 
 private:
+    void begin_job(Instance& added, const proto::InstanceSpec& spec);
     void add(const proto::InstanceSpec& spec);
     std::string missing_walls(const proto::InstanceSpec& spec) const;
     Instance& make(const proto::InstanceSpec& spec);
@@ -64,6 +65,7 @@ private:
     std::map<std::string, std::unique_ptr<Instance>, std::less<>> instances_;
     std::set<std::string> assigned_;
     std::map<std::string, std::string, std::less<>> found_;  // and not adopted yet
+    const std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
     bool is_draining_ = false;
     Event over_;         // all are over
     Timer sweep_timer_;  // removes those that are over and no longer assigned

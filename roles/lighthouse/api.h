@@ -192,6 +192,19 @@ private:
     Task<Result<>> put_value(Call& call, NewValue value);
     Task<Result<Secret>> open_value(ValueKey key, uint64_t version);
 
+    // api_jobs.cc
+    Task<Result<>> list_jobs(Call& call);
+    Task<Result<>> get_job(Call& call);
+    Task<Result<>> start_job_run(Call& call);
+    Task<Result<>> get_job_run(Call& call);
+    Task<Result<>> cancel_job_run(Call& call);
+    Task<Result<>> pause_job(Call& call);
+    Task<Result<>> resume_job(Call& call);
+    Task<Result<>> change_job(Call& call, bool paused);
+    Result<> answer_run(Call& call, uint64_t number, int status);
+    Result<const JobState*> find_job_state(const Call& call) const;
+    const service::Job* find_job_spec(const JobKey& key) const;
+
     // api_audit.cc
     Task<Result<>> list_audit(Call& call);
     Task<Result<>> verify_audit(Call& call);
@@ -243,6 +256,8 @@ Result<> check_writable(const State& state, const ServiceKey& key, const Writer&
 // Whether a release of the service would be taken as it is: space, lock, routes, quotas.
 Result<> check_release(const State& state, const ServiceKey& key, const Release& release,
                        const Writer& writer);
+// Whether this machine knows the time zones of its jobs.
+Result<> check_time_zones(State& state, const service::Manifest& manifest);
 // The release that was asked for by this key before; null where there is none, or no key.
 const Release* find_by_key(const Service& service, std::string_view idempotency_key);
 

@@ -85,7 +85,9 @@ Json body_schema(std::string_view takes) {
     for (const std::string_view member : split(takes, ',')) {
         const auto pair = split_once(member, ':');
         if (!pair) continue;
-        properties[std::string(trim(pair->first))] = {{"type", trim(pair->second)}};
+        Json& property = properties[std::string(trim(pair->first))];
+        property["type"] = trim(pair->second);
+        if (trim(pair->second) == "array") property["items"] = {{"type", "string"}};
     }
     return Json{{"type", "object"}, {"properties", properties}};
 }

@@ -198,6 +198,7 @@ Task<Result<>> Api::begin_release(Call& call, ServiceKey key, Release release) {
         co_return fail(Code::kInvalid, "an idempotency key has at most {} bytes",
                        kIdempotencyKeyBytesMax);
     }
+    CO_TRY(check_time_zones(state_, release.manifest));
     release.author = call.who.name;
     auto number = std::make_shared<uint64_t>(0);
     auto is_known = std::make_shared<bool>(false);

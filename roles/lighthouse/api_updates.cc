@@ -229,6 +229,8 @@ Task<Result<>> Api::plan_release(Call& call) {
     Json problems = Json::array();
     const auto refused = check_release(state_, key, release, Writer(call.who.name, ""));
     if (!refused) problems.push_back(refused.error().message());
+    const auto zones = check_time_zones(state_, release.manifest);
+    if (!zones) problems.push_back(zones.error().message());
     // Whether the first of the new instances would find a place beside what runs now.
     const Fleet fleet(state_.wanted(), state_.seen(), state_.loop().now(), state_.limits());
     const bool comes_first = current == nullptr || release.manifest.update.max_surge > 0;

@@ -1,5 +1,7 @@
 #include "assignment_book.h"
 
+#include <algorithm>
+
 namespace candela::lighthouse {
 
 namespace {
@@ -23,6 +25,30 @@ proto::Probe probe_of(const service::Probe& probe) {
     wire.timeout_ms = millis(probe.timeout);
     wire.start_timeout_ms = millis(probe.start_timeout);
     return wire;
+}
+
+// What is another of an attempt of a job.
+void set_job(proto::InstanceSpec& spec, const Instance& instance, const Release& release,
+             const Wanted& wanted) {
+    spec.kind = service::to_string(service::Kind::kJob);
+    spec.probe = proto::Probe();
+    const auto job = std::ranges::find(release.manifest.jobs, instance.job, &service::Job::name);
+    spec.command.clear();
+    if (job != release.manifest.jobs.end()) spec.command = job->command;
+    const auto state =
+        wanted.jobs.find(JobKey{instance.service.first, instance.service.second, instance.job});
+    const JobRun* run = state == wanted.jobs.end() ? nullptr : state->second.find(instance.run);
+    if (run == nullptr) return;
+    spec.command.insert(spec.command.end(), run->arguments.begin(), run->arguments.end());
+    const auto add = [&](const char* name, std::string value) {
+        spec.env.push_back(proto::EnvironmentVariable(name, std::move(value)));
+    };
+    add("CANDELA_JOB", instance.job);
+    add("CANDELA_JOB_RUN", std::to_string(run->number));
+    add("CANDELA_JOB_ATTEMPT", std::to_string(run->attempt));
+    if (run->scheduled_at != WallTime()) {
+        add("CANDELA_JOB_SCHEDULED_AT", format_rfc3339(run->scheduled_at));
+    }
 }
 
 proto::InstanceSpec spec_of(const Instance& instance, const Release& release, uint64_t epoch) {
@@ -98,6 +124,9 @@ proto::Assignments AssignmentBook::answer(const std::string& node, uint64_t know
         // Releases with instances are never pruned, so that there is always something to say.
         if (const Release* release = service->second.find(instance.release)) {
             reply.instances.push_back(spec_of(instance, *release, epoch_));
+            if (!instance.job.empty()) {
+                set_job(reply.instances.back(), instance, *release, wanted);
+            }
         }
     }
     return reply;

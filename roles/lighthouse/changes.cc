@@ -354,6 +354,9 @@ std::set<std::string> apply(const Change& change, Wanted& wanted, Seen& seen) {
     for (const ServiceKey& key : change.gone_services) {
         wanted.services.erase(key);
         seen.answers.erase(key);
+        std::erase_if(wanted.jobs, [&](const auto& entry) {
+            return entry.first.space == key.first && entry.first.service == key.second;
+        });
     }
     // What was measured ends with what it was measured for.
     for (const Service& head : change.services) {
@@ -362,6 +365,15 @@ std::set<std::string> apply(const Change& change, Wanted& wanted, Seen& seen) {
             seen.answers.erase(head.key);
         }
     }
+    for (const auto& [key, head] : change.jobs) {
+        JobState& job = wanted.jobs[key];
+        auto runs = std::move(job.runs);
+        job = head;
+        job.runs = std::move(runs);
+    }
+    for (const auto& [key, run] : change.job_runs) wanted.jobs[key].runs[run.number] = run;
+    for (const auto& [key, number] : change.gone_job_runs) wanted.jobs[key].runs.erase(number);
+    for (const JobKey& key : change.gone_jobs) wanted.jobs.erase(key);
     for (const auto& [key, number] : change.gone_values) {
         const auto versions = wanted.values.find(key);
         if (versions == wanted.values.end()) continue;

@@ -42,12 +42,17 @@ struct Change {
     std::vector<std::string> gone_nodes;
     std::vector<ValueWrite> values;
     std::vector<std::pair<ValueKey, uint64_t>> gone_values;
+    std::vector<std::pair<JobKey, JobState>> jobs;  // without their runs
+    std::vector<JobKey> gone_jobs;
+    std::vector<std::pair<JobKey, JobRun>> job_runs;
+    std::vector<std::pair<JobKey, uint64_t>> gone_job_runs;
     std::vector<EventRecord> events;
 
     bool empty() const {
         return instances.empty() && gone_instances.empty() && services.empty() &&
                releases.empty() && gone_releases.empty() && gone_services.empty() &&
                node_modes.empty() && gone_nodes.empty() && values.empty() && gone_values.empty() &&
+               jobs.empty() && gone_jobs.empty() && job_runs.empty() && gone_job_runs.empty() &&
                events.empty();
     }
 };

@@ -59,7 +59,7 @@ void Fleet::count_instances(const Wanted& wanted) {
             release = nullptr;
             own = nullptr;
         }
-        if (instance.stage == Stage::kRun) {
+        if (instance.stage == Stage::kRun && instance.job.empty()) {
             if (own == nullptr || own_release != instance.release) {
                 own = &own_[std::pair(instance.service, instance.release)];
                 own_release = instance.release;

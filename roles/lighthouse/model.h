@@ -17,6 +17,7 @@
 
 #include "base/time.h"
 #include "canary_analysis.h"
+#include "jobs.h"
 #include "proto/messages.h"
 #include "service/manifest.h"
 #include "space_values.h"
@@ -121,6 +122,8 @@ struct Instance {
     uint64_t release = 0;
     std::string node;
     Stage stage = Stage::kRun;
+    std::string job;  // an attempt of this one's run; empty: of the service itself
+    uint64_t run = 0;
     WallTime created_at{};
     MonoTime placed_at{};
     MonoTime stage_at{};
@@ -130,6 +133,7 @@ struct Wanted {
     std::map<ServiceKey, Service> services;
     std::map<std::string, Instance> instances;
     Values values;
+    Jobs jobs;
 
     using InstanceAt = std::map<std::string, Instance>::const_iterator;
     // Where the instances are of services with that name: an id begins with it and a '-', and so

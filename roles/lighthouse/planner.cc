@@ -1,6 +1,7 @@
 #include "planner.h"
 
 #include <algorithm>
+#include <set>
 
 #include "fleet.h"
 #include "service_planner.h"
@@ -13,8 +14,10 @@ using Grouped = std::map<ServiceKey, std::vector<const Instance*>>;
 
 Grouped group(const Wanted& wanted) {
     Grouped grouped;
-    for (const auto& [id, instance] : wanted.instances)
-        grouped[instance.service].push_back(&instance);
+    for (const auto& [id, instance] : wanted.instances) {
+        // Of what belongs to jobs the job planner sees to.
+        if (instance.job.empty()) grouped[instance.service].push_back(&instance);
+    }
     return grouped;
 }
 
@@ -27,12 +30,18 @@ Plan plan(const Wanted& wanted, const Seen& seen, MonoTime now, const PlanLimits
     Fleet fleet(wanted, seen, now, limits);
     result.holding = fleet.holding();
     const Grouped grouped = group(wanted);
+    std::set<ServiceKey> with_jobs;
+    for (const auto& [id, instance] : wanted.instances) {
+        if (!instance.job.empty()) with_jobs.insert(instance.service);
+    }
     for (const auto& [key, service] : wanted.services) {
         const auto own = grouped.find(key);
         std::vector<Member> members;
         if (own != grouped.end()) {
             members = members_of(service, own->second, seen, fleet, limits);
         }
+        // It goes when the last attempt of a job has ended.
+        if (service.deleting && members.empty() && with_jobs.contains(key)) continue;
         plan_service(service, std::move(members), judgement_of(service, seen), fleet, now, limits,
                      result);
     }

@@ -103,7 +103,7 @@ bool RouteBook::update(const Wanted& wanted, Seen& seen, MonoTime now, const Pla
     }
     for (const auto& [id, instance] : wanted.instances) {
         const auto entry = services.find(instance.service);
-        if (entry == services.end()) continue;
+        if (entry == services.end() || !instance.job.empty()) continue;
         const Service& service = wanted.services.at(instance.service);
         if (auto endpoint = endpoint_of(instance, service, seen, now, limits)) {
             entry->second.endpoints.push_back(std::move(*endpoint));

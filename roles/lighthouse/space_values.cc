@@ -233,9 +233,12 @@ Result<Change> change_value(const Wanted& wanted, const NewValue& value, MonoTim
             append(change, std::move(restart));
             continue;
         }
+        // The next run of a job has it, without a release.
+        const bool is_job = target->manifest.kind == service::Kind::kJob && value.restarts;
         for (const uint64_t number : releases_in_use(wanted, service)) {
             const Release* release = service.find(number);
-            if (release == nullptr || !takes_at_once(release->manifest, value.key)) continue;
+            if (release == nullptr || !release->values.contains(use)) continue;
+            if (!is_job && !takes_at_once(release->manifest, value.key)) continue;
             Release told = *release;
             told.values[use] = version.number;
             change.releases.emplace_back(key, std::move(told));

@@ -207,10 +207,13 @@ Task<void> State::settle() {
         note_nodes(next);
         waiting_ = std::move(next.waiting);
         for_hand_ = std::move(next.for_hand);
-        if (next.actions.empty()) co_return;
         given_ids_.clear();
         auto make_id = [this](const ServiceKey& service) { return make_instance_id(service); };
         Change change = changes_of(next, wanted_, seen_, make_id, loop_.now(), loop_.wall());
+        if (next.actions.empty()) {
+            change = job_planner_.plan(wanted_, seen_, loop_.now(), loop_.wall(), limits_, make_id);
+            if (change.empty()) co_return;
+        }
         fill_last_lines(change);
         auto committed = co_await commit(std::move(change));
         if (!committed) {

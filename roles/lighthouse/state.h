@@ -16,6 +16,8 @@
 #include "assignment_book.h"
 #include "base/log.h"
 #include "heard.h"
+#include "job_planner.h"
+#include "loop/time_zones.h"
 #include "route_book.h"
 #include "signal.h"
 #include "storage.h"
@@ -58,6 +60,8 @@ public:
     const std::map<std::string, SpaceRecord>& spaces() const { return spaces_; }
     const std::map<std::string, KeyRecord>& keys() const { return keys_; }
     const PlanLimits& limits() const { return limits_; }
+    JobPlanner& job_planner() { return job_planner_; }
+    TimeZones& time_zones() { return time_zones_; }
     uint64_t epoch() const { return epoch_; }
     // Why a service does not move on, and why nothing is written; empty where all is well.
     std::string waiting_for(const ServiceKey& service) const;
@@ -135,6 +139,8 @@ private:
     Wanted wanted_;
     Seen seen_;
     UsageBook usage_;
+    TimeZones time_zones_;
+    JobPlanner job_planner_{[this](const std::string& name) { return time_zones_.find(name); }};
     AssignmentBook assignments_{0};
     RouteBook routes_{0, HoldLimits()};
     uint64_t nudged_routes_ = 0;

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "job_storage.h"
 #include "value_storage.h"
 
 namespace candela::lighthouse {
@@ -114,6 +115,24 @@ CREATE TABLE usage_samples (
   processes BIGINT NOT NULL, cpu_pressure INTEGER NOT NULL, memory_pressure INTEGER NOT NULL,
   io_pressure INTEGER NOT NULL, PRIMARY KEY (subject, time));
 CREATE INDEX usage_samples_by_time ON usage_samples (time)
+)sql"},
+    // job_storage.h reads and writes these.
+    {11, R"sql(
+CREATE TABLE jobs (
+  space TEXT NOT NULL, service TEXT NOT NULL, job TEXT NOT NULL, paused INTEGER NOT NULL,
+  decided_until BIGINT NOT NULL, last_number BIGINT NOT NULL, PRIMARY KEY (space, service, job),
+  FOREIGN KEY (space, service) REFERENCES services (space, service) ON DELETE CASCADE);
+CREATE TABLE job_runs (
+  space TEXT NOT NULL, service TEXT NOT NULL, job TEXT NOT NULL, number BIGINT NOT NULL,
+  state TEXT NOT NULL, scheduled_at BIGINT NOT NULL, created_at BIGINT NOT NULL,
+  started_at BIGINT NOT NULL, ended_at BIGINT NOT NULL, author TEXT NOT NULL,
+  arguments TEXT NOT NULL, release BIGINT NOT NULL, attempt BIGINT NOT NULL,
+  instance TEXT NOT NULL, exit_code BIGINT NOT NULL, cause TEXT NOT NULL,
+  stop_cause TEXT NOT NULL, timed_out INTEGER NOT NULL, idempotency_key TEXT NOT NULL,
+  PRIMARY KEY (space, service, job, number),
+  FOREIGN KEY (space, service, job) REFERENCES jobs (space, service, job) ON DELETE CASCADE);
+ALTER TABLE instances ADD COLUMN job TEXT NOT NULL DEFAULT '';
+ALTER TABLE instances ADD COLUMN run BIGINT NOT NULL DEFAULT 0
 )sql"},
 };
 
@@ -232,10 +251,11 @@ Result<> load_wanted(Connection& db, Loaded& loaded) {
     }
     CANDELA_TRY(load_releases(db, loaded.wanted));
     CANDELA_TRY_ASSIGN(loaded.wanted.values, load_values(db));
+    CANDELA_TRY_ASSIGN(loaded.wanted.jobs, load_jobs(db));
     CANDELA_TRY_ASSIGN(
         const auto instances,
         db.query("SELECT id, space, service, number, node, stage, created_at, state, "
-                 "port FROM instances"));
+                 "port, job, run FROM instances"));
     for (const Row& row : instances) {
         Instance instance;
         instance.id = row.text(0);
@@ -244,6 +264,8 @@ Result<> load_wanted(Connection& db, Loaded& loaded) {
         instance.node = row.text(4);
         CANDELA_TRY_ASSIGN(instance.stage, parse_stage(row.text(5)));
         instance.created_at = to_time(row, 6);
+        instance.job = row.text(9);
+        instance.run = u64(row, 10);
         proto::InstanceStatus status;
         status.instance = instance.id;
         CANDELA_TRY_ASSIGN(status.state, proto::parse_instance_state(row.text(7)));
@@ -350,10 +372,11 @@ Result<> write_release(Connection& db, const ServiceKey& key, const Release& rel
 
 Result<> write_instance(Connection& db, const Instance& instance) {
     CANDELA_TRY(db.execute(
-        "INSERT INTO instances (id, space, service, number, node, stage, created_at) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO UPDATE SET stage = $6",
+        "INSERT INTO instances (id, space, service, number, node, stage, created_at, job, run) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO UPDATE SET stage = $6",
         {instance.id, instance.service.first, instance.service.second, i64(instance.release),
-         instance.node, std::string(to_string(instance.stage)), to_millis(instance.created_at)}));
+         instance.node, std::string(to_string(instance.stage)), to_millis(instance.created_at),
+         instance.job, i64(instance.run)}));
     return {};
 }
 
@@ -399,6 +422,7 @@ Result<> write(Connection& db, const Change& change, std::span<const StoredEvent
             CANDELA_TRY(db.execute("DELETE FROM nodes WHERE name = $1", {name}));
         }
         CANDELA_TRY(write_values(db, change));
+        CANDELA_TRY(write_jobs(db, change));
         return write_events(db, events);
     };
     return db.transaction(work);

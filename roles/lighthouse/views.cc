@@ -75,6 +75,7 @@ uint32_t ready_count(const Service& service, uint64_t release, const State& stat
     for (auto at = first; at != last; ++at) {
         const auto& [id, instance] = *at;
         if (instance.service != service.key || instance.stage != Stage::kRun) continue;
+        if (!instance.job.empty()) continue;
         if (release != 0 && instance.release != release) continue;
         const Sighting* sighting = state.seen().find(id);
         if (sighting == nullptr) continue;
@@ -218,7 +219,7 @@ Json view_of(const Instance& instance, const State& state) {
     const Sighting* sighting = state.seen().find(instance.id);
     const proto::InstanceStatus none;
     const proto::InstanceStatus& status = sighting == nullptr ? none : sighting->status;
-    return Json{
+    Json json = {
         {"id", instance.id},
         {"space", instance.service.first},
         {"service", instance.service.second},
@@ -235,6 +236,11 @@ Json view_of(const Instance& instance, const State& state) {
         {"last_exit", status.last_exit},
         {"started_at", time_text(from_unix_millis(static_cast<int64_t>(status.started_at)))},
         {"created_at", time_text(instance.created_at)}};
+    if (!instance.job.empty()) {
+        json["job"] = instance.job;
+        json["run"] = instance.run;
+    }
+    return json;
 }
 
 Json view_of(const KeyRecord& key) {

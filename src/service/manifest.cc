@@ -8,6 +8,7 @@
 #include "base/config.h"
 #include "base/text.h"
 #include "service/build_spec.h"
+#include "service/job_read.h"
 #include "service/json_table.h"
 #include "service/manifest_rules.h"
 #include "service/manifest_schema.h"
@@ -182,6 +183,10 @@ Manifest read_manifest(const Table& table, const ManifestDefaults& defaults,
     m.resources.cpu_millis = cpu_millis_of(table.table("resources").number("cpu"));
     m.resources.memory_bytes = table.table("resources").size_bytes("memory");
     m.placement = read_placement(table.table("placement"), report);
+    for (const auto& job : table.tables("job")) m.jobs.push_back(read_job(job));
+    // Of jobs alone nothing else runs.
+    const bool is_jobs_only = m.kind == Kind::kJob && m.command.empty() && !m.jobs.empty();
+    if (is_jobs_only && !table.is_written("instances")) m.instances = 0;
     for (const ValueKind kind : {ValueKind::kSecret, ValueKind::kConfig}) {
         for (int index = 0; const auto& value : table.tables(to_string(kind))) {
             m.values.push_back(read_value(value, kind, index++, report));
@@ -209,7 +214,8 @@ ConfigPosition locate(const Config& config, const ManifestPlace& place) {
         return item_or(config, place.table,
                        [&](const ConfigItem& item, size_t) { return item.name == place.key; });
     }
-    if (place.table == "route" || place.table == "secret" || place.table == "config") {
+    if (place.table == "route" || place.table == "secret" || place.table == "config" ||
+        place.table == "job") {
         const auto& routes = config.tables(place.table);
         const auto index = static_cast<size_t>(std::max(place.index, 0));
         if (index >= routes.size()) return config.position(place.table);
@@ -397,6 +403,7 @@ Json to_json(const Manifest& m) {
         json["placement"]["affinities"].push_back(to_string(rule));
     }
     if (!m.placement.spread.empty()) json["placement"]["spread"] = m.placement.spread;
+    for (const Job& job : m.jobs) json["job"].push_back(to_json(job));
     for (const ValueUse& use : m.values) {
         json[std::string(to_string(use.kind))].push_back(to_json(use));
     }

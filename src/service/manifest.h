@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "http/proxy_protocol.h"
+#include "service/job_spec.h"
 #include "service/placement.h"
 #include "service/route.h"
 #include "service/value_use.h"
@@ -166,6 +167,7 @@ struct Manifest {
     Maintenance maintenance;
     Resources resources;
     Placement placement;
+    std::vector<Job> jobs;
     std::vector<ValueUse> values;  // secrets, then config
     std::vector<Route> routes;     // only of kHttp, kStatic, and kBus (NATS micro over HTTP)
 

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "http/error_pages.h"
 #include "http/proxy_headers.h"
+#include "service/job_read.h"
 #include "service/value_read.h"
 
 namespace candela::service {
@@ -74,6 +75,14 @@ void check_command(const Manifest& m, const Report& report) {
         report({{"", "root"},
                 fmt::format("only a static service has a root; this one is of kind \"{}\"",
                             to_string(m.kind))});
+    }
+    // Jobs alone need no program beside them.
+    if (m.command.empty() && m.kind == Kind::kJob && !m.jobs.empty()) {
+        if (m.instances != 0) {
+            report({{"", "instances"},
+                    "without a command nothing runs but the jobs; write instances = 0"});
+        }
+        return;
     }
     if (m.command.empty() && m.driver != Driver::kDocker) {
         report({{"", "command"},
@@ -370,6 +379,11 @@ std::string ManifestPlace::to_string() const {
     return text;
 }
 
+void check_program(const std::vector<std::string>& arguments,
+                   const std::function<void(std::string)>& report) {
+    check_arguments(arguments, "", "", [&](ManifestMistake mistake) { report(mistake.message); });
+}
+
 bool is_valid_name(std::string_view name) {
     return !name.empty() && name.size() <= 63 && is_lower(name.front()) &&
            std::ranges::all_of(name, [](char c) { return is_lower(c) || is_digit(c) || c == '-'; });
@@ -396,6 +410,7 @@ void check_manifest(const Manifest& m, const Report& report) {
     check_error_pages(m, report);
     check_maintenance(m, report);
     check_placement(m, report);
+    check_jobs(m, report);
     check_values(m, report);
     check_routes(m, report);
 }

@@ -28,6 +28,10 @@ struct ManifestMistake {
         false;  // the key should be there; noise where other mistakes were found already
 };
 
+// A program and its arguments.
+void check_program(const std::vector<std::string>& arguments,
+                   const std::function<void(std::string)>& report);
+
 // Reports every rule that is broken.
 void check_manifest(const Manifest& manifest, const std::function<void(ManifestMistake)>& report);
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "service/build_spec.h"
+#include "service/job_read.h"
 #include "service/manifest.h"
 #include "service/value_read.h"
 
@@ -170,6 +171,7 @@ const ConfigSchema& manifest_schema() {
         config_table("resources", resources_schema(), "What one instance takes of its host."),
         config_table("placement", placement_schema(), "Where instances may and should run."),
         config_table("build", build_schema(), "How ctl deploy makes the bundle of the folder."),
+        config_tables("job", job_schema(), "What runs to its end, by hand or a schedule."),
         config_tables("secret", value_schema(), "A secret of the space; may be repeated."),
         config_tables("config", value_schema(), "A config value of the space; may be repeated."),
         config_tables("route", route_schema(), "Where requests come from; may be repeated."),

@@ -269,6 +269,23 @@ TEST_CASE_METHOD(Supervised, "a_job_runs_once_and_is_not_run_again_after_a_resta
     CHECK(loop.run_until([this] { return !std::filesystem::exists(folder / "jobs/job-1"); }, 30s));
 }
 
+TEST_CASE_METHOD(Supervised,
+                 "a_job_whose_host_ended_in_its_middle_has_failed_and_is_not_run_again") {
+    add("job-1", "echo run >> runs; " + std::string(kForever), "job");
+    apply();
+    REQUIRE(loop.run_until([this] { return std::filesystem::exists(folder / "runs"); }, 30s));
+    JobRecords again(loop, folder / "jobs", Logger());
+    REQUIRE(again.load());
+    CHECK(again.has_begun("job-1"));
+    supervisor.reset();
+    Supervisor other(context, again, 10, [] {});
+    other.apply(wanted);
+    REQUIRE(other.find("job-1") != nullptr);
+    CHECK(other.find("job-1")->machine().state() == InstanceState::kFailed);
+    CHECK(other.find("job-1")->machine().cause() == "its host ended while it ran");
+    CHECK(read_text(folder / "runs") == "run\n");
+}
+
 TEST_CASE_METHOD(Supervised, "a_job_that_fails_is_failed_with_its_exit_code") {
     add("job-1", "exit 3", "job");
     apply();

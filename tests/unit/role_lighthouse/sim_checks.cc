@@ -10,6 +10,7 @@ using proto::InstanceState;
 
 namespace {
 constexpr Duration kRolloutMax = 30min;
+constexpr Duration kRunMax = 15min;
 constexpr Duration kCheckInterval = 1s;  // of what changes with time alone
 }  // namespace
 
@@ -20,6 +21,7 @@ void SimCloud::check() {
     check_tables();
     check_rollouts();
     check_values();
+    check_jobs();
 }
 
 // Nothing that is measured takes over by itself that does worse, or has answered too little.
@@ -168,6 +170,45 @@ void SimCloud::check_values() {
     }
 }
 
+// No time is decided twice, runs overlap only where they may, each makes as many attempts as it
+// may, and ends; and every attempt is of a run that knows it.
+void SimCloud::check_jobs() {
+    std::map<std::pair<JobKey, uint64_t>, MonoTime> active;
+    for (const auto& [key, job] : wanted_.jobs) {
+        size_t running = 0;
+        for (const auto& [number, run] : job.runs) {
+            const auto decided = decided_.try_emplace(std::pair(key, run.scheduled_at), number);
+            if (decided.first->second != number) {
+                break_with(fmt::format("runs {} and {} of {} are of the same time",
+                                       decided.first->second, number, to_string(key)));
+            }
+            if (run.attempt > kSimRetries + 1)
+                break_with(fmt::format("run {} of {} tries too often", number, to_string(key)));
+            if (!run.is_active()) continue;
+            if (run.state == RunState::kRunning) ++running;
+            const auto id = std::pair(key, number);
+            const auto since = active_since_.find(id);
+            active[id] = since == active_since_.end() ? now_ : since->second;
+            if (now_ - active[id] > kRunMax)
+                break_with(fmt::format("run {} of {} never ends", number, to_string(key)));
+        }
+        if (running > 1) break_with(fmt::format("{} runs of {} overlap", running, to_string(key)));
+        if (job.runs.size() > 2 * 5 + kActiveRunsMax)
+            break_with(fmt::format("{} has a history of {}", to_string(key), job.runs.size()));
+    }
+    active_since_ = std::move(active);
+    std::erase_if(decided_,
+                  [&](const auto& entry) { return !wanted_.jobs.contains(entry.first.first); });
+    for (const auto& [id, instance] : wanted_.instances) {
+        if (instance.job.empty()) continue;
+        const auto job = wanted_.jobs.find(
+            JobKey{instance.service.first, instance.service.second, instance.job});
+        const JobRun* run = job == wanted_.jobs.end() ? nullptr : job->second.find(instance.run);
+        if (run == nullptr || run->instance != id || run->state != RunState::kRunning)
+            break_with(fmt::format("{} is of no run", id));
+    }
+}
+
 void SimCloud::check_rollouts() {
     std::map<std::pair<ServiceKey, uint64_t>, MonoTime> rolling;
     for (const auto& [key, service] : wanted_.services) {
@@ -208,7 +249,7 @@ std::string SimCloud::why_not_converged() const {
         const uint32_t wanted = target == nullptr ? 0 : target->instances;
         uint32_t good = 0;
         for (const auto& [id, instance] : wanted_.instances) {
-            if (instance.service != key) continue;
+            if (instance.service != key || !instance.job.empty()) continue;
             const Sighting* sighting = seen_.find(id);
             const InstanceState state =
                 sighting == nullptr ? InstanceState::kUnknown : sighting->status.state;
@@ -227,6 +268,11 @@ std::string SimCloud::why_not_converged() const {
     for (const SimHost& host : hosts_) {
         for (const auto& [id, instance] : host.instances) {
             const auto known = wanted_.instances.find(id);
+            // Runs come and go each minute.
+            const bool is_run = std::ranges::any_of(instance.spec.env, [](const auto& variable) {
+                return variable.name == "CANDELA_JOB";
+            });
+            if (is_run) continue;
             if (known == wanted_.instances.end())
                 return fmt::format("{} has {} for nobody", host.name, id);
             const Service& of = wanted_.services.at(known->second.service);

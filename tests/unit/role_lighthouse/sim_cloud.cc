@@ -152,6 +152,7 @@ void SimCloud::restart_lighthouse() {
     seen_.listening_since = now_;
     assignments_ = AssignmentBook(epoch_);
     routes_ = RouteBook(epoch_, HoldLimits());
+    jobs_ = JobPlanner(utc);
     needs_plan_ = true;
     journal.push_back("lighthouse restarts");
 }
@@ -217,6 +218,7 @@ void SimCloud::step_instance(SimHost& host, SimInstance& instance) {
     proto::InstanceStatus& status = instance.status;
     const InstanceState before = status.state;
     const std::string& behaviour = instance.spec.command.at(0);
+    const bool is_job = instance.spec.kind == "job" && behaviour != "longjob";
     if (instance.spec.desired == proto::Desired::kStop && before != InstanceState::kExited &&
         before != InstanceState::kFailed) {
         if (before != InstanceState::kStopping) {
@@ -245,12 +247,13 @@ void SimCloud::step_instance(SimHost& host, SimInstance& instance) {
                 host.next_beat = now_;
             } else {
                 status.state = InstanceState::kReady;
-                status.port = behaviour == "job" ? 0 : 30000;
+                status.port = instance.spec.kind == "job" ? 0 : 30000;
                 instance.due = now_ + 3s;
             }
-        } else if (before == InstanceState::kReady && behaviour == "job") {
-            status.state = InstanceState::kExited;
-            status.exit_code = 0;
+        } else if (before == InstanceState::kReady && is_job) {
+            const bool is_bad = behaviour == "badjob";
+            status.state = is_bad ? InstanceState::kFailed : InstanceState::kExited;
+            status.exit_code = is_bad ? 1 : 0;
         }
     }
     if (status.state != before) {
@@ -258,7 +261,7 @@ void SimCloud::step_instance(SimHost& host, SimInstance& instance) {
         is_changed_ = true;
     }
     // What serves, or has ended, stays so by itself; a job goes on to its end.
-    const bool is_at_rest = (status.state == InstanceState::kReady && behaviour != "job") ||
+    const bool is_at_rest = (status.state == InstanceState::kReady && !is_job) ||
                             status.state == InstanceState::kExited ||
                             status.state == InstanceState::kFailed;
     instance.is_active = !is_at_rest;
@@ -390,9 +393,7 @@ void SimCloud::replan() {
         for (const auto& [key, progress] : next.progress) {
             note_progress(wanted_.services[key], progress, now_);
         }
-        if (next.actions.empty()) return;
-        if (round > 50)
-            return break_with("the planner never comes to rest: " + to_string(next.actions[0]));
+        if (round > 50) return break_with("the planner never comes to rest");
         for (const Action& action : next.actions) {
             check_before(action);
             journal.push_back(
@@ -404,7 +405,13 @@ void SimCloud::replan() {
             return fmt::format("{}-{}-{}", key.second, now_.time_since_epoch() / 1ms,
                                round * 1000 + number++);
         };
-        commit(changes_of(next, wanted_, seen_, make_id, now_, wall()));
+        if (!next.actions.empty()) {
+            commit(changes_of(next, wanted_, seen_, make_id, now_, wall()));
+            continue;
+        }
+        const Change jobs = jobs_.plan(wanted_, seen_, now_, wall(), limits_, make_id);
+        if (jobs.empty()) return;
+        commit(jobs);
     }
 }
 

@@ -17,11 +17,13 @@
 #include "base/random.h"
 #include "changes.h"
 #include "heard.h"
+#include "job_planner.h"
 #include "route_book.h"
 
 namespace candela::lighthouse::sim {
 
 inline constexpr Duration kStep = 100ms;
+inline constexpr uint32_t kSimRetries = 2;
 inline constexpr uint64_t kHostCpuMillis = 4000;
 inline constexpr uint64_t kHostMemoryBytes = uint64_t{4} << 30;
 
@@ -29,6 +31,7 @@ inline constexpr uint64_t kHostMemoryBytes = uint64_t{4} << 30;
 //   good: starts and serves    slow: starts late    never: its probe never passes
 //   crash: ends at once, again and again    job: ends well after a while
 //   faulty: serves, and one answer in ten is an error    sluggish: serves, and takes its time
+//   badjob: ends badly after a while        longjob: never ends by itself
 
 struct SimInstance {
     proto::InstanceSpec spec;
@@ -136,10 +139,14 @@ private:
     void check_room();
     bool is_given_up(SimGateway& gateway);
     void check_values();
+    void check_jobs();
     void check_tables();
     void check_rollouts();
     void restart_lighthouse();
     void break_with(std::string what);
+    static std::shared_ptr<const TimeZone> utc(const std::string&) {
+        return std::make_shared<const TimeZone>();
+    }
     WallTime wall() const { return WallTime(now_.time_since_epoch() + wall_offset_); }
 
     SeededRandom random_;
@@ -152,6 +159,10 @@ private:
     Seen seen_;
     AssignmentBook assignments_{1};
     RouteBook routes_{1, HoldLimits()};
+    JobPlanner jobs_{utc};
+    // Every time that was decided, and by which run; since when runs are active.
+    std::map<std::pair<JobKey, WallTime>, uint64_t> decided_;
+    std::map<std::pair<JobKey, uint64_t>, MonoTime> active_since_;
     bool needs_plan_ = false;
     bool is_changed_ = true;  // something that is checked
     MonoTime next_check_{};

@@ -10,6 +10,21 @@ ValueKey value_key(bool restarts) {
     return ValueKey{"default", service::ValueKind::kSecret, restarts ? "password" : "certificate"};
 }
 
+// Each minute, with a behaviour of its own.
+service::Job job_of(const std::string& behaviour) {
+    service::Job job;
+    job.name = behaviour;
+    job.command = {behaviour};
+    job.schedule = "* * * * *";
+    job.retries = kSimRetries;
+    job.backoff = 2s;
+    job.timeout = 20s;
+    job.history = 5;
+    if (behaviour == "badjob") job.missed = service::Missed::kOnce;
+    if (behaviour == "longjob") job.overlap = service::Overlap::kReplace;
+    return job;
+}
+
 service::ValueUse use_of(bool restarts) {
     service::ValueUse use;
     use.name = value_key(restarts).name;
@@ -44,6 +59,9 @@ void SimCloud::deploy(const std::string& name, uint32_t instances, std::string_v
     release.manifest.probe.start_timeout = 20s;
     if (behaviour != "job") release.manifest.routes = {service::Route(name + ".localhost", "/")};
     release.instances = instances;
+    for (const char* job : {"job", "badjob", "longjob"}) {
+        release.manifest.jobs.push_back(job_of(job));
+    }
     for (const bool restarts : {true, false}) {
         if (!wanted_.values.contains(value_key(restarts))) change_value(restarts);
         release.manifest.values.push_back(use_of(restarts));

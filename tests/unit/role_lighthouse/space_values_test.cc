@@ -137,6 +137,7 @@ TEST_CASE_METHOD(Secretive, "a_job_is_not_run_again_for_a_new_secret") {
     wanted.services.at(kWeb).releases.at(1).manifest.kind = service::Kind::kJob;
     REQUIRE(set());
     CHECK(web().target == 1);
+    CHECK(pin(1) == 2);
     CHECK(effect_of(wanted, next()).restarted.empty());
 }
 
