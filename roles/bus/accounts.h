@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "day_hours.h"
+#include "loop/time_zones.h"
 #include "sublist.h"
 #include "traffic.h"
 

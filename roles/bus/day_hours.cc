@@ -2,36 +2,11 @@
 
 #include <algorithm>
 
-#include "loop/file.h"
-
 namespace candela::bus_role {
 
 namespace {
 
 constexpr int64_t kDay = 86400;
-constexpr size_t kZoneBytesMax = 256 * 1024;
-
-// A path below the folder of zones, and nothing else.
-bool is_zone_name(std::string_view name) {
-    if (name.empty() || name.size() > 64 || name.front() == '/') return false;
-    if (name.find("..") != std::string_view::npos) return false;
-    return std::all_of(name.begin(), name.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '/' || c == '_' || c == '-' || c == '+';
-    });
-}
-
-std::shared_ptr<const TimeZone> read_zone(const std::string& name) {
-    const bool is_own = name.empty();
-    if (!is_own && !is_zone_name(name)) return nullptr;
-    const std::string path = is_own ? "/etc/localtime" : "/usr/share/zoneinfo/" + name;
-    const Result<std::string> text = read_file(path, kZoneBytesMax);
-    const Result<TimeZone> zone = text ? TimeZone::parse(*text) : fail(text.error());
-    if (zone) return std::make_shared<const TimeZone>(*zone);
-    // A machine that says nothing of its zone, or has no zones, has UTC.
-    if (is_own || name == "UTC") return std::make_shared<const TimeZone>();
-    return nullptr;
-}
 
 }  // namespace
 
@@ -52,13 +27,6 @@ std::optional<WallTime> DayHours::good_until(WallTime now) const {
     }
     if (left_most <= 0) return std::nullopt;
     return WallTime(std::chrono::seconds(seconds + left_most));
-}
-
-std::shared_ptr<const TimeZone> TimeZones::find(const std::string& name) {
-    const auto known = zones_.find(name);
-    if (known != zones_.end()) return known->second;
-    if (zones_.size() >= kZonesMax) zones_.clear();
-    return zones_.emplace(name, read_zone(name)).first->second;
 }
 
 }  // namespace candela::bus_role

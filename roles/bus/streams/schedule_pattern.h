@@ -4,11 +4,11 @@
 // its like, or six cron fields (second, minute, hour, day of month, month, day of week), in UTC.
 // Times are nanoseconds since 1970. Values.
 
-#include <array>
-#include <bitset>
 #include <cstdint>
 #include <optional>
 #include <string_view>
+
+#include "base/cron.h"
 
 namespace candela::bus_role {
 
@@ -26,16 +26,10 @@ public:
 
 private:
     enum class Kind : uint8_t { kAt, kEvery, kCron };
-    bool parse_cron(std::string_view text);
-    bool matches_day(int64_t day) const;
-    int64_t next_of_cron(int64_t after) const;
-
     Kind kind_ = Kind::kAt;
     int64_t at_ = 0;
     int64_t interval_ = 0;
-    std::array<std::bitset<64>, 6> fields_;
-    bool any_day_ = false;  // the day of the month is "*"
-    bool any_weekday_ = false;
+    CronPattern cron_;
 };
 
 // "Nats-TTL": whole seconds (0: none), a duration of at least a second, or "never", which is -1
