@@ -204,8 +204,8 @@ Task<Result<int>> set_paused(Session& session, Arguments arguments, bool paused)
     auto path = co_await find_job(session, arguments.text("JOB"));
     if (!path) co_return fail(path.error());
     Json nothing = Json::object();
-    auto job =
-        co_await session.api.post(*path + (paused ? "/pause" : "/resume"), std::move(nothing));
+    std::string change = *path + (paused ? "/pause" : "/resume");
+    auto job = co_await session.api.post(std::move(change), std::move(nothing));
     if (!job) co_return fail(job.error());
     if (session.json) {
         session.terminal.out_json(*job);
@@ -239,6 +239,8 @@ public:
     }
     Task<Result<>> wait() {
         co_await ended_.wait();
+        // follow() tells it, and who waited may end follow(): not from within it.
+        co_await sleep_for(session_.loop, Duration::zero());
         co_return Result<>();
     }
 
