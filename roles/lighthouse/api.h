@@ -26,6 +26,7 @@
 #include "http/flow_server.h"
 #include "join_book.h"
 #include "log_store.h"
+#include "space_clients.h"
 #include "state.h"
 #include "vault.h"
 
@@ -66,6 +67,7 @@ struct ApiParts {
     Audit& audit;
     Backup& backup;
     JoinBook& joins;
+    SpaceClients& space_clients;
     const AcmeKeeper* acme;  // null: no certificates are ordered
     const std::string& version;
 };
@@ -205,6 +207,14 @@ private:
     Result<const JobState*> find_job_state(const Call& call) const;
     const service::Job* find_job_spec(const JobKey& key) const;
 
+    // api_flags.cc
+    Task<Result<>> list_flags(Call& call);
+    Task<Result<>> get_flag(Call& call);
+    Task<Result<>> set_flag(Call& call);
+    Task<Result<>> remove_flag(Call& call);
+    Result<> check_flag_revision(const FlagKey& key, const std::string& if_match) const;
+    void add_flag_delivery(Json& body, const std::string& space) const;
+
     // api_audit.cc
     Task<Result<>> list_audit(Call& call);
     Task<Result<>> verify_audit(Call& call);
@@ -240,6 +250,7 @@ private:
     Audit& audit_;
     Backup& backup_;
     JoinBook& joins_;
+    SpaceClients& space_clients_;
     const AcmeKeeper* const acme_;
     const std::string& version_;
     const uint32_t own_uid_;
@@ -258,6 +269,8 @@ Result<> check_release(const State& state, const ServiceKey& key, const Release&
                        const Writer& writer);
 // Whether this machine knows the time zones of its jobs.
 Result<> check_time_zones(State& state, const service::Manifest& manifest);
+// Whether an If-Match field names the revision (RFC 9110 §13.1.1): a list of entity tags, or "*".
+bool names_revision(std::string_view if_match, const std::string& revision);
 // The release that was asked for by this key before; null where there is none, or no key.
 const Release* find_by_key(const Service& service, std::string_view idempotency_key);
 

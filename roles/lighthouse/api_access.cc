@@ -86,8 +86,15 @@ Json body_schema(std::string_view takes) {
         const auto pair = split_once(member, ':');
         if (!pair) continue;
         Json& property = properties[std::string(trim(pair->first))];
-        property["type"] = trim(pair->second);
-        if (trim(pair->second) == "array") property["items"] = {{"type", "string"}};
+        const std::string_view type = trim(pair->second);
+        if (type == "objects") {
+            property = {{"type", "array"}, {"items", {{"type", "object"}}}};
+        } else if (type == "any") {
+            property = Json::object();
+        } else {
+            property["type"] = type;
+        }
+        if (type == "array") property["items"] = {{"type", "string"}};
     }
     return Json{{"type", "object"}, {"properties", properties}};
 }
@@ -102,10 +109,11 @@ Json operation_of(const Api::Endpoint& endpoint) {
     for (const std::string_view name : split(endpoint.query, ' ')) {
         if (!name.empty()) parameters.push_back(parameter(name, "query"));
     }
-    if (endpoint.path.starts_with("/v1/spaces/{space}/services/{service}") &&
-        endpoint.access == Api::Access::kDeveloper) {
+    const bool has_revision = endpoint.path.starts_with("/v1/spaces/{space}/services/{service}") ||
+                              endpoint.path == "/v1/spaces/{space}/flags/{flag}";
+    if (has_revision && endpoint.access == Api::Access::kDeveloper) {
         Json field = parameter("If-Match", "header");
-        field["description"] = "The revision that the change is for, as the service's ETag has it.";
+        field["description"] = "The revision that the change is for, as the ETag has it.";
         parameters.push_back(std::move(field));
     }
     const Json object = {{"application/json", {{"schema", {{"type", "object"}}}}}};

@@ -42,8 +42,7 @@ Result<const Service*> rolling(const State& state, const ServiceKey& key) {
 
 }  // namespace
 
-// The field is a list of entity tags, or "*".
-static bool names_revision(std::string_view if_match, const std::string& revision) {
+bool names_revision(std::string_view if_match, const std::string& revision) {
     for (const std::string_view each : split(if_match, ',')) {
         const std::string_view tag = trim(each);
         if (tag == "*" || tag == fmt::format("\"{}\"", revision)) return true;

@@ -383,6 +383,13 @@ std::set<std::string> apply(const Change& change, Wanted& wanted, Seen& seen) {
     for (const ValueWrite& write : change.values) {
         wanted.values[write.key][write.version.number] = write.version;
     }
+    for (const auto& [key, number] : change.gone_flags) {
+        const auto versions = wanted.flags.find(key);
+        if (versions == wanted.flags.end()) continue;
+        versions->second.erase(number);
+        if (versions->second.empty()) wanted.flags.erase(versions);
+    }
+    for (const auto& [key, version] : change.flags) wanted.flags[key][version.number] = version;
     for (const auto& [name, mode] : change.node_modes) {
         const auto node = seen.nodes.find(name);
         if (node != seen.nodes.end()) node->second.mode = mode;

@@ -46,6 +46,8 @@ struct Change {
     std::vector<JobKey> gone_jobs;
     std::vector<std::pair<JobKey, JobRun>> job_runs;
     std::vector<std::pair<JobKey, uint64_t>> gone_job_runs;
+    std::vector<std::pair<FlagKey, FlagVersion>> flags;
+    std::vector<std::pair<FlagKey, uint64_t>> gone_flags;
     std::vector<EventRecord> events;
 
     bool empty() const {
@@ -53,7 +55,7 @@ struct Change {
                releases.empty() && gone_releases.empty() && gone_services.empty() &&
                node_modes.empty() && gone_nodes.empty() && values.empty() && gone_values.empty() &&
                jobs.empty() && gone_jobs.empty() && job_runs.empty() && gone_job_runs.empty() &&
-               events.empty();
+               flags.empty() && gone_flags.empty() && events.empty();
     }
 };
 

@@ -17,6 +17,7 @@
 
 #include "base/time.h"
 #include "canary_analysis.h"
+#include "flags.h"
 #include "jobs.h"
 #include "proto/messages.h"
 #include "service/manifest.h"
@@ -134,6 +135,7 @@ struct Wanted {
     std::map<std::string, Instance> instances;
     Values values;
     Jobs jobs;
+    Flags flags;
 
     using InstanceAt = std::map<std::string, Instance>::const_iterator;
     // Where the instances are of services with that name: an id begins with it and a '-', and so

@@ -174,10 +174,10 @@ Lighthouse::Lighthouse(NodeContext& context, const Config& config)
               settings_.database.substr(kSqlitePrefix.size())),
       certificate_(context.loop, context.node.data_dir, settings_.names),
       joins_(state_, credentials_, certificate_, joins_of(settings_, context), log_),
+      spaces_(context, accounts_, state_),
       api_(ApiParts{state_, accounts_, credentials_, bundles_, logs_, bus_, certificates_, vault_,
-                    audit_, backup_, joins_, acme_.get(), context.node.version},
+                    audit_, backup_, joins_, spaces_, acme_.get(), context.node.version},
            static_cast<uint32_t>(::getuid()), log_),
-      movers_(context, accounts_),
       server_(context.loop, api_, http::ServerOptions(), log_) {}
 
 Lighthouse::~Lighthouse() = default;
@@ -195,6 +195,7 @@ Task<Result<>> Lighthouse::start() {
     state_.hooks.instances_gone = [this](const std::vector<std::string>& instances) {
         credentials_.revoke_of(instances);
     };
+    state_.hooks.flags_changed = [this](const std::string& space) { spaces_.publish_flags(space); };
     CO_TRY(co_await vault_.open());
     CO_TRY(co_await state_.open(settings_.database));
     const auto resealed = std::make_shared<size_t>(0);
@@ -209,7 +210,7 @@ Task<Result<>> Lighthouse::start() {
     CO_TRY(bus_.start());
     CO_TRY(listen());
     if (acme_ != nullptr) acme_->start();
-    movers_.start();
+    spaces_.start();
     add_metrics();
     tasks_.spawn(maintain_forever());
     tasks_.spawn(keep_usage_forever());
@@ -345,7 +346,7 @@ void Lighthouse::add_metrics() {
           "Files of the oldest lines that went to make room since the start.",
           [this] { return static_cast<double>(logs_.files_dropped()); });
     gauge("candela_lighthouse_dead_letters", "Messages moved to where dead letters go.",
-          [this] { return static_cast<double>(movers_.moved()); });
+          [this] { return static_cast<double>(spaces_.moved()); });
 }
 
 }  // namespace candela::lighthouse

@@ -13,7 +13,7 @@
 #include "node/metrics.h"
 #include "node/role.h"
 #include "server_certificate.h"
-#include "space_movers.h"
+#include "space_clients.h"
 #include "tls/stream.h"
 
 namespace candela::lighthouse {
@@ -80,8 +80,8 @@ private:
     Backup backup_;
     ServerCertificate certificate_;
     JoinBook joins_;
+    SpaceClients spaces_;
     Api api_;
-    SpaceMovers movers_;
     http::FlowServer server_;
     std::unique_ptr<tls::Acceptor> tls_acceptor_;
     std::unique_ptr<Listener> tls_listener_;

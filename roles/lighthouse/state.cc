@@ -194,6 +194,10 @@ Task<Result<>> State::commit(Change change) {
     for (const ServiceKey& service : written->change.gone_services) hooks.service_gone(service);
     if (!written->change.gone_instances.empty())
         hooks.instances_gone(written->change.gone_instances);
+    std::set<std::string> spaces;
+    for (const auto& [key, version] : written->change.flags) spaces.insert(key.space);
+    for (const auto& [key, number] : written->change.gone_flags) spaces.insert(key.space);
+    for (const std::string& space : spaces) hooks.flags_changed(space);
     co_return Result<>();
 }
 
@@ -408,6 +412,7 @@ Task<Result<>> State::drop_space(std::string name) {
     spaces_.erase(name);
     std::erase_if(keys_, [&](const auto& entry) { return entry.second.space == name; });
     std::erase_if(wanted_.values, [&](const auto& entry) { return entry.first.space == name; });
+    std::erase_if(wanted_.flags, [&](const auto& entry) { return entry.first.space == name; });
     co_return Result<>();
 }
 

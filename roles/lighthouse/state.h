@@ -34,6 +34,7 @@ struct StateHooks {
     std::function<void(const std::vector<std::string>& instances)> instances_gone =
         [](const std::vector<std::string>&) {};
     std::function<void(const ServiceKey& service)> service_gone = [](const ServiceKey&) {};
+    std::function<void(const std::string& space)> flags_changed = [](const std::string&) {};
     // What an instance last said, where its host did not send it along.
     std::function<std::vector<std::string>(const Instance&)> last_lines = [](const Instance&) {
         return std::vector<std::string>();

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "flag_storage.h"
 #include "job_storage.h"
 #include "value_storage.h"
 
@@ -134,6 +135,12 @@ CREATE TABLE job_runs (
 ALTER TABLE instances ADD COLUMN job TEXT NOT NULL DEFAULT '';
 ALTER TABLE instances ADD COLUMN run BIGINT NOT NULL DEFAULT 0
 )sql"},
+    // flag_storage.h reads and writes these.
+    {12, R"sql(
+CREATE TABLE flags (
+  space TEXT NOT NULL, flag TEXT NOT NULL, version BIGINT NOT NULL, content TEXT NOT NULL,
+  author TEXT NOT NULL, created_at BIGINT NOT NULL, PRIMARY KEY (space, flag, version))
+)sql"},
 };
 
 int64_t i64(uint64_t number) { return static_cast<int64_t>(number); }
@@ -252,6 +259,7 @@ Result<> load_wanted(Connection& db, Loaded& loaded) {
     CANDELA_TRY(load_releases(db, loaded.wanted));
     CANDELA_TRY_ASSIGN(loaded.wanted.values, load_values(db));
     CANDELA_TRY_ASSIGN(loaded.wanted.jobs, load_jobs(db));
+    CANDELA_TRY_ASSIGN(loaded.wanted.flags, load_flags(db));
     CANDELA_TRY_ASSIGN(
         const auto instances,
         db.query("SELECT id, space, service, number, node, stage, created_at, state, "
@@ -423,6 +431,7 @@ Result<> write(Connection& db, const Change& change, std::span<const StoredEvent
         }
         CANDELA_TRY(write_values(db, change));
         CANDELA_TRY(write_jobs(db, change));
+        CANDELA_TRY(write_flags(db, change));
         return write_events(db, events);
     };
     return db.transaction(work);
@@ -440,6 +449,7 @@ Result<> remove_space(Connection& db, const std::string& name) {
     auto work = [&]() -> Result<> {
         CANDELA_TRY(db.execute("DELETE FROM credentials WHERE space = $1", {name}));
         CANDELA_TRY(remove_values_of(db, name));
+        CANDELA_TRY(remove_flags_of(db, name));
         CANDELA_TRY(db.execute("DELETE FROM spaces WHERE name = $1", {name}));
         return {};
     };

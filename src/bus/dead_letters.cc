@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "bus/js_api.h"
 #include "bus/subject.h"
 
 namespace candela::bus {
@@ -20,16 +21,6 @@ constexpr size_t kHandedOutMax = 16;  // one is asked for at a time
 constexpr std::string_view kLater = "-NAK {\"delay\": 5000000000}";
 
 int64_t nanos(Duration duration) { return duration.count(); }
-
-int error_code(const Json& answer) {
-    if (!answer.contains("error")) return 0;
-    return static_cast<int>(json_int_or(answer["error"], "err_code", 1));
-}
-
-Error error_of(const Json& answer) {
-    return Error(Code::kInternal,
-                 "the JetStream API: " + json_string_or(answer["error"], "description"));
-}
 
 std::string target_of(const Json& consumer) {
     const Json none = Json::object();
@@ -92,14 +83,7 @@ Task<void> DeadLetters::run() {
 }
 
 Task<Result<Json>> DeadLetters::api(std::string verb, Json body) {
-    std::string subject = "$JS.API." + verb;
-    std::string payload = dump_json(body);
-    auto answer = co_await client_.request(std::move(subject), std::move(payload), kAnswer);
-    if (!answer) co_return fail(answer.error());
-    Result<Json> json = parse_json(answer->payload);
-    if (!json) co_return fail(json.error());
-    if (!json->is_object()) co_return fail(Code::kCorrupt, "the JetStream API: no object");
-    co_return std::move(*json);
+    return js_request(client_, std::move(verb), std::move(body));
 }
 
 // Returns once some consumer wants a dead letter.
@@ -125,7 +109,7 @@ Task<Result<bool>> DeadLetters::is_wanted() {
         Json page = {{"offset", offset}};
         auto names = co_await api("STREAM.NAMES", std::move(page));
         if (!names) co_return fail(names.error());
-        if (error_code(*names) != 0) co_return fail(error_of(*names));
+        if (js_error_code(*names) != 0) co_return fail(js_error(*names));
         const Json none = Json::array();
         const Json streams = names->value("streams", none);
         if (!streams.is_array() || streams.empty()) co_return false;
@@ -172,8 +156,8 @@ Task<Result<>> DeadLetters::make_queue() {
     auto made = co_await api("STREAM.CREATE." + std::string(kStream), std::move(stream));
     if (!made) co_return fail(made.error());
     constexpr int kInUse = 10058;  // with a configuration that somebody has changed
-    const int stream_error = error_code(*made);
-    if (stream_error != 0 && stream_error != kInUse) co_return fail(error_of(*made));
+    const int stream_error = js_error_code(*made);
+    if (stream_error != 0 && stream_error != kInUse) co_return fail(js_error(*made));
     Json config = Json::object();
     config["durable_name"] = std::string(kConsumer);
     config["ack_policy"] = "explicit";
@@ -184,7 +168,7 @@ Task<Result<>> DeadLetters::make_queue() {
     std::string verb = fmt::format("CONSUMER.DURABLE.CREATE.{}.{}", kStream, kConsumer);
     auto consumer = co_await api(std::move(verb), std::move(body));
     if (!consumer) co_return fail(consumer.error());
-    if (error_code(*consumer) != 0) co_return fail(error_of(*consumer));
+    if (js_error_code(*consumer) != 0) co_return fail(js_error(*consumer));
     co_return Result<>();
 }
 
@@ -257,10 +241,10 @@ Task<Result<DeadLetters::Outcome>> DeadLetters::move(Advisory advisory) {
     Json which = {{"seq", advisory.sequence}};
     auto got = co_await api("STREAM.MSG.GET." + advisory.stream, std::move(which));
     if (!got) co_return fail(got.error());
-    if (error_code(*got) != 0 || !got->contains("message")) {
+    if (js_error_code(*got) != 0 || !got->contains("message")) {
         log_.warn("dead_letter_gone", {{"stream", advisory.stream},
                                        {"sequence", advisory.sequence},
-                                       {"error", error_of(*got)}});
+                                       {"error", js_error(*got)}});
         co_return Outcome::kDone;
     }
     Json message = (*got)["message"];
@@ -295,8 +279,8 @@ Task<Result<DeadLetters::Outcome>> DeadLetters::publish(Advisory advisory, std::
         why = "no stream keeps that subject";
     } else {
         const Result<Json> ack = parse_json(answer->payload);
-        if (!ack || !ack->contains("seq") || error_code(*ack) != 0) {
-            why = ack && ack->contains("error") ? error_of(*ack).message() : "no stream answered";
+        if (!ack || !ack->contains("seq") || js_error_code(*ack) != 0) {
+            why = ack && ack->contains("error") ? js_error(*ack).message() : "no stream answered";
         }
     }
     if (!why.empty()) {
@@ -320,10 +304,10 @@ Task<Result<>> DeadLetters::remove_original(Advisory advisory) {
     Json which = {{"seq", advisory.sequence}};
     auto removed = co_await api("STREAM.MSG.DELETE." + advisory.stream, std::move(which));
     if (!removed) co_return fail(removed.error());
-    if (error_code(*removed) != 0) {
+    if (js_error_code(*removed) != 0) {
         // It may be gone already, or must not be deleted; the copy is there all the same.
         log_.info("dead_letter_stays",
-                  {{"stream", advisory.stream}, {"error", error_of(*removed)}});
+                  {{"stream", advisory.stream}, {"error", js_error(*removed)}});
     }
     co_return Result<>();
 }

@@ -176,11 +176,13 @@ Task<Result<>> Api::ensure_token() {
     co_return Result<>();
 }
 
-Task<Result<Json>> Api::call(std::string method, std::string path, std::optional<Json> body) {
+Task<Result<Json>> Api::call(std::string method, std::string path, std::optional<Json> body,
+                             std::string if_match) {
     auto logged_in = co_await ensure_token();
     if (!logged_in) co_return fail(logged_in.error());
     auto request = make_request(method, path);
     if (!request) co_return fail(request.error());
+    if (!if_match.empty()) request->headers.add("If-Match", fmt::format("\"{}\"", if_match));
     if (body) {
         request->headers.add("Content-Type", "application/json");
         request->body = dump_json(*body);
@@ -214,9 +216,9 @@ Task<Result<Json>> Api::post(std::string path, Json body) {
     co_return answer;
 }
 
-Task<Result<Json>> Api::put(std::string path, Json body) {
+Task<Result<Json>> Api::put(std::string path, Json body, std::string if_match) {
     std::optional<Json> content(std::move(body));
-    auto answer = co_await call("PUT", std::move(path), std::move(content));
+    auto answer = co_await call("PUT", std::move(path), std::move(content), std::move(if_match));
     co_return answer;
 }
 

@@ -40,7 +40,8 @@ public:
     // Paths begin with "/v1/". An error of the API has its code, and its hint as a second line.
     Task<Result<Json>> get(std::string path);
     Task<Result<Json>> post(std::string path, Json body);
-    Task<Result<Json>> put(std::string path, Json body);
+    // `if_match`: the revision that the change is for; empty: any.
+    Task<Result<Json>> put(std::string path, Json body, std::string if_match = "");
     Task<Result<Json>> remove(std::string path);
     // Whether the lighthouse has the bundle.
     Task<Result<bool>> has_bundle(std::string digest);
@@ -65,7 +66,8 @@ private:
     Task<Result<>> ensure_token();
     // Sends, and turns an answer of 400 and above into an error.
     Task<Result<http::ClientResponse>> send(http::ClientRequest request);
-    Task<Result<Json>> call(std::string method, std::string path, std::optional<Json> body);
+    Task<Result<Json>> call(std::string method, std::string path, std::optional<Json> body,
+                            std::string if_match = "");
     // The same, without logging in first.
     Task<Result<Json>> call_plain(std::string path, Json body);
     Error explain(const Error& error) const;

@@ -102,6 +102,10 @@ private:
         const std::string key(option.name);
         if (option.value_name.empty()) {
             app.add_flag(names, bound.flags[key], std::string(option.help));
+        } else if (option.is_repeated) {
+            app.add_option(names, bound.lists[key], std::string(option.help))
+                ->type_name(std::string(option.value_name))
+                ->allow_extra_args(false);
         } else {
             app.add_option(names, bound.values[key], std::string(option.help))
                 ->type_name(std::string(option.value_name));

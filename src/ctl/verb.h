@@ -43,6 +43,7 @@ struct VerbOption {
     std::string_view short_name;  // "-f"; may be empty
     std::string_view value_name;  // "N"; empty: a flag
     std::string_view help;
+    bool is_repeated = false;  // it may be given several times: Arguments::list()
 };
 
 // What was given, after the command line's own checks.
@@ -56,7 +57,7 @@ public:
     void set_list(std::string_view name, std::vector<std::string> values) {
         lists_[std::string(name)] = std::move(values);
     }
-    // Of an argument that takes all words that are left.
+    // Of an argument that takes all words that are left, or an option that is repeated.
     std::vector<std::string> list(std::string_view name) const;
     // kInvalid names the option and what it takes.
     Result<uint64_t> number(std::string_view name, uint64_t fallback, uint64_t min,
@@ -135,6 +136,11 @@ Verb config_set_verb();
 Verb config_history_verb();
 Verb config_rollback_verb();
 Verb config_remove_verb();
+Verb flags_list_verb();
+Verb flags_get_verb();
+Verb flags_set_verb();
+Verb flags_history_verb();
+Verb flags_remove_verb();
 Verb jobs_list_verb();
 Verb jobs_run_verb();
 Verb jobs_history_verb();

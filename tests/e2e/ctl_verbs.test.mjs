@@ -9,7 +9,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { probeApp } from './lib/apps.mjs';
 import { Authority } from './lib/certificates.mjs';
-import { Cloud } from './lib/cloud.mjs';
+import { Cloud, makeService } from './lib/cloud.mjs';
 import { JsonSchemas } from './lib/ctl_json.mjs';
 import { freePort } from './lib/ports.mjs';
 import { CANDELA, run } from './lib/program.mjs';
@@ -96,6 +96,18 @@ const REFUSED = (files) => ({
   'config history': { args: ['PLAIN'], open: true, missing: ['NOTHING'] },
   'config rollback': { args: ['PLAIN'], missing: ['NOTHING'] },
   'config rm': { args: ['PLAIN'], missing: ['NOTHING'] },
+  'flags list': { args: [], open: true, missing: ['--space', 'nowhere'] },
+  'flags get': { args: ['switch'], open: true, missing: ['nothing'] },
+  'flags set': { args: ['switch', 'on'], missing: ['switch', 'on', '--space', 'nowhere'] },
+  'flags history': { args: ['switch'], open: true, missing: ['nothing'] },
+  'flags rm': { args: ['switch'], missing: ['nothing'] },
+  'jobs list': { args: [], open: true, missing: ['--space', 'nowhere'] },
+  'jobs run': { args: ['slow', '--detach'], missing: ['nothing'], conflict: ['slow', '--detach'] },
+  'jobs history': { args: ['slow'], open: true, missing: ['nothing'] },
+  'jobs show': { args: ['slow'], open: true, missing: ['slow', '99'] },
+  'jobs cancel': { args: ['slow'], missing: ['slow', '99'], conflict: ['quick'] },
+  'jobs pause': { args: ['slow'], missing: ['nothing'] },
+  'jobs resume': { args: ['slow'], missing: ['nothing'] },
   backup: { args: [files.backup], conflict: [files.taken], env: { CANDELA_BACKUP_PASSPHRASE: 'correct horse battery' } },
   'audit list': { args: [] },
   'audit verify': { args: [] },
@@ -324,6 +336,37 @@ test('every verb, in a cloud', { timeout: 300_000 }, async (t) => {
     await text('certificates list');
     await ok('certificates delete', ['shop.example.org']);
   });
+  await t.test('flags and jobs', async () => {
+    await ok('flags set', ['switch', 'on', '--description', 'for a test']);
+    await ok('flags set', ['share', '12.5%', '--for', 'alice=on']);
+    await ok('flags set', ['words', 'text', '--kind', 'string']);
+    await ok('flags list');
+    await text('flags list');
+    await ok('flags get', ['share']);
+    await ok('flags get', ['share', '--client', 'alice']);
+    await ok('flags get', ['words', '--client', 'alice']);
+    await ok('flags history', ['share']);
+    await text('flags history', ['share']);
+    await ok('flags rm', ['share']);
+    const jobs = makeService(t, 'worker', `name = "worker"\nkind = "job"
+[[job]]\nname = "quick"\ncommand = ["true"]\nschedule = "30 2 * * *"\ntime_zone = "UTC"
+[[job]]\nname = "slow"\ncommand = ["sleep", "600"]\n`);
+    await cloud.ctl(['deploy', jobs]);
+    await ok('jobs list');
+    await ok('jobs run', ['quick']);
+    await ok('jobs run', ['slow', '--detach']);
+    await ok('jobs list');
+    await text('jobs list');
+    await ok('jobs show', ['quick']);
+    await ok('jobs show', ['slow']);
+    await ok('jobs history', ['quick']);
+    await text('jobs history', ['quick']);
+    await ok('jobs pause', ['quick']);
+    await ok('jobs resume', ['quick']);
+    await until('it to run', async () => (await cloud.ctlJson('jobs show slow')).state === 'running');
+    await ok('jobs cancel', ['slow']);
+    await until('its end', async () => (await cloud.ctlJson('jobs show slow')).state === 'cancelled');
+  });
   await t.test('what was done, and what is kept', async () => {
     await ok('backup', [at('cloud.backup')], passphrase);
     await ok('audit list');
@@ -353,6 +396,7 @@ test('every verb, in a cloud', { timeout: 300_000 }, async (t) => {
   const remote = ['--address', cloud.api, '--ca', path.join(cloud.dataDir, 'lighthouse/ca/ca.crt')];
   await cloud.ctl(['lock', 'locked', ...remote, '--creds', at('bob.creds')]);
   await cloud.ctl(['secrets', 'set', 'SECRET'], { input: 'x' });
+  await cloud.ctl('jobs run slow --detach');
   fs.writeFileSync(at('taken'), '');
   const table = REFUSED({ dir, locked, pair, backup: at('more.backup'), taken: at('taken') });
   const [instance] = await cloud.readyInstances('probe', 1);
