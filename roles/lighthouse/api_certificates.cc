@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api.h"
+#include "paging.h"
 #include "planner.h"
 #include "views.h"
 
@@ -22,21 +23,11 @@ std::set<std::string> hosts_of(const Wanted& wanted,
 }
 
 // Into the entry of the host's certificate, or one of its own where it has none yet.
-void add_status(Json& certificates, const AcmeKeeper::HostStatus& status) {
-    const std::string_view state = status.is_failing ? "failing" : "pending";
-    Json* entry = nullptr;
-    for (Json& certificate : certificates) {
-        if (json_string_or(certificate, "name") == status.host) entry = &certificate;
-    }
-    if (entry == nullptr) {
-        certificates.push_back(Json{{"name", status.host}, {"source", "acme"}});
-        entry = &certificates.back();
-    }
+void add_status(Json& entry, const AcmeKeeper::HostStatus& status) {
     // What is served still shows as such; that it can't be renewed, besides.
-    if (!entry->contains("state")) (*entry)["state"] = state;
-    (*entry)["error"] = status.error;
-    (*entry)["next_attempt_at"] =
-        status.next_at == WallTime() ? "" : format_rfc3339(status.next_at);
+    if (!entry.contains("state")) entry["state"] = status.is_failing ? "failing" : "pending";
+    entry["error"] = status.error;
+    entry["next_attempt_at"] = status.next_at == WallTime() ? "" : format_rfc3339(status.next_at);
 }
 
 }  // namespace
@@ -51,18 +42,30 @@ Task<Result<>> Api::list_certificates(Call& call) {
                    return tls::covers(info, host);
                });
     };
-    Json certificates = Json::array();
+    struct Entry {
+        const HeldCertificate* held = nullptr;
+        std::optional<AcmeKeeper::HostStatus> status;
+    };
+    std::map<std::string, Entry> entries;
     for (const auto& [name, held] : certificates_.all()) {
-        if (concerns(held.info)) certificates.push_back(view_of(held, state_.loop().wall()));
+        if (concerns(held.info)) entries[name].held = &held;
     }
-    Json body = Json::object();
     if (acme_ != nullptr) {
-        for (const AcmeKeeper::HostStatus& status : acme_->unsettled()) {
-            if (sees_all || hosts.contains(status.host)) add_status(certificates, status);
+        for (AcmeKeeper::HostStatus& status : acme_->unsettled()) {
+            const std::string host = status.host;
+            if (sees_all || hosts.contains(host)) entries[host].status = std::move(status);
         }
-        body["acme"] = view_of(*acme_);
     }
-    body["certificates"] = std::move(certificates);
+    auto page = Page::asked_by(call);
+    if (!page) co_return fail(page.error());
+    page->fill(entries, [&](Page& into, const Entry& entry) {
+        Json view = entry.held != nullptr ? view_of(*entry.held, state_.loop().wall())
+                                          : Json{{"name", entry.status->host}, {"source", "acme"}};
+        if (entry.status) add_status(view, *entry.status);
+        into.add(std::move(view));
+    });
+    Json body = std::move(*page).answer("certificates");
+    if (acme_ != nullptr) body["acme"] = view_of(*acme_);
     respond(call, 200, body);
     co_return Result<>();
 }

@@ -4,6 +4,7 @@
 
 #include "api.h"
 #include "base/text.h"
+#include "paging.h"
 #include "views.h"
 
 namespace candela::lighthouse {
@@ -113,14 +114,28 @@ const service::Job* Api::find_job_spec(const JobKey& key) const {
 }
 
 Task<Result<>> Api::list_jobs(Call& call) {
+    auto page = Page::asked_by(call);
+    if (!page) co_return fail(page.error());
+    const std::string& space = call.param("space");
     const std::string service = call.query("service");
-    Json jobs = Json::array();
-    for (const auto& [key, job] : state_.wanted().jobs) {
-        if (key.space != call.param("space")) continue;
-        if (!service.empty() && key.service != service) continue;
-        jobs.push_back(view_of(key, job, find_job_spec(key), state_));
+    const auto& all = state_.wanted().jobs;
+    // "shop/report" is behind which the page begins.
+    const auto after = split_once(page->after(), '/');
+    auto at =
+        after
+            ? all.upper_bound(JobKey(space, std::string(after->first), std::string(after->second)))
+            : all.lower_bound(JobKey(space, service, ""));
+    const auto is_one = [&](const JobKey& key) {
+        return key.space == space && (service.empty() || key.service == service);
+    };
+    std::string last;
+    for (; at != all.end() && is_one(at->first) && !page->is_full(); ++at) {
+        last = to_string(at->first);
+        page->add(view_of(at->first, at->second, find_job_spec(at->first), state_));
     }
-    const Json body = {{"space", call.param("space")}, {"jobs", std::move(jobs)}};
+    page->end(std::move(last), at != all.end() && is_one(at->first));
+    Json body = std::move(*page).answer("jobs");
+    body["space"] = space;
     respond(call, 200, body);
     co_return Result<>();
 }

@@ -6,6 +6,7 @@
 #include "api.h"
 #include "base/encoding.h"
 #include "base/text.h"
+#include "paging.h"
 #include "sealing.h"
 #include "value_storage.h"
 #include "views.h"
@@ -81,13 +82,20 @@ void add_content(Json& json, const Secret& content) {
 
 Task<Result<>> Api::list_values(Call& call) {
     const ValueKind kind = kind_of(call);
-    Json list = Json::array();
-    for (const auto& [key, versions] : state_.wanted().values) {
-        if (key.space != call.param("space") || key.kind != kind) continue;
-        list.push_back(view_of(key, versions, state_.wanted()));
+    auto page = Page::asked_by(call);
+    if (!page) co_return fail(page.error());
+    const std::string& space = call.param("space");
+    const auto& all = state_.wanted().values;
+    // Behind the last name there may be.
+    const auto end = all.upper_bound(ValueKey(space, kind, "~"));
+    std::string last;
+    auto at = all.upper_bound(ValueKey(space, kind, page->after()));
+    for (; at != end && !page->is_full(); ++at) {
+        last = at->first.name;
+        page->add(view_of(at->first, at->second, state_.wanted()));
     }
-    Json body = Json::object();
-    body[kind == ValueKind::kSecret ? "secrets" : "config"] = std::move(list);
+    page->end(std::move(last), at != end);
+    Json body = std::move(*page).answer(kind == ValueKind::kSecret ? "secrets" : "config");
     respond(call, 200, body);
     co_return Result<>();
 }

@@ -9,6 +9,7 @@ import https from 'node:https';
 import path from 'node:path';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { makeService, startDev } from './lib/cloud.mjs';
+import { certificate } from './lib/certificates.mjs';
 import { until } from './lib/wait.mjs';
 
 const MANIFEST = (name, extra = '') => `
@@ -138,6 +139,41 @@ test('the API', async (t) => {
     // A space goes with its credentials.
     await cloud.ctl('spaces delete team');
     assert.equal((await as(other, ['services', '--space', 'team'])).code, 4);
+  });
+
+  await t.test('lists of what people have set come in pages', async () => {
+    const names = ['a', 'b', 'c'];
+    for (const name of names) {
+      await cloud.ctl(['secrets', 'set', name], { input: name });
+      await cloud.ctl(['config', 'set', name, name]);
+      await certificate(cloud.dir, name, `${name}.example.org`);
+      const file = path.join(cloud.dir, name);
+      await cloud.ctl(['certificates', 'add', '--cert', `${file}.crt`, '--key', `${file}.key`, '--name', name]);
+    }
+    const job = (name) => `\n[[job]]\nname = "${name}"\ncommand = ["true"]`;
+    for (const [service, jobs] of [['one', ['a', 'b']], ['two', ['c']]]) {
+      await cloud.ctl(['deploy', makeService(t, service, `name = "${service}"\nkind = "job"\n${jobs.map(job).join('')}\n`)]);
+    }
+    const read = async (target, member, name) => {
+      const found = [];
+      let after = '';
+      for (let pages = 0; pages < 10; pages += 1) {
+        const { json } = await call(socket, 'GET', `${target}${target.includes('?') ? '&' : '?'}limit=2&after=${encodeURIComponent(after)}`);
+        found.push(...json[member].map((each) => each[name]));
+        if (!json.next_page) return found;
+        assert.equal(json[member].length, 2);
+        after = json.next_page;
+      }
+      throw new Error(`${target} has no last page`);
+    };
+    const space = '/v1/spaces/default';
+    assert.deepEqual(await read(`${space}/secrets`, 'secrets', 'name'), names);
+    assert.deepEqual(await read(`${space}/config`, 'config', 'name'), names);
+    assert.deepEqual(await read('/v1/certificates', 'certificates', 'name'), names);
+    assert.deepEqual(await read(`${space}/jobs`, 'jobs', 'job'), names);
+    assert.deepEqual(await read(`${space}/jobs?service=one`, 'jobs', 'job'), ['a', 'b']);
+    assert.deepEqual(await read(`${space}/jobs?service=two`, 'jobs', 'job'), ['c']);
+    for (const service of ['one', 'two']) await cloud.ctl(['delete', service]);
   });
 
   await t.test('lists come in pages', async () => {
