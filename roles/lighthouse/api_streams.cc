@@ -31,6 +31,19 @@ http::ResponseHead head_of(std::string_view content_type) {
     return head;
 }
 
+// How often is looked whether somebody who follows still may, where there is nothing to say.
+constexpr Duration kRightsInterval = 2s;
+
+Task<Result<std::vector<LogLine>>> lines_after(LogStore* logs, LogQuery query, uint64_t* id) {
+    auto lines = co_await logs->wait_after(std::move(query), *id);
+    co_return lines;
+}
+
+Task<Result<>> event_after(State* state, uint64_t id) {
+    co_await state->wait_event_after(id);
+    co_return Result<>();
+}
+
 // One event of a text/event-stream.
 std::string event_text(const StoredEvent& event) {
     return fmt::format("id: {}\nevent: {}\ndata: {}\n\n", event.id, event.event.kind,
@@ -131,8 +144,12 @@ Task<Result<>> Api::stream_logs(Call& call) {
     for (;;) {
         CO_TRY(co_await write_lines(call, lines));
         if (!follows) break;
-        lines = co_await logs_.wait_after(query, last);
+        auto waiting = lines_after(&logs_, query, &last);
+        auto came =
+            co_await with_timeout(state_.loop(), kRightsInterval, "lines", std::move(waiting));
         CO_TRY(check_still_valid(call.who));
+        lines.clear();
+        if (came) lines = std::move(*came);
     }
     auto ended = co_await call.request.end();
     co_return ended;
@@ -164,7 +181,9 @@ Task<Result<>> Api::stream_events(Call& call) {
         }
         last = state_.last_event();
         if (!text.empty()) CO_TRY(co_await call.request.write(text));
-        co_await state_.wait_event_after(last);
+        auto waiting = event_after(&state_, last);
+        static_cast<void>(
+            co_await with_timeout(state_.loop(), kRightsInterval, "events", std::move(waiting)));
         CO_TRY(check_still_valid(call.who));
     }
 }
