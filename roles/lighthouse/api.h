@@ -120,6 +120,7 @@ private:
     Task<Result<>> create_key(Call& call);
     Task<Result<>> revoke_key(Call& call);
     Task<Result<>> set_grants(Call& call);
+    Task<Result<>> rotate_key(Call& call);
     Task<Result<>> list_spaces(Call& call);
     Task<Result<>> create_space(Call& call);
     Task<Result<>> delete_space(Call& call);

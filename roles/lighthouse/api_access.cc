@@ -14,6 +14,8 @@ namespace candela::lighthouse {
 
 namespace {
 
+constexpr Duration kOverlapDefault = 1h;
+constexpr Duration kOverlapMax = std::chrono::hours(24 * 30);
 constexpr size_t kKeyNameMax = 128;
 constexpr size_t kGrantsMax = 64;
 constexpr int64_t kPublishRateMax = 1'000'000'000;
@@ -256,6 +258,33 @@ Task<Result<>> Api::set_grants(Call& call) {
     const auto record = state_.keys().find(key);
     if (record == state_.keys().end()) co_return fail(Code::kConflict, "the key is gone again");
     respond(call, 200, view_of(record->second));
+    co_return Result<>();
+}
+
+Task<Result<>> Api::rotate_key(Call& call) {
+    auto json = co_await read_json(call);
+    if (!json) co_return fail(json.error());
+    CO_TRY_ASSIGN(const std::string new_key, json_string(*json, "public_key"));
+    Duration overlap = kOverlapDefault;
+    if (const std::string text = json_string_or(*json, "overlap"); !text.empty()) {
+        CO_TRY_ASSIGN(overlap, parse_duration(text));
+    }
+    if (overlap < Duration::zero() || overlap > kOverlapMax) {
+        co_return fail(Code::kInvalid, "overlap must be 0s to {}", format_duration(kOverlapMax));
+    }
+    const std::string key = call.param("public");
+    call.note = fmt::format("{} takes its place, after {}", cut_utf8(new_key, 64),
+                            format_duration(overlap));
+    auto issued = co_await credentials_.rotate(key, new_key, overlap);
+    if (!issued) co_return fail(issued.error());
+    // Of the old one nothing is left where there is no overlap, as after a revocation.
+    if (overlap == Duration::zero()) co_await bus_.wait_pushed(kPushWait);
+    const auto old = state_.keys().find(key);
+    Json body = view_of(issued->record);
+    body["jwt"] = issued->jwt;
+    body["replaces"] = key;
+    if (old != state_.keys().end()) body["old_ends_at"] = view_of(old->second)["ends_at"];
+    respond(call, 201, body);
     co_return Result<>();
 }
 

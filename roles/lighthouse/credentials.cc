@@ -3,10 +3,14 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "loop/flow.h"
 
 namespace candela::lighthouse {
 
 namespace {
+
+// How late a key that was rotated may be revoked, beyond what the bus takes for it.
+constexpr Duration kEndingTick = 500ms;
 
 std::string account_of(const KeyRecord& record) {
     return record.space.empty() ? std::string(auth::kPlatformAccount) : record.space;
@@ -26,7 +30,46 @@ Credentials::Credentials(State& state, Accounts& accounts, Logger log)
 Task<Result<>> Credentials::reconcile() {
     State::Work work = [this] { return do_reconcile(); };
     auto result = co_await state_.run(std::move(work));
+    if (result && !std::exchange(is_ending_, true)) {
+        for (const auto& [key, record] : state_.keys()) {
+            if (record.ends_at != 0 && record.revoked_at == 0) ending_.insert(key);
+        }
+        tasks_.spawn(end_rotated());
+    }
     co_return result;
+}
+
+// Few are rotated at a time, and most of the time none is.
+Task<void> Credentials::end_rotated() {
+    for (;;) {
+        co_await sleep_for(state_.loop(), kEndingTick);
+        std::vector<std::string> due;
+        const int64_t now = unix_seconds(state_.loop().wall());
+        for (const std::string& key : ending_) {
+            const auto record = state_.keys().find(key);
+            if (record == state_.keys().end() || record->second.ends_at <= now) due.push_back(key);
+        }
+        for (const std::string& key : due) {
+            const auto done = co_await revoke(key);
+            // Tried again with the next turn, but where somebody has forgotten it meanwhile.
+            if (!done && done.error().code() != Code::kNotFound) {
+                log_.error("rotated_key_not_revoked", {{"key", key}, {"error", done.error()}});
+                continue;
+            }
+            ending_.erase(key);
+        }
+    }
+}
+
+Task<Result<Credentials::Issued>> Credentials::rotate(std::string public_key, std::string new_key,
+                                                      Duration overlap) {
+    auto issued = std::make_shared<Issued>();
+    State::Work work = [this, public_key, new_key, overlap, issued] {
+        return do_rotate(public_key, new_key, overlap, issued);
+    };
+    auto done = co_await state_.run(std::move(work));
+    if (!done) co_return fail(done.error());
+    co_return *issued;
 }
 
 Task<Result<Credentials::Issued>> Credentials::issue(IssueRequest request) {
@@ -37,6 +80,7 @@ Task<Result<Credentials::Issued>> Credentials::issue(IssueRequest request) {
     record.space = has_space ? request.space : "";
     record.grants = request.grants;
     record.role = request.role;
+    record.tags = request.tags;
     record.created_at = unix_seconds(state_.loop().wall());
     if (request.lifetime > Duration::zero()) {
         record.expires_at = unix_seconds(state_.loop().wall() + request.lifetime);
@@ -245,6 +289,47 @@ Task<Result<>> Credentials::do_revoke(std::string public_key) {
     }
     std::vector<std::string> keys = {public_key};
     auto done = co_await accounts_.revoke(account_of(record), std::move(keys));
+    co_return done;
+}
+
+Task<Result<>> Credentials::do_rotate(std::string public_key, std::string new_key, Duration overlap,
+                                      std::shared_ptr<Issued> issued) {
+    const auto known = state_.keys().find(public_key);
+    if (known == state_.keys().end() || known->second.kind != KeyKind::kPerson) {
+        co_return fail(Code::kNotFound, "there is no credential with the key {}", public_key);
+    }
+    KeyRecord old = known->second;
+    const int64_t now = unix_seconds(state_.loop().wall());
+    if (old.revoked_at != 0 || (old.expires_at != 0 && old.expires_at <= now)) {
+        co_return fail(Code::kConflict, "{} is not valid any more: create another", public_key);
+    }
+    if (!old.rotated_to.empty()) {
+        co_return fail(Code::kConflict, "{} was rotated already, to {}", public_key,
+                       old.rotated_to);
+    }
+    if (state_.keys().contains(new_key)) {
+        co_return fail(Code::kConflict, "a credential for this key was issued before");
+    }
+    KeyRecord fresh = old;
+    fresh.public_key = new_key;
+    fresh.created_at = now;
+    if (old.expires_at != 0) fresh.expires_at = now + (old.expires_at - old.created_at);
+    auto jwt = std::make_shared<std::string>();
+    CO_TRY(co_await issue_in_flow(fresh, fresh.tags, jwt));
+    old.rotated_to = new_key;
+    old.ends_at = std::max<int64_t>(
+        now + std::chrono::duration_cast<std::chrono::seconds>(overlap).count(), 1);
+    CO_TRY(co_await state_.put_key(old));
+    EventRecord event("key_rotated", old.space, "", public_key,
+                      fmt::format("{}: {} takes its place", old.name, new_key));
+    state_.say(std::move(event));
+    issued->jwt = *jwt;
+    issued->record = std::move(fresh);
+    if (overlap > Duration::zero()) {
+        ending_.insert(public_key);
+        co_return Result<>();
+    }
+    auto done = co_await do_revoke(public_key);
     co_return done;
 }
 

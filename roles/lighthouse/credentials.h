@@ -5,6 +5,8 @@
 // flow; revocation follows from SQL, so that one that was cut short by a crash is done at the next
 // start.
 
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,6 +48,10 @@ public:
     };
     Task<Result<Issued>> issue(IssueRequest request);
     Task<Result<>> revoke(std::string public_key);
+    // Issues the same for another key: name, space, role, grants, limits, and a life of the same
+    // length. The old one is revoked after the overlap, at once where that is zero; it is a row in
+    // SQL, so that a restart changes nothing of it. Only of people and programs.
+    Task<Result<Issued>> rotate(std::string public_key, std::string new_key, Duration overlap);
     // What a credential by grants may from now on: "SPACE=ROLE" each, or kNoGrant alone.
     Task<Result<>> set_grants(std::string public_key, std::vector<std::string> grants);
     // What a host or gateway asks for.
@@ -69,6 +75,9 @@ private:
     // Steps that run in the state's flow.
     Task<Result<>> do_reconcile();
     Task<Result<>> do_revoke(std::string public_key);
+    Task<Result<>> do_rotate(std::string public_key, std::string new_key, Duration overlap,
+                             std::shared_ptr<Issued> issued);
+    Task<void> end_rotated();
     Task<Result<>> do_revoke_of(std::vector<std::string> instances);
     Task<Result<>> revoke_all(std::vector<KeyRecord> records);
     Task<Result<>> do_prune();
@@ -81,6 +90,8 @@ private:
     State& state_;
     Accounts& accounts_;
     Logger log_;
+    std::set<std::string> ending_;  // keys that were rotated and are not revoked yet
+    bool is_ending_ = false;        // end_rotated() runs
     TaskGroup tasks_;
 };
 

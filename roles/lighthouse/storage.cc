@@ -141,6 +141,11 @@ CREATE TABLE flags (
   space TEXT NOT NULL, flag TEXT NOT NULL, version BIGINT NOT NULL, content TEXT NOT NULL,
   author TEXT NOT NULL, created_at BIGINT NOT NULL, PRIMARY KEY (space, flag, version))
 )sql"},
+    {13, R"sql(
+ALTER TABLE credentials ADD COLUMN tags TEXT NOT NULL DEFAULT '';
+ALTER TABLE credentials ADD COLUMN rotated_to TEXT NOT NULL DEFAULT '';
+ALTER TABLE credentials ADD COLUMN ends_at BIGINT NOT NULL DEFAULT 0
+)sql"},
 };
 
 int64_t i64(uint64_t number) { return static_cast<int64_t>(number); }
@@ -303,7 +308,8 @@ Result<> load_rest(Connection& db, Loaded& loaded) {
     }
     CANDELA_TRY_ASSIGN(const auto keys,
                        db.query("SELECT public_key, kind, name, space, role, owner, created_at, "
-                                "expires_at, revoked_at, grants FROM credentials"));
+                                "expires_at, revoked_at, grants, tags, rotated_to, ends_at "
+                                "FROM credentials"));
     for (const Row& row : keys) {
         KeyRecord key;
         key.public_key = row.text(0);
@@ -318,6 +324,11 @@ Result<> load_rest(Connection& db, Loaded& loaded) {
         for (const std::string_view grant : split(row.text(9), ' ')) {
             if (!grant.empty()) key.grants.emplace_back(grant);
         }
+        for (const std::string_view tag : split(row.text(10), ' ')) {
+            if (!tag.empty()) key.tags.emplace_back(tag);
+        }
+        key.rotated_to = row.text(11);
+        key.ends_at = row.integer(12);
         loaded.keys.emplace(key.public_key, std::move(key));
     }
     CANDELA_TRY_ASSIGN(const auto events,
@@ -459,11 +470,14 @@ Result<> remove_space(Connection& db, const std::string& name) {
 Result<> write_key(Connection& db, const KeyRecord& key) {
     CANDELA_TRY(db.execute(
         "INSERT INTO credentials (public_key, kind, name, space, role, owner, created_at, expires_at, "
-        "revoked_at, grants) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+        "revoked_at, grants, tags, rotated_to, ends_at) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
         "ON CONFLICT (public_key) DO UPDATE SET "
-        "name = $3, role = $5, created_at = $7, expires_at = $8, revoked_at = $9, grants = $10",
+        "name = $3, role = $5, created_at = $7, expires_at = $8, revoked_at = $9, grants = $10, "
+        "tags = $11, rotated_to = $12, ends_at = $13",
         {key.public_key, static_cast<int64_t>(key.kind), key.name, key.space, key.role, key.owner,
-         key.created_at, key.expires_at, key.revoked_at, join(key.grants, " ")}));
+         key.created_at, key.expires_at, key.revoked_at, join(key.grants, " "), join(key.tags, " "),
+         key.rotated_to, key.ends_at}));
     return {};
 }
 

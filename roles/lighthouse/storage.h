@@ -33,6 +33,9 @@ struct KeyRecord {
     int64_t created_at = 0;           // unix seconds, as in JWTs
     int64_t expires_at = 0;           // 0: never
     int64_t revoked_at = 0;           // 0: it is valid
+    std::vector<std::string> tags;    // of a person's JWT, beside what follows from the rest
+    std::string rotated_to;           // the key that was issued in its place; empty: none
+    int64_t ends_at = 0;              // when it is revoked for that
 };
 
 struct SpaceRecord {

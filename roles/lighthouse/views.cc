@@ -252,6 +252,8 @@ Json view_of(const KeyRecord& key) {
                 {"grants", key.grants},
                 {"created_at", seconds_text(key.created_at)},
                 {"expires_at", seconds_text(key.expires_at)},
+                {"rotated_to", key.rotated_to},
+                {"ends_at", seconds_text(key.ends_at)},
                 {"revoked", key.revoked_at != 0}};
 }
 

@@ -109,14 +109,20 @@ Result<> make_role_creds(const path& data_dir, const Identity& identity, const R
                          WallTime now) {
     const path file = identity_folder(data_dir) / "creds" / (std::string(row.role) + ".creds");
     const Account* account = identity.find_account(row.account);
+    KeyPair key = KeyPair::generate(KeyKind::kUser);
     if (has_file(file)) {
         // Credentials of an account that was made anew would be refused: they are then made anew
-        // too.
-        CANDELA_TRY_ASSIGN(const Credentials creds, load_creds(file));
+        // too. Those that an older candela made lack what their role does since then: the same key
+        // gets what it needs now.
+        CANDELA_TRY_ASSIGN(Credentials creds, load_creds(file));
         CANDELA_TRY_ASSIGN(const UserClaims user, decode_user(creds.jwt));
-        if (user.account() == account->public_key()) return {};
+        if (user.account() == account->public_key()) {
+            CANDELA_TRY_ASSIGN(const Permissions needed,
+                               role_permissions(row.role, creds.key.public_key()));
+            if (user.permissions == needed) return {};
+            key = std::move(creds.key);
+        }
     }
-    const KeyPair key = KeyPair::generate(KeyKind::kUser);
     UserRequest request;
     request.public_key = key.public_key();
     request.name = std::string(row.role);

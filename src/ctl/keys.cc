@@ -1,5 +1,5 @@
-// `candela ctl keys create|list|revoke`: credentials of people, CI jobs and programs. The key pair
-// is made here, and only its public half goes to the lighthouse.
+// `candela ctl keys create|list|rotate|revoke`: credentials of people, CI jobs and programs. The
+// key pair is made here, and only its public half goes to the lighthouse.
 
 #include <nlohmann/json.hpp>
 
@@ -108,13 +108,68 @@ Task<Result<int>> run_list(Session& session, Arguments) {
     for (const Json& key : keys) {
         const std::string expires = json_string_or(key, "expires_at");
         const auto grants = string_list(key, "grants");
+        const bool is_revoked = json_bool_or(key, "revoked", false);
+        const bool is_ending = !json_string_or(key, "rotated_to").empty();
         table.add({json_string_or(key, "name"), json_string_or(key, "space"),
                    grants.empty() ? json_string_or(key, "role") : join(grants, " "),
                    age(json_string_or(key, "created_at"), now), expires.empty() ? "never" : expires,
-                   json_bool_or(key, "revoked", false) ? "revoked" : "valid",
+                   is_revoked  ? "revoked"
+                   : is_ending ? "rotated"
+                               : "valid",
                    json_string_or(key, "public")});
     }
     session.terminal.out(table.render());
+    co_return kOk;
+}
+
+Task<Result<int>> run_rotate(Session& session, Arguments arguments) {
+    const std::string key = arguments.text("KEY");
+    const std::string out = arguments.text("--out", key + ".creds");
+    std::error_code ignored;
+    if (out != "-" && std::filesystem::exists(out, ignored)) {
+        co_return fail(Code::kConflict, "{} is there already\ntry: --out FILE", out);
+    }
+    if (arguments.has("--overlap")) {
+        const auto checked = arguments.duration("--overlap", Duration(0));
+        if (!checked) co_return fail(checked.error());
+    }
+    const auth::KeyPair fresh = auth::KeyPair::generate(auth::KeyKind::kUser);
+    // Before anything ends: there has to be a place for what takes its place.
+    if (out != "-") {
+        const auto opened = write_file(out, "", 0600);
+        if (!opened) co_return fail(opened.error());
+    }
+    Json wanted = {{"public_key", fresh.public_key()}};
+    if (arguments.has("--overlap")) wanted["overlap"] = arguments.text("--overlap");
+    auto answer =
+        co_await session.api.post("/v1/keys/" + path_part(key) + "/rotate", std::move(wanted));
+    if (!answer) {
+        if (out != "-") std::filesystem::remove(out, ignored);
+        co_return fail(answer.error());
+    }
+    const Secret creds = auth::format_creds(json_string_or(*answer, "jwt"), fresh);
+    if (out == "-") {
+        session.terminal.out(creds.reveal());
+        co_return kOk;
+    }
+    auto written = write_file(out, creds.reveal(), 0600);
+    if (!written) co_return fail(written.error());
+    const std::string ends_at = json_string_or(*answer, "old_ends_at");
+    if (session.json) {
+        const Json made = {{"name", json_string_or(*answer, "name")},
+                           {"space", json_string_or(*answer, "space")},
+                           {"public", fresh.public_key()},
+                           {"file", out},
+                           {"expires_at", json_string_or(*answer, "expires_at")},
+                           {"replaces", key},
+                           {"old_ends_at", ends_at}};
+        session.terminal.out_json(made);
+    } else {
+        session.terminal.out(out + "\n");
+        session.terminal.note(fmt::format("{} holds a secret key: it is the only copy", out));
+        session.terminal.note(fmt::format("key {} takes the place of {}, which ends at {}",
+                                          fresh.public_key(), key, ends_at));
+    }
     co_return kOk;
 }
 
@@ -149,6 +204,16 @@ Verb keys_create_verb() {
 }
 Verb keys_list_verb() {
     return Verb{"keys", "list", "The keys of the space", {}, {}, true, run_list};
+}
+Verb keys_rotate_verb() {
+    return Verb{"keys",
+                "rotate",
+                "Makes a new key in place of an old one, with all that it may",
+                {{"KEY", "The old one's public key, \"U…\"."}},
+                {{"--overlap", "", "TIME", "How long the old one still works (1h); 0s: not at all"},
+                 {"--out", "-o", "FILE", "The file to write (KEY.creds); - is stdout"}},
+                true,
+                run_rotate};
 }
 Verb keys_grant_verb() {
     return Verb{

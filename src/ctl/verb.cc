@@ -89,6 +89,7 @@ std::span<const Verb> verb_table() {
         spaces_quota_verb(),
         keys_create_verb(),
         keys_list_verb(),
+        keys_rotate_verb(),
         keys_revoke_verb(),
         keys_grant_verb(),
         version_verb(),

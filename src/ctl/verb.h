@@ -119,6 +119,7 @@ Verb spaces_delete_verb();
 Verb spaces_quota_verb();
 Verb keys_create_verb();
 Verb keys_list_verb();
+Verb keys_rotate_verb();
 Verb keys_revoke_verb();
 Verb keys_grant_verb();
 Verb certificates_list_verb();

@@ -18,6 +18,7 @@
 #include "http/client.h"
 #include "loop/flow.h"
 #include "loop/uv_loop.h"
+#include "node/credential_check.h"
 
 namespace candela {
 
@@ -222,6 +223,13 @@ void look_at_credentials(const Profile& profile, std::vector<Finding>& out) {
         const auto now =
             unix_seconds(std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()));
         out.push_back(judge_credential(file, claims->expires_at, now));
+        const auto lacking = lacking_permissions(file, role->name, profile.name);
+        if (lacking && !lacking->empty()) {
+            out.push_back(wrong("credential",
+                                fmt::format("{} lacks what this version's {} needs: {}", file,
+                                            role->name, fmt::join(*lacking, ", ")),
+                                renewal_advice(file)));
+        }
     }
 }
 

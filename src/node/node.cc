@@ -7,6 +7,7 @@
 
 #include "base/ids.h"
 #include "bus/client.h"
+#include "node/credential_check.h"
 #include "node/machine.h"
 
 namespace candela {
@@ -224,6 +225,7 @@ Task<Result<>> Node::start_roles() {
                                                  return make_bus_client(loop, role_name, name);
                                              },
                                              bus_servers(), bus_tls()});
+        check_credential(role_name);
         loaded.role = spec->create(*loaded.context, profile_.config.table(spec->name));
         Role& role = *loaded.role;
         auto started = co_await role.start();
@@ -241,6 +243,25 @@ void Node::serve() {
     membership_->start();
     manager_.ready(readiness().summary());
     helpers_.spawn(watch_readiness());
+}
+
+// The bus refuses what a credential lacks, and nobody would know why.
+void Node::check_credential(std::string_view role) {
+    const std::string file = creds_file(role, role);
+    const auto lacking = lacking_permissions(file, role, info_.name);
+    // What can't be read is told by whoever logs in with it.
+    if (!lacking || lacking->empty()) return;
+    log_.warn("credential_outdated", {{"role", role},
+                                      {"file", file},
+                                      {"lacks", fmt::format("{}", fmt::join(*lacking, ", "))},
+                                      {"remedy", renewal_advice(file)}});
+}
+
+std::string Node::creds_file(std::string_view role, std::string_view name) const {
+    const bool is_own = name == role && !profile_.bus_credentials.empty();
+    return is_own
+               ? profile_.bus_credentials
+               : (info_.data_dir / "identity" / "creds" / fmt::format("{}.creds", name)).string();
 }
 
 std::vector<Address> Node::bus_servers() const {
@@ -261,10 +282,7 @@ std::unique_ptr<bus::Client> Node::make_bus_client(Loop& loop, std::string_view 
     options.servers = bus_servers();
     options.tls = bus_tls();
     options.name = fmt::format("{}@{}", name, info_.name);
-    const bool is_own = name == role && !profile_.bus_credentials.empty();
-    const std::string file =
-        is_own ? profile_.bus_credentials
-               : (info_.data_dir / "identity" / "creds" / fmt::format("{}.creds", name)).string();
+    const std::string file = creds_file(role, name);
     std::error_code ignored;
     if (!std::filesystem::exists(file, ignored)) {
         // Not fatal: it is looked for at each attempt, and what is on disk serves on meanwhile.

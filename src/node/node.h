@@ -93,6 +93,8 @@ private:
     void unload_last();
     Readiness readiness() const;
     std::vector<Address> bus_servers() const;
+    std::string creds_file(std::string_view role, std::string_view name) const;
+    void check_credential(std::string_view role);
     bus::ClientTls bus_tls() const;
     std::unique_ptr<bus::Client> make_bus_client(Loop& loop, std::string_view role,
                                                  std::string_view name);

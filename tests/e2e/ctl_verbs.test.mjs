@@ -75,6 +75,7 @@ const REFUSED = (files) => ({
   'spaces quota': { args: ['default', '--services', '9'], missing: ['nowhere', '--services', '9'] },
   'keys create': { args: ['other', '--out', '-'], missing: ['other', '--out', '-', '--space', 'nowhere'], conflict: ['ci'] },
   'keys list': { args: [], open: true },
+  'keys rotate': { args: ['U'.padEnd(56, 'A'), '--out', '-'], missing: ['U'.padEnd(56, 'A'), '--out', '-'] },
   'keys revoke': { args: ['U'.padEnd(56, 'A')], missing: ['U'.padEnd(56, 'A')] },
   'keys grant': { args: ['U'.padEnd(56, 'A'), 'default=viewer'], missing: ['U'.padEnd(56, 'A'), 'default=viewer'] },
   version: { args: [], open: true },
@@ -316,6 +317,8 @@ test('every verb, in a cloud', { timeout: 300_000 }, async (t) => {
     await ok('keys grant', [ada.public, 'team=developer']);
     await ok('keys list');
     await text('keys list');
+    await ok('keys rotate', [ci.public, '--overlap', '1m', '--out', at('ci2.creds')]);
+    await ok('keys list');
     await ok('keys revoke', [ada.public]);
     assert.ok(ci.public);
     await ok('spaces delete', ['team']);

@@ -70,6 +70,36 @@ TEST_CASE("init_again_changes_nothing") {
     CHECK(slurp(temp.path() / "identity/creds/host.creds") == creds);
 }
 
+TEST_CASE("init_gives_the_credentials_of_an_older_candela_what_they_lack") {
+    const TempFolder temp;
+    const auto identity = init_identity(temp.path(), kNow);
+    REQUIRE(identity);
+    const std::filesystem::path file = temp.path() / "identity/creds/host.creds";
+    const auto made = load_creds(file);
+    REQUIRE(made);
+    UserRequest old;
+    old.public_key = made->key.public_key();
+    old.name = "host";
+    old.tags = {"node:host"};
+    old.permissions = *role_permissions("host", old.public_key);
+    std::erase(old.permissions.publish.allow, "candela.logs.>");
+    const auto jwt = mint_user(*identity->find_account(kPlatformAccount), old, kNow);
+    REQUIRE(jwt);
+    spill(file, format_creds(*jwt, made->key).reveal());
+    const std::string other = slurp(temp.path() / "identity/creds/gateway.creds");
+
+    REQUIRE(init_identity(temp.path(), kNow + 1h));
+    const auto renewed = load_creds(file);
+    REQUIRE(renewed);
+    // The same key: what the bus and others know of it stays true.
+    CHECK(renewed->key.public_key() == made->key.public_key());
+    const auto claims = decode_user(renewed->jwt);
+    REQUIRE(claims);
+    CHECK(claims->permissions == *role_permissions("host", old.public_key));
+    CHECK(claims->tags == old.tags);
+    CHECK(slurp(temp.path() / "identity/creds/gateway.creds") == other);
+}
+
 TEST_CASE("init_completes_what_a_crash_left") {
     const TempFolder temp;
     REQUIRE(init_identity(temp.path(), kNow));
