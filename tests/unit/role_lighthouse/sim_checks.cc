@@ -176,11 +176,12 @@ void SimCloud::check_jobs() {
     std::map<std::pair<JobKey, uint64_t>, MonoTime> active;
     for (const auto& [key, job] : wanted_.jobs) {
         size_t running = 0;
+        auto& decided = decided_[key];
         for (const auto& [number, run] : job.runs) {
-            const auto decided = decided_.try_emplace(std::pair(key, run.scheduled_at), number);
-            if (decided.first->second != number) {
-                break_with(fmt::format("runs {} and {} of {} are of the same time",
-                                       decided.first->second, number, to_string(key)));
+            const uint64_t first = decided.try_emplace(run.scheduled_at, number).first->second;
+            if (first != number) {
+                break_with(fmt::format("runs {} and {} of {} are of the same time", first, number,
+                                       to_string(key)));
             }
             if (run.attempt > kSimRetries + 1)
                 break_with(fmt::format("run {} of {} tries too often", number, to_string(key)));
@@ -197,8 +198,7 @@ void SimCloud::check_jobs() {
             break_with(fmt::format("{} has a history of {}", to_string(key), job.runs.size()));
     }
     active_since_ = std::move(active);
-    std::erase_if(decided_,
-                  [&](const auto& entry) { return !wanted_.jobs.contains(entry.first.first); });
+    std::erase_if(decided_, [&](const auto& of) { return !wanted_.jobs.contains(of.first); });
     for (const auto& [id, instance] : wanted_.instances) {
         if (instance.job.empty()) continue;
         const auto job = wanted_.jobs.find(

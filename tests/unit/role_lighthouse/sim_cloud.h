@@ -161,7 +161,7 @@ private:
     RouteBook routes_{1, HoldLimits()};
     JobPlanner jobs_{utc};
     // Every time that was decided, and by which run; since when runs are active.
-    std::map<std::pair<JobKey, WallTime>, uint64_t> decided_;
+    std::map<JobKey, std::map<WallTime, uint64_t>> decided_;
     std::map<std::pair<JobKey, uint64_t>, MonoTime> active_since_;
     bool needs_plan_ = false;
     bool is_changed_ = true;  // something that is checked
