@@ -63,10 +63,9 @@ async function isWhole(cloud, version) {
     error.message += ` ${JSON.stringify(await cloud.instances('probe').catch(String))} ${running(cloud)}`;
     throw error;
   });
-  const address = cloud.machines.gateway.address;
   await until('ten answers in a row', async () => {
     for (let i = 0; i < 10; i += 1) {
-      const answer = await cloud.get('/version', { address, host: HOST, timeout: 3000 });
+      const answer = await cloud.get('/version', { address: cloud.entry, host: HOST, timeout: 3000 });
       assert.equal(answer.text, version);
     }
     return true;

@@ -21,7 +21,7 @@ async function isWhole(cloud, version, wanted) {
     const all = await cloud.instances('probe');
     return all.length === wanted && all.every((each) => each.state === 'ready') && running(cloud).length === wanted;
   }, { timeout: 60_000, every: 200 });
-  const answer = await cloud.get('/version', { address: cloud.machines.gateway.address, host: HOST });
+  const answer = await cloud.get('/version', { address: cloud.entry, host: HOST });
   assert.equal(answer.text, version);
 }
 

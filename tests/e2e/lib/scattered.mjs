@@ -1,5 +1,5 @@
 // A cloud whose every role is on a machine of its own (network.mjs), each reached by what can go wrong: killed, stopped for
-// a while, cut off from the others. Clients, on this machine, always reach the gateway's.
+// a while, cut off from the others. Clients, on this machine, always reach the load balancer's, and that is their way in.
 
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -11,7 +11,7 @@ import { profileFrom } from './profiles.mjs';
 import { CANDELA, run } from './program.mjs';
 import { until } from './wait.mjs';
 
-export const ROLES = ['bus', 'lighthouse', 'host-1', 'host-2', 'gateway'];
+export const ROLES = ['bus', 'lighthouse', 'host-1', 'host-2', 'gateway', 'loadbalancer'];
 
 // `environment`: {role: {NAME: value}}. `disks`: {role: size}: what it keeps lies on a disk of that size, at cloud.disks[role].
 export async function startScattered(t, { environment = {}, disks = {} } = {}) {
@@ -46,7 +46,12 @@ export async function startScattered(t, { environment = {}, disks = {} } = {}) {
     }),
     gateway: profileFrom('gateway.toml', {
       node: common('gateway', path.join(cloud.dir, 'gateway')), bus: { url: bus, credentials: creds('gateway') },
-      gateway: { listen: `${machines.gateway.address}:${cloud.gatewayPort}` },
+      gateway: { listen: `${machines.gateway.address}:${cloud.gatewayPort}`, trusted_proxies: [`${machines.loadbalancer.address}/32`] },
+    }),
+    loadbalancer: profileFrom('loadbalancer.toml', {
+      node: common('loadbalancer', path.join(cloud.dir, 'loadbalancer')), bus: { url: bus, credentials: creds('loadbalancer') },
+      loadbalancer: { listen: `${machines.loadbalancer.address}:${cloud.gatewayPort}` },
+      'loadbalancer.upstream': { address: `${machines.gateway.address}:${cloud.gatewayPort}` },
     }),
   };
   for (const name of ['host-1', 'host-2']) {
@@ -68,8 +73,9 @@ export async function startScattered(t, { environment = {}, disks = {} } = {}) {
     }).catch((error) => { throw cloud.explain(error); });
   };
   for (const role of ROLES) await cloud.startRole(role);
+  cloud.entry = machines.loadbalancer.address;
   cloud.loadOn = (host, options) => cloud.load({
-    address: machines.gateway.address, host, target: '/version', pause: 10, ...options,
+    address: cloud.entry, host, target: '/version', pause: 10, ...options,
   });
   return cloud;
 }
