@@ -118,7 +118,9 @@ void Instance::perform_one(const InstanceMachine::Action& action) {
     switch (action.what) {
         case Do::kPrepare: tasks_.spawn(prepare()); break;
         case Do::kSpawn: spawn(); break;
-        case Do::kProbe: prober_->start(port_, running_.get(), start_request()); break;
+        case Do::kProbe:
+            prober_->start(port_, running_.get(), [this] { return start_request(); });
+            break;
         case Do::kTerminate:
             prober_->cancel();
             if (running_ != nullptr) running_->terminate();

@@ -104,7 +104,8 @@ Prober::Prober(Loop& loop, proto::Probe probe, OnResult on_result)
 
 Prober::~Prober() = default;
 
-void Prober::start(uint16_t port, Running* running, StartRequest request) {
+void Prober::start(uint16_t port, Running* running,
+                   const std::function<StartRequest()>& request_of) {
     if (probe_.kind != proto::ProbeKind::kExec) {
         auto address =
             running != nullptr ? running->probe_address(port) : Address::tcp("127.0.0.1", port);
@@ -112,6 +113,7 @@ void Prober::start(uint16_t port, Running* running, StartRequest request) {
         if (running != nullptr) way_in = running->reach();
         return tasks_.spawn(run(std::move(address), std::move(way_in)));
     }
+    StartRequest request = request_of();
     request.command = probe_.command;
     request.executable.clear();
     ProbeResult result;

@@ -31,9 +31,9 @@ public:
     Prober& operator=(const Prober&) = delete;
 
     // One probe; the result comes later, never from within this call, and within the probe's
-    // timeout. An exec probe runs beside `running`, as `request` says; its command is the probe's
-    // own. Not while one is under way.
-    void start(uint16_t port, Running* running, StartRequest request);
+    // timeout. An exec probe runs beside `running`, as `request` says, which only it asks; its
+    // command is the probe's own. Not while one is under way.
+    void start(uint16_t port, Running* running, const std::function<StartRequest()>& request_of);
     void cancel();
 
 private:

@@ -82,7 +82,7 @@ struct Probing : RunningHandler {
         Prober prober(loop, std::move(what), [this](ProbeResult r) { result = std::move(r); });
         StartRequest request;
         request.environment = {"PATH=/usr/bin:/bin"};
-        prober.start(port, instance.get(), request);
+        prober.start(port, instance.get(), [&request] { return request; });
         CHECK_FALSE(result.has_value());
         REQUIRE(loop.run_until([this] { return result.has_value(); }, 20s));
         return *result;
@@ -163,9 +163,9 @@ TEST_CASE_METHOD(Probing, "a_cancelled_probe_says_nothing") {
     const uint16_t port = listen("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     {
         Prober prober(loop, probe(proto::ProbeKind::kHttp), [this](ProbeResult r) { result = r; });
-        prober.start(port, nullptr, StartRequest());
+        prober.start(port, nullptr, [] { return StartRequest(); });
         prober.cancel();
-        prober.start(port, nullptr, StartRequest());
+        prober.start(port, nullptr, [] { return StartRequest(); });
     }
     bool done = false;
     Timer timer(loop.timers(), [&] { done = true; });
