@@ -9,11 +9,15 @@ async function ip(...args) {
   assert.equal(result.code, 0, `ip ${args.join(' ')}: ${result.stderr}`);
 }
 
+let made = 0;
+
 // Returns {addMachine}.
 export async function makeNetwork(t) {
-  const id = process.pid % 2048;
+  made += 1;
+  // The kernel takes a while to forget a network that was removed: each has names and addresses of its own.
+  const id = (process.pid * 7 + made) % 2048;
   const base = `10.${214 + (id >> 8)}.${id & 255}`;
-  const router = `candela-router-${process.pid}`;
+  const router = `candela-router-${process.pid}-${made}`;
   const namespaces = [];
   t.after(async () => { for (const name of namespaces.reverse()) await run('ip', ['netns', 'del', name]); });
   const addNamespace = async (name) => {
@@ -47,7 +51,7 @@ export async function makeNetwork(t) {
   return {
     // A machine: {address, command, cut, mend}. `command`: what to run there, as [file, ...arguments].
     async addMachine(name) {
-      const namespace = `candela-${process.pid}-${name}`;
+      const namespace = `${router}-${name}`;
       await addNamespace(namespace);
       const { port, address } = await layCable(namespace);
       const rule = async (verb) => {
