@@ -3,11 +3,9 @@
 // was when it is back, by itself: no instance is started twice, none is left behind, and a deploy works.
 
 import assert from 'node:assert/strict';
-import path from 'node:path';
 import test from 'node:test';
 import { probeApp } from './lib/apps.mjs';
-import { programsIn } from './lib/program.mjs';
-import { ROLES, startScattered } from './lib/scattered.mjs';
+import { ROLES, isWhole, running, startScattered } from './lib/scattered.mjs';
 import { sleep, until } from './lib/wait.mjs';
 
 const HOST = 'probe.localhost';
@@ -48,43 +46,19 @@ const FAULTS = {
   },
 };
 
-// Instances' programs, by host.
-const running = (cloud) => ['host-1', 'host-2'].flatMap((host) => programsIn(path.join(cloud.dir, host))).sort();
-
-async function isWhole(cloud, version) {
-  await until('every node to be heard', async () => {
-    const { nodes } = await cloud.ctlJson('nodes list');
-    return nodes.length === ROLES.length && nodes.every((node) => node.state === 'ready');
-  }, { timeout: 40_000, every: 200 });
-  await until(`${WANTED} instances, each once`, async () => {
-    const all = await cloud.instances('probe');
-    return all.length === WANTED && all.every((each) => each.state === 'ready') && running(cloud).length === WANTED;
-  }, { timeout: 60_000, every: 200 }).catch(async (error) => {
-    error.message += ` ${JSON.stringify(await cloud.instances('probe').catch(String))} ${running(cloud)}`;
-    throw error;
-  });
-  await until('ten answers in a row', async () => {
-    for (let i = 0; i < 10; i += 1) {
-      const answer = await cloud.get('/version', { address: cloud.entry, host: HOST, timeout: 3000 });
-      assert.equal(answer.text, version);
-    }
-    return true;
-  }, { timeout: 30_000 });
-}
-
 test('each role is killed, stopped and cut off in turn', { timeout: 600_000, skip }, async (t) => {
   const cloud = await startScattered(t);
   let version = 1;
   const deploy = () => cloud.ctl(['deploy', probeApp(t, { instances: WANTED, version: String(version) })]);
   await deploy();
-  await isWhole(cloud, '1').catch((error) => { throw cloud.explain(error); });
+  await isWhole(cloud, '1', WANTED).catch((error) => { throw cloud.explain(error); });
   for (const role of ROLES) {
     for (const [how, fault] of Object.entries(FAULTS)) {
       await t.test(`${role} ${how}`, async (step) => {
         if (role.startsWith('host')) {
           // An earlier fault may have left all of them on the other one.
           await cloud.ctl('restart probe');
-          await isWhole(cloud, String(version)).catch((error) => { throw cloud.explain(error); });
+          await isWhole(cloud, String(version), WANTED).catch((error) => { throw cloud.explain(error); });
           assert.ok((await cloud.instances('probe')).some((each) => each.node === role), `nothing runs on ${role}`);
         }
         const before = running(cloud);
@@ -94,7 +68,7 @@ test('each role is killed, stopped and cut off in turn', { timeout: 600_000, ski
         try {
           await fault(cloud, role, step);
           const ended = Date.now();
-          await isWhole(cloud, String(version));
+          await isWhole(cloud, String(version), WANTED);
           step.diagnostic(`whole ${Date.now() - ended} ms after it`);
         } catch (error) {
           throw cloud.explain(error);
@@ -114,7 +88,7 @@ test('each role is killed, stopped and cut off in turn', { timeout: 600_000, ski
       version += 1;
       const load = cloud.loadOn(HOST);
       await deploy();
-      await isWhole(cloud, String(version)).catch((error) => { throw cloud.explain(error); });
+      await isWhole(cloud, String(version), WANTED).catch((error) => { throw cloud.explain(error); });
       await load.stop();
       assert.deepEqual(load.failures, []);
     });

@@ -6,24 +6,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { probeApp } from './lib/apps.mjs';
-import { programsIn, run } from './lib/program.mjs';
-import { startScattered } from './lib/scattered.mjs';
+import { run } from './lib/program.mjs';
+import { isWhole, running, startScattered } from './lib/scattered.mjs';
 import { sleep, until } from './lib/wait.mjs';
 
 const HOST = 'probe.localhost';
 const skip = process.getuid() !== 0 && 'needs root, for network namespaces';
-const running = (cloud) => ['host-1', 'host-2'].flatMap((host) => programsIn(path.join(cloud.dir, host))).sort();
-
-async function isWhole(cloud, version, wanted) {
-  await until('every node to be heard', async () => (await cloud.ctlJson('nodes list')).nodes.every((node) => node.state === 'ready'),
-    { timeout: 40_000, every: 200 });
-  await until(`${wanted} instances, each once`, async () => {
-    const all = await cloud.instances('probe');
-    return all.length === wanted && all.every((each) => each.state === 'ready') && running(cloud).length === wanted;
-  }, { timeout: 60_000, every: 200 });
-  const answer = await cloud.get('/version', { address: cloud.entry, host: HOST });
-  assert.equal(answer.text, version);
-}
 
 const deploy = (t, cloud, version, instances) => cloud.ctl(['deploy', probeApp(t, { instances, version })]);
 

@@ -8,7 +8,7 @@ import { Cloud } from './cloud.mjs';
 import { makeNetwork } from './network.mjs';
 import { freePort } from './ports.mjs';
 import { profileFrom } from './profiles.mjs';
-import { CANDELA, run } from './program.mjs';
+import { CANDELA, programsIn, run } from './program.mjs';
 import { until } from './wait.mjs';
 
 export const ROLES = ['bus', 'lighthouse', 'host-1', 'host-2', 'gateway', 'loadbalancer'];
@@ -78,4 +78,29 @@ export async function startScattered(t, { environment = {}, disks = {} } = {}) {
     address: cloud.entry, host, target: '/version', pause: 10, ...options,
   });
   return cloud;
+}
+
+// The programs of all instances.
+export const running = (cloud) => ['host-1', 'host-2'].flatMap((host) => programsIn(path.join(cloud.dir, host))).sort();
+
+// Until every node is heard, each wanted instance of the service "probe" runs, once, and clients get this version.
+export async function isWhole(cloud, version, wanted) {
+  await until('every node to be heard', async () => {
+    const { nodes } = await cloud.ctlJson('nodes list');
+    return nodes.length === ROLES.length && nodes.every((node) => node.state === 'ready');
+  }, { timeout: 40_000, every: 200 });
+  await until(`${wanted} instances, each once`, async () => {
+    const all = await cloud.instances('probe');
+    return all.length === wanted && all.every((each) => each.state === 'ready') && running(cloud).length === wanted;
+  }, { timeout: 60_000, every: 200 }).catch(async (error) => {
+    error.message += ` ${JSON.stringify(await cloud.instances('probe').catch(String))} ${running(cloud)}`;
+    throw error;
+  });
+  await until('ten answers in a row', async () => {
+    for (let i = 0; i < 10; i += 1) {
+      const answer = await cloud.get('/version', { address: cloud.entry, host: 'probe.localhost', timeout: 3000 });
+      assert.equal(answer.text, version);
+    }
+    return true;
+  }, { timeout: 30_000 });
 }
