@@ -7,7 +7,10 @@
 namespace candela::gateway {
 namespace {
 
-constexpr Duration kTick = 200ms;
+// Between two looks at counters and, while instances that should end are busy, at whether they
+// still are.
+constexpr Duration kTick = 1s;
+constexpr Duration kBusyTick = 200ms;
 
 http::UpstreamOptions upstream_options(const proto::RouteService& source) {
     http::UpstreamOptions options;
@@ -44,7 +47,7 @@ Worker::Worker(NodeContext& context, Loop& loop, size_t index, const Settings& s
       logins_(context, loop, [this]() -> bus::Client& { return tunnel_client(); }),
       proxy_(loop, *this, settings.proxy, context.log.with({{"worker", index}})),
       tick_timer_(loop.timers(), [this] { tick(); }) {
-    tick_timer_.start(kTick);
+    start_ticking();
 }
 
 Worker::~Worker() {
@@ -328,12 +331,20 @@ void Worker::report() {
     if (now == reported_) return;
     reported_ = now;
     on_report_(reported_);
+    start_ticking();
+}
+
+void Worker::start_ticking() {
+    if (reported_.busy.empty())
+        tick_timer_.start(kTick, kTick / 4);
+    else
+        tick_timer_.start(kBusyTick);
 }
 
 void Worker::tick() {
     for (auto& [name, service] : services_) service.metrics.take_over(service.upstream->counters());
     report();
-    tick_timer_.start(kTick);
+    start_ticking();
 }
 
 }  // namespace candela::gateway

@@ -89,6 +89,7 @@ private:
     void ship_access(const http::ProxyRecord& record);
     void report();
     void tick();
+    void start_ticking();
 
     NodeContext& context_;
     Loop& loop_;

@@ -50,7 +50,7 @@ Task<void> DockerEngine::look_forever() {
         // Sooner where somebody meets it gone.
         while (loop_.now() < until) {
             const bool was_on = is_on();
-            co_await sleep_for(loop_, kLookInterval);
+            co_await sleep_for(loop_, kLookInterval, kLookInterval / 4);
             if (was_on && !is_on()) break;
         }
     }

@@ -139,7 +139,7 @@ Task<Result<ExitStatus>> DockerDriver::Session::ask_status() {
 // A program may end and leave others that hold its output open.
 Task<void> DockerDriver::Session::watch() {
     while (!result_) {
-        co_await sleep_for(driver_.loop_, kLookInterval);
+        co_await sleep_for(driver_.loop_, kLookInterval, kLookInterval / 4);
         auto state = co_await driver_.engine_.api().inspect_exec(exec_);
         if (!state || state->is_running) continue;
         co_await driver_.end_marked(mark_);

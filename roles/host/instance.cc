@@ -7,7 +7,6 @@
 #include "docker_container.h"
 #include "instance_note.h"
 #include "network_doors.h"
-#include "process_table.h"
 
 namespace candela::host {
 
@@ -129,7 +128,7 @@ void Instance::perform_one(const InstanceMachine::Action& action) {
             prober_->cancel();
             if (running_ != nullptr) running_->kill();
             break;
-        case Do::kSetTimer: timer(action.timer).start(action.delay); break;
+        case Do::kSetTimer: timer(action.timer).start(action.delay, action.leeway); break;
         case Do::kStopTimer: timer(action.timer).stop(); break;
         case Do::kReport:
             if (running_ != nullptr) running_->set_note(note());
@@ -437,8 +436,7 @@ proto::InstanceStatus Instance::status() const {
     status.exit_code = machine_.exit_code();
     status.started_at = started_at_ms_;
     status.epoch = spec_.epoch;
-    if (status.pid != 0)
-        status.memory_bytes = running_->memory_bytes().value_or(resident_bytes(pid()));
+    if (running_ != nullptr) status.memory_bytes = running_->memory_bytes().value_or(0);
     // The lines that tell why: not of those that are well.
     const bool is_troubled =
         status.state == proto::InstanceState::kFailed ||

@@ -108,9 +108,15 @@ Actions InstanceMachine::ready() {
                     {Do::kStopTimer, Timer::kPhase},
                     {Do::kSetTimer, Timer::kHealthy, kHealthyAfter}};
     if (settings_.has_probe) {
-        actions.emplace_back(Do::kSetTimer, Timer::kProbe, settings_.probe_interval);
+        actions.push_back(next_probe());
     }
     return actions;
+}
+
+// An eighth sooner or later than asked, so that many instances are probed in one go.
+InstanceMachine::Action InstanceMachine::next_probe() const {
+    const Duration interval = settings_.probe_interval;
+    return {Do::kSetTimer, Timer::kProbe, interval - interval / 8, interval / 4};
 }
 
 Actions InstanceMachine::on_probe(bool is_well, std::string_view answer, bool has_answered) {
@@ -120,7 +126,7 @@ Actions InstanceMachine::on_probe(bool is_well, std::string_view answer, bool ha
         failed_probes_ = 0;
         silent_probes_ = 0;
         if (phase_ == Phase::kStarting || is_unready_) return ready();
-        return {{Do::kSetTimer, Timer::kProbe, settings_.probe_interval}};
+        return {next_probe()};
     }
     if (phase_ == Phase::kStarting) {
         // Ask often at first: most programs listen within a moment, and nobody should wait for
@@ -136,7 +142,7 @@ Actions InstanceMachine::on_probe(bool is_well, std::string_view answer, bool ha
         cause_ = fmt::format("{} probes in a row failed: {}", failed_probes_, answer);
         return begin_stop(true);
     }
-    Actions actions{{Do::kSetTimer, Timer::kProbe, settings_.probe_interval}};
+    Actions actions{next_probe()};
     if (failed_probes_ >= kUnreadyFailures && !is_unready_) {
         is_unready_ = true;
         cause_ = fmt::format("probe failed: {}", answer);

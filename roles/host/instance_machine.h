@@ -54,10 +54,12 @@ public:
         Do what;
         Timer timer = Timer::kPhase;  // of kSetTimer and kStopTimer
         Duration delay{};             // of kSetTimer
+        Duration leeway{};            // so much later at most, with what else happens then
 
         Action(Do w)
             : what(w) {}  // NOLINT(google-explicit-constructor): a list of actions reads well
-        Action(Do w, Timer t, Duration d = Duration(0)) : what(w), timer(t), delay(d) {}
+        Action(Do w, Timer t, Duration d = Duration(0), Duration l = Duration(0))
+            : what(w), timer(t), delay(d), leeway(l) {}
         friend bool operator==(const Action&, const Action&) = default;
     };
     using Actions = std::vector<Action>;
@@ -126,6 +128,7 @@ private:
     bool is_stopping() const { return phase_ == Phase::kStopping; }
     Actions end(bool has_failed);
     Actions ready();
+    Action next_probe() const;
     Actions begin_stop(bool is_restart);
     // After a start that came to nothing, or an exit: wait, then try again.
     void back_off(Actions& actions, std::string cause, bool is_final_failure);

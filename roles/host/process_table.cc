@@ -72,12 +72,4 @@ bool has_living_member(int group) {
     });
 }
 
-uint64_t resident_bytes(int pid) {
-    // proc(5): pages in all, then resident ones.
-    const std::string text = read_proc(pid, "statm");
-    const auto fields = split(text, ' ');
-    if (fields.size() < 2) return 0;
-    return parse_uint(fields[1]).value_or(0) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
 }  // namespace candela::host

@@ -23,8 +23,4 @@ bool has_environment_entry(int pid, const std::string& entry);  // "NAME=value"
 // Whether somebody in the process group still runs; zombies do not count.
 bool has_living_member(int group);
 
-// What of its memory is resident; 0 where it is gone. Quick enough for a loop: the kernel has it at
-// hand.
-uint64_t resident_bytes(int pid);
-
 }  // namespace candela::host

@@ -89,6 +89,7 @@ void read_network(const path& file, proto::Usage& usage) {
 
 struct Process {
     int parent = 0;
+    bool is_keeper = false;
     uint64_t cpu_ticks = 0;  // with children that it has waited for
     uint64_t resident_pages = 0;
 };
@@ -102,6 +103,8 @@ std::optional<Process> read_process(const path& folder) {
     const auto fields = split(std::string_view(*text).substr(name_end + 1), ' ');
     if (fields.size() < 23) return std::nullopt;
     Process process;
+    const size_t name_begin = text->find('(') + 1;
+    process.is_keeper = std::string_view(*text).substr(name_begin).starts_with("candela-keeper");
     process.parent = static_cast<int>(parse_uint(fields[2]).value_or(0));
     for (size_t i = 12; i < 16; ++i) process.cpu_ticks += parse_uint(fields[i]).value_or(0);
     process.resident_pages = parse_uint(fields[22]).value_or(0);
@@ -122,13 +125,13 @@ Processes all_processes(const path& proc) {
 }
 
 // The process and all below it. What has left its parent is the keeper's child.
-std::vector<int> tree_of(int root, const Processes& all, const path& proc) {
+std::vector<int> tree_of(int root, const Processes& all) {
     const auto self = all.find(root);
     if (self == all.end()) return {};
     std::vector<int> tree{root};
     const int parent = self->second.parent;
-    const auto name = read_kernel_file(proc / std::to_string(parent) / "comm");
-    const bool is_kept = name && name->starts_with("candela-keeper");
+    const auto parent_itself = all.find(parent);
+    const bool is_kept = parent_itself != all.end() && parent_itself->second.is_keeper;
     for (const auto& [pid, process] : all) {
         if (is_kept && process.parent == parent && pid != root) tree.push_back(pid);
     }
@@ -196,11 +199,9 @@ void read_cgroup(const path& folder, proto::Usage& usage) {
     read_pressures(folder, ".pressure", usage);
 }
 
-std::string group_of(const path& proc_self) {
-    const auto text = read_kernel_file(proc_self / "cgroup");
-    if (!text) return {};
-    for (const std::string_view line : split(*text, '\n')) {
-        if (line.starts_with("0::")) return std::string(line.substr(3));
+std::string_view group_of(std::string_view groups) {
+    for (const std::string_view line : split(groups, '\n')) {
+        if (line.starts_with("0::")) return line.substr(3);
     }
     return {};
 }
@@ -228,13 +229,10 @@ path old_group_of(std::string_view groups, std::string_view own_groups, std::str
 }
 
 // What cgroup v1 counts of a container, all that its engine has started in it included.
-void read_old_cgroups(const path& proc_self, const path& own, const path& cgroups,
+void read_old_cgroups(std::string_view groups, std::string_view own_groups, const path& cgroups,
                       proto::Usage& usage) {
-    const auto groups = read_kernel_file(proc_self / "cgroup");
-    const auto own_groups = read_kernel_file(own / "cgroup");
-    if (!groups || !own_groups) return;
     const auto text = [&](std::string_view controller, const char* file) {
-        const path folder = old_group_of(*groups, *own_groups, controller, cgroups);
+        const path folder = old_group_of(groups, own_groups, controller, cgroups);
         return folder.empty() ? std::nullopt : read_kernel_file(folder / file);
     };
     const auto number = [&](std::string_view controller, const char* file) {
@@ -300,7 +298,7 @@ Measured measure_usage(const std::vector<MeteredInstance>& instances, const path
     Measured measured;
     measured.machine = measure_machine(proc);
     std::optional<Processes> all;  // where some instance needs it
-    const std::string own_group = group_of(proc / "self");
+    const auto own_groups = read_kernel_file(proc / "self/cgroup");
     const std::string own_network = network_of(proc / "self");
     for (const MeteredInstance& each : instances) {
         if (each.pid <= 0) continue;
@@ -309,9 +307,13 @@ Measured measure_usage(const std::vector<MeteredInstance>& instances, const path
         path group = each.cgroup;
         if (group.empty()) {
             // A container's engine has made one.
-            const std::string found = group_of(self);
-            if (found.size() > 1 && found != own_group) group = cgroups / found.substr(1);
-            read_old_cgroups(self, proc / "self", cgroups, usage);
+            const auto groups = read_kernel_file(self / "cgroup");
+            if (groups && own_groups && *groups != *own_groups) {
+                const std::string_view found = group_of(*groups);
+                if (found.size() > 1 && found != group_of(*own_groups))
+                    group = cgroups / found.substr(1);
+                read_old_cgroups(*groups, *own_groups, cgroups, usage);
+            }
         }
         if (!group.empty()) read_cgroup(group, usage);
         constexpr uint32_t kOfTree =
@@ -319,7 +321,7 @@ Measured measure_usage(const std::vector<MeteredInstance>& instances, const path
         if ((usage.known & kOfTree) != kOfTree) {
             if (!all) all = all_processes(proc);
             proto::Usage counted;
-            read_tree(tree_of(each.pid, *all, proc), *all, proc, counted);
+            read_tree(tree_of(each.pid, *all), *all, proc, counted);
             const auto take = [&](uint32_t bit, auto... fields) {
                 if ((usage.known & bit) != 0 || (counted.known & bit) == 0) return;
                 usage.known |= bit;

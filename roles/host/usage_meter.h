@@ -3,7 +3,7 @@
 // What instances take of the machine, each with all the processes that it has started: from its
 // cgroup v2 where it has one, of a container also from cgroup v1, otherwise from /proc. What the
 // kernel does not tell stays unknown (proto Usage.known). Measured on the pool after a heartbeat
-// for the next one, once a second, less often where that would cost more than 0.2 % of a core.
+// for the next one, once a second, less often where that would cost more than 0.1 % of a core.
 // Lives on one loop.
 
 #include <filesystem>
@@ -36,9 +36,9 @@ Measured measure_usage(const std::vector<MeteredInstance>& instances,
 
 class UsageMeter {
 public:
-    static constexpr Duration kInterval = 900ms;  // heartbeats come each second, or a little early
+    static constexpr Duration kInterval = 800ms;  // heartbeats come each second, or a little early
     static constexpr Duration kIntervalMax = 10s;
-    static constexpr int kIdleShare = 500;  // of its time it measures at most one part in so many
+    static constexpr int kIdleShare = 1000;  // of its time it measures at most one part in so many
 
     explicit UsageMeter(Loop& loop);
     ~UsageMeter();

@@ -7,6 +7,12 @@
 
 namespace candela::http {
 
+namespace {
+
+constexpr Duration kSweepInterval = 1s;  // between two looks for connections idle for too long
+
+}  // namespace
+
 Endpoint::Endpoint(Upstream& upstream, const EndpointSpec& spec)
     : upstream_(upstream), spec_(spec) {}
 
@@ -196,7 +202,7 @@ void Upstream::wake() {
 }
 
 void Upstream::note_idle() {
-    if (!idle_timer_.is_active()) idle_timer_.start(1s);
+    if (!idle_timer_.is_active()) idle_timer_.start(kSweepInterval, kSweepInterval / 4);
 }
 
 void Upstream::sweep_idle() {
@@ -206,7 +212,7 @@ void Upstream::sweep_idle() {
         endpoint->close_older_than(now, options_.idle_timeout);
         any_left = any_left || !endpoint->idle_.empty();
     }
-    if (any_left) idle_timer_.start(1s);
+    if (any_left) idle_timer_.start(kSweepInterval, kSweepInterval / 4);
 }
 
 }  // namespace candela::http

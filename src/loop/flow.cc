@@ -23,10 +23,10 @@ Task<void> Event::wait() {
     co_await waiter.done;
 }
 
-Task<void> sleep_for(Loop& loop, Duration duration) {
+Task<void> sleep_for(Loop& loop, Duration duration, Duration leeway) {
     Completion<Done> done;
     Timer timer(loop.timers(), [&done] { done.complete(Done()); });
-    timer.start(duration);
+    timer.start(duration, leeway);
     co_await done;
 }
 

@@ -71,7 +71,8 @@ private:
     std::list<Waiter*> waiters_;
 };
 
-Task<void> sleep_for(Loop& loop, Duration duration);
+// `leeway`: as of Timer::start.
+Task<void> sleep_for(Loop& loop, Duration duration, Duration leeway = Duration(0));
 
 // Connects within the time given.
 Task<Result<StreamPtr>> connect(Loop& loop, Address address, Duration timeout);

@@ -1,52 +1,55 @@
 #include "loop/timers.h"
 
+#include <algorithm>
+
 #include "loop/clock.h"
 
 namespace candela {
 
-void Timers::place(size_t index, Timer* timer) {
-    heap_[index] = timer;
+void Timers::Heap::place(size_t index, Timer* timer) {
+    timers_[index] = timer;
     timer->heap_index_ = index;
 }
 
-void Timers::sift_up(size_t index) {
-    Timer* timer = heap_[index];
+void Timers::Heap::sift_up(size_t index) {
+    Timer* timer = timers_[index];
     while (index > 0) {
         const size_t parent = (index - 1) / 2;
-        if (heap_[parent]->heap_deadline_ <= timer->heap_deadline_) break;
-        place(index, heap_[parent]);
+        if (timers_[parent]->heap_deadline_ <= timer->heap_deadline_) break;
+        place(index, timers_[parent]);
         index = parent;
     }
     place(index, timer);
 }
 
-void Timers::sift_down(size_t index) {
-    Timer* timer = heap_[index];
+void Timers::Heap::sift_down(size_t index) {
+    Timer* timer = timers_[index];
     for (;;) {
         size_t child = index * 2 + 1;
-        if (child >= heap_.size()) break;
-        if (child + 1 < heap_.size() &&
-            heap_[child + 1]->heap_deadline_ < heap_[child]->heap_deadline_) {
+        if (child >= timers_.size()) break;
+        if (child + 1 < timers_.size() &&
+            timers_[child + 1]->heap_deadline_ < timers_[child]->heap_deadline_) {
             ++child;
         }
-        if (timer->heap_deadline_ <= heap_[child]->heap_deadline_) break;
-        place(index, heap_[child]);
+        if (timer->heap_deadline_ <= timers_[child]->heap_deadline_) break;
+        place(index, timers_[child]);
         index = child;
     }
     place(index, timer);
 }
 
-void Timers::insert(Timer& timer) {
+void Timers::Heap::insert(Timer& timer) {
+    timer.heap_ = this;
     timer.heap_deadline_ = timer.deadline_;
-    heap_.push_back(&timer);
-    sift_up(heap_.size() - 1);
+    timers_.push_back(&timer);
+    sift_up(timers_.size() - 1);
 }
 
-void Timers::remove(Timer& timer) {
+void Timers::Heap::remove(Timer& timer) {
     const size_t index = timer.heap_index_;
     timer.heap_index_ = Timer::kNotInHeap;
-    Timer* last = heap_.back();
-    heap_.pop_back();
+    Timer* last = timers_.back();
+    timers_.pop_back();
     if (last == &timer) return;
     place(index, last);
     sift_up(index);
@@ -54,47 +57,67 @@ void Timers::remove(Timer& timer) {
 }
 
 std::optional<MonoTime> Timers::next_deadline() const {
-    if (heap_.empty()) return std::nullopt;
-    return heap_.front()->heap_deadline_;
+    if (exact_.empty() && patient_.empty()) return std::nullopt;
+    if (patient_.empty()) return exact_.first().heap_deadline_;
+    if (exact_.empty()) return patient_.first().heap_deadline_;
+    return std::min(exact_.first().heap_deadline_, patient_.first().heap_deadline_);
 }
 
 void Timers::run_due() {
     const MonoTime now = clock_.now();
-    // Collected first, so that a callback that starts a timer with no delay can't keep us here.
-    size_t budget = heap_.size();
-    while (budget-- > 0 && !heap_.empty() && heap_.front()->heap_deadline_ <= now) {
-        Timer* timer = heap_.front();
-        remove(*timer);
-        if (timer->deadline_ > now) {  // pushed back meanwhile
-            insert(*timer);
+    // Counted first, so that a callback that starts a timer with no delay can't keep us here.
+    for (size_t budget = exact_.size(); budget > 0 && !exact_.empty(); --budget) {
+        Timer& timer = exact_.first();
+        if (timer.heap_deadline_ > now) break;
+        exact_.remove(timer);
+        if (timer.deadline_ <= now)
+            fire(timer);
+        else  // pushed back meanwhile
+            exact_.insert(timer);
+    }
+    size_t fired = 0;
+    for (size_t budget = patient_.size(); budget > 0 && !patient_.empty(); --budget) {
+        Timer& timer = patient_.first();
+        const Duration early = fired < kEarlyMax ? timer.leeway_ : Duration(0);
+        if (timer.heap_deadline_ - early > now) break;
+        patient_.remove(timer);
+        if (timer.deadline_ - early > now) {
+            patient_.insert(timer);
             continue;
         }
-        timer->active_ = false;
-        bool destroyed = false;
-        timer->destroyed_ = &destroyed;
-        // The callable moves to the stack: it may destroy its own timer.
-        Timer::Callback callback = std::move(timer->callback_);
-        callback();
-        if (destroyed) continue;
-        timer->destroyed_ = nullptr;
-        timer->callback_ = std::move(callback);
+        ++fired;
+        fire(timer);
     }
 }
 
-void Timer::start(Duration delay) {
-    if (delay < Duration(0)) delay = Duration(0);
-    deadline_ = timers_.clock().now() + delay;
+void Timers::fire(Timer& timer) {
+    timer.active_ = false;
+    bool destroyed = false;
+    timer.destroyed_ = &destroyed;
+    // The callable moves to the stack: it may destroy its own timer.
+    Timer::Callback callback = std::move(timer.callback_);
+    callback();
+    if (destroyed) return;
+    timer.destroyed_ = nullptr;
+    timer.callback_ = std::move(callback);
+}
+
+void Timer::start(Duration delay, Duration leeway) {
+    delay = std::max(delay, Duration(0));
+    leeway_ = std::max(leeway, Duration(0));
+    deadline_ = timers_.clock().now() + delay + leeway_;
     active_ = true;
+    Timers::Heap& heap = leeway_ > Duration(0) ? timers_.patient_ : timers_.exact_;
     if (heap_index_ != kNotInHeap) {
-        if (deadline_ >= heap_deadline_) return;
-        timers_.remove(*this);
+        if (heap_ == &heap && deadline_ >= heap_deadline_) return;
+        heap_->remove(*this);
     }
-    timers_.insert(*this);
+    heap.insert(*this);
 }
 
 void Timer::stop() {
     active_ = false;
-    if (heap_index_ != kNotInHeap) timers_.remove(*this);
+    if (heap_index_ != kNotInHeap) heap_->remove(*this);
 }
 
 Timer::~Timer() {

@@ -1,7 +1,9 @@
 #pragma once
 
-// Timers of one loop: an intrusive binary heap, made for many timers that are often pushed back and
+// Timers of one loop: intrusive binary heaps, made for many timers that are often pushed back and
 // seldom fire. Pushing a deadline back is one store; the heap is mended when the old one comes due.
+// What is in no hurry says so by a leeway: it fires together with others, so that an idle machine
+// wakes seldom and does much at once while its caches are warm.
 // Lives on its loop's thread. A Timer is owned by whoever waits; its destructor stops it.
 
 #include <functional>
@@ -31,14 +33,33 @@ public:
 
 private:
     friend class Timer;
-    void insert(Timer& timer);
-    void remove(Timer& timer);
-    void sift_up(size_t index);
-    void sift_down(size_t index);
-    void place(size_t index, Timer* timer);
+
+    // The first is the one with the earliest heap_deadline_.
+    class Heap {
+    public:
+        bool empty() const { return timers_.empty(); }
+        size_t size() const { return timers_.size(); }
+        Timer& first() const { return *timers_.front(); }
+        void insert(Timer& timer);
+        void remove(Timer& timer);
+
+    private:
+        void sift_up(size_t index);
+        void sift_down(size_t index);
+        void place(size_t index, Timer* timer);
+
+        std::vector<Timer*> timers_;
+    };
+
+    // Of those with a leeway so many fire in one call before they must: a loop with thousands of
+    // them is not to stall in one burst.
+    static constexpr size_t kEarlyMax = 32;
+
+    void fire(Timer& timer);
 
     const Clock& clock_;
-    std::vector<Timer*> heap_;
+    Heap exact_;
+    Heap patient_;  // those with a leeway, by the time they must fire
 };
 
 class Timer {
@@ -50,9 +71,10 @@ public:
     Timer& operator=(const Timer&) = delete;
     ~Timer();
 
-    // Fires once, `delay` from now. A timer that is active is moved. The callback may destroy the
-    // timer.
-    void start(Duration delay);
+    // Fires once, `delay` from now, or up to `leeway` later: when the loop fires another timer, at
+    // the latest when that has passed. A timer that is active is moved. The callback may destroy
+    // the timer.
+    void start(Duration delay, Duration leeway = Duration(0));
     void stop();
     bool is_active() const { return active_; }
 
@@ -62,8 +84,10 @@ private:
 
     Timers& timers_;
     Callback callback_;
-    MonoTime deadline_{};       // when it should fire
+    MonoTime deadline_{};       // when it must fire, the leeway included
     MonoTime heap_deadline_{};  // by which the heap orders it: never later than deadline_
+    Duration leeway_{};
+    Timers::Heap* heap_ = nullptr;  // that it was in last
     size_t heap_index_ = kNotInHeap;
     bool active_ = false;
     bool* destroyed_ = nullptr;  // set while its callback runs

@@ -9,7 +9,7 @@ namespace candela {
 HeartbeatSender::HeartbeatSender(Loop& loop, const NodeInfo& node, std::vector<std::string> roles,
                                  Logger log)
     : loop_(loop), node_(node), roles_(std::move(roles)), log_(log), timer_(loop.timers(), [this] {
-          timer_.start(kInterval);
+          start_timer();
           beat();
       }) {}
 
@@ -38,9 +38,12 @@ void HeartbeatSender::start(std::unique_ptr<bus::Client> client) {
     client_->on_state([this](bus::ClientState state) {
         if (state == bus::ClientState::kConnected) beat_soon();
     });
-    timer_.start(kInterval);
+    start_timer();
     beat_soon();
 }
+
+// A little sooner where the loop is awake then anyway, never later.
+void HeartbeatSender::start_timer() { timer_.start(kInterval - kInterval / 8, kInterval / 8); }
 
 void HeartbeatSender::set_draining() {
     draining_ = true;

@@ -40,6 +40,7 @@ public:
 
 private:
     void beat();
+    void start_timer();
 
     Loop& loop_;
     const NodeInfo& node_;

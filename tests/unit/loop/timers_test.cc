@@ -49,6 +49,57 @@ TEST_CASE_METHOD(TimersFixture, "a_timer_pushed_back_fires_once_at_its_new_deadl
     CHECK(fired == 1);
 }
 
+TEST_CASE_METHOD(TimersFixture, "a_timer_with_a_leeway_fires_with_others_and_at_its_end_alone") {
+    std::vector<int> fired;
+    Timer patient(timers, [&] { fired.push_back(1); });
+    Timer exact(timers, [&] { fired.push_back(2); });
+    patient.start(10ms, 20ms);
+    CHECK(timers.next_deadline() == MonoTime(30ms));
+    exact.start(5ms);
+    advance(5ms);  // too early for the patient one
+    CHECK(fired == std::vector<int>{2});
+    exact.start(10ms);
+    advance(10ms);
+    CHECK(fired == std::vector<int>{2, 2, 1});
+
+    patient.start(10ms, 20ms);
+    advance(29ms);
+    advance(1ms);
+    CHECK(fired.size() == 4);
+    CHECK_FALSE(timers.next_deadline().has_value());
+}
+
+TEST_CASE_METHOD(TimersFixture, "a_timer_moves_between_leeway_and_none") {
+    int fired = 0;
+    Timer timer(timers, [&] { ++fired; });
+    timer.start(10ms, 100ms);
+    timer.start(20ms);
+    CHECK(timers.next_deadline() == MonoTime(20ms));
+    timer.start(20ms, 30ms);
+    CHECK(timers.next_deadline() == MonoTime(50ms));
+    timer.start(20ms, 40ms);  // pushed back where it is
+    advance(55ms);
+    CHECK(fired == 1);
+    timer.start(1ms, 1ms);
+    timer.stop();
+    CHECK_FALSE(timers.next_deadline().has_value());
+    advance(55ms);
+    CHECK(fired == 1);
+}
+
+TEST_CASE_METHOD(TimersFixture, "those_with_a_leeway_do_not_fire_early_in_one_burst") {
+    int fired = 0;
+    std::vector<std::unique_ptr<Timer>> many;
+    for (int i = 0; i < 100; ++i) {
+        many.push_back(std::make_unique<Timer>(timers, [&] { ++fired; }));
+        many.back()->start(10ms, 20ms + i * 1ms);
+    }
+    advance(10ms);
+    CHECK(fired == 32);
+    advance(119ms);  // the last must by now
+    CHECK(fired == 100);
+}
+
 TEST_CASE_METHOD(TimersFixture, "a_timer_pulled_forward_fires_early") {
     int fired = 0;
     Timer timer(timers, [&] { ++fired; });
