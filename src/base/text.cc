@@ -50,20 +50,29 @@ static uint64_t lower_word(uint64_t word) {
     return word | is_upper >> 2;
 }
 
+template <class Word>
+[[gnu::always_inline]] static inline bool equal_words(const char* x, const char* y) {
+    Word first = 0;
+    Word second = 0;
+    std::memcpy(&first, x, sizeof first);
+    std::memcpy(&second, y, sizeof second);
+    return first == second || lower_word(first) == lower_word(second);
+}
+
 bool ascii_iequals(std::string_view a, std::string_view b) {
     if (a.size() != b.size()) return false;
     const char* x = a.data();
     const char* y = b.data();
     size_t left = a.size();
-    for (; left >= sizeof(uint64_t); left -= sizeof(uint64_t)) {
-        uint64_t first = 0;
-        uint64_t second = 0;
-        std::memcpy(&first, x, sizeof first);
-        std::memcpy(&second, y, sizeof second);
-        if (first != second && lower_word(first) != lower_word(second)) return false;
-        x += sizeof first;
-        y += sizeof second;
+    // What is left at the end is compared with some bytes before it once more.
+    if (left >= 8) {
+        for (; left > 8; left -= 8, x += 8, y += 8) {
+            if (!equal_words<uint64_t>(x, y)) return false;
+        }
+        return equal_words<uint64_t>(x + left - 8, y + left - 8);
     }
+    if (left >= 4)
+        return equal_words<uint32_t>(x, y) && equal_words<uint32_t>(x + left - 4, y + left - 4);
     for (; left > 0; --left, ++x, ++y) {
         if (*x != *y && lower(*x) != lower(*y)) return false;
     }

@@ -55,6 +55,11 @@ struct H1Callbacks {
         H1Parser& parser = of(llhttp);
         if (parser.version_begun_) return HPE_OK;
         parser.version_begun_ = true;
+        // Mostly all of the line is in one piece.
+        const auto before = at - parser.piece_;
+        const bool is_http = before >= 5 && std::memcmp(at - 5, "HTTP/", 5) == 0;
+        if (is_http && !parser.is_request_) return HPE_OK;
+        if (is_http && before >= 7 && at[-6] == ' ' && at[-7] != ' ') return HPE_OK;
         // llhttp takes RTSP/ and ICE/ as well, and any number of blanks.
         for (size_t distance = 5; distance > 0; --distance) {
             if (parser.byte_before(at, distance) != "HTTP/"[5 - distance]) {

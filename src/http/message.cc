@@ -148,7 +148,7 @@ Result<> serialize(const ResponseHead& head, std::string& out) {
 }
 
 void append_request_line(std::string_view method, std::string_view target, std::string& out) {
-    out.append(method).append(1, ' ').append(target).append(" HTTP/1.1\r\n", 11);
+    append_all(out, method, " ", target, " HTTP/1.1\r\n");
 }
 
 void append_status_line(int status, std::string_view reason, std::string& out) {
@@ -156,7 +156,7 @@ void append_status_line(int status, std::string_view reason, std::string& out) {
     const char digits[] = {static_cast<char>('0' + status / 100 % 10),
                            static_cast<char>('0' + status / 10 % 10),
                            static_cast<char>('0' + status % 10), ' '};
-    out.append("HTTP/1.1 ", 9).append(digits, 4).append(reason).append("\r\n", 2);
+    append_all(out, "HTTP/1.1 ", std::string_view(digits, 4), reason, "\r\n");
 }
 
 std::string_view chunk_line(size_t size_bytes, ChunkLine& line) {

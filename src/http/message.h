@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/append.h"
 #include "base/result.h"
 #include "http/headers.h"
 
@@ -51,11 +52,11 @@ Result<> serialize(const RequestHead& head, std::string& out);
 Result<> serialize(const ResponseHead& head, std::string& out);
 
 // The pieces of it, for hot paths that write fields of their own in between. They trust their
-// input.
+// input, which must not be within `out`.
 void append_request_line(std::string_view method, std::string_view target, std::string& out);
 void append_status_line(int status, std::string_view reason, std::string& out);
 inline void append_field(std::string_view name, std::string_view value, std::string& out) {
-    out.append(name).append(": ", 2).append(value).append("\r\n", 2);
+    append_all(out, name, ": ", value, "\r\n");
 }
 
 // The line before a chunk of that size ("1a\r\n"), written into `space`; after the chunk comes

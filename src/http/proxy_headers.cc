@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 
 #include "base/text.h"
@@ -96,20 +97,10 @@ bool is_overriding(std::string_view name) {
                                [&](std::string_view other) { return ascii_iequals(name, other); });
 }
 
-void append_number(uint64_t value, std::string& out) {
-    std::array<char, 20> digits;
-    size_t at = digits.size();
-    do {
-        digits[--at] = static_cast<char>('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    out.append(digits.data() + at, digits.size() - at);
-}
-
 void append_length(uint64_t length, std::string& out) {
-    out += "Content-Length: ";
-    append_number(length, out);
-    out += "\r\n";
+    std::array<char, 20> digits;
+    const char* const end = std::to_chars(digits.begin(), digits.end(), length).ptr;
+    append_field("Content-Length", {digits.data(), end}, out);
 }
 
 // RFC 7239 §4: a token, or else a quoted string.
@@ -146,30 +137,20 @@ void append_forwarded(const Headers& headers, const ForwardedInfo& info, std::st
 
     out += "X-Forwarded-For: ";
     continue_list(FieldId::kXForwardedFor);
-    out += peer;
     const std::string_view said_proto = believed(FieldId::kXForwardedProto);
-    out += "\r\nX-Forwarded-Proto: ";
-    out += said_proto.empty() ? proto : said_proto;
     const std::string_view said_host = believed(FieldId::kXForwardedHost);
-    out += "\r\nX-Forwarded-Host: ";
-    out += said_host.empty() ? host : said_host;
-    out += "\r\nForwarded: ";
+    append_all(out, peer, "\r\nX-Forwarded-Proto: ", said_proto.empty() ? proto : said_proto,
+               "\r\nX-Forwarded-Host: ", said_host.empty() ? host : said_host, "\r\nForwarded: ");
     continue_list(FieldId::kForwarded);
-    out += "for=";
-    if (peer.find(':') != std::string_view::npos) {
-        out += "\"[";
-        out += peer;
-        out += "]\"";
-    } else {
-        out += peer;
-    }
+    if (peer.find(':') != std::string_view::npos)
+        append_all(out, "for=\"[", peer, "]\"");
+    else
+        append_all(out, "for=", peer);
     if (!host.empty()) {
         out += ";host=";
         append_forwarded_value(host, out);
     }
-    out += ";proto=";
-    out += proto;
-    out += "\r\n";
+    append_all(out, ";proto=", proto, "\r\n");
     if (!info.prefix.empty()) append_field("X-Forwarded-Prefix", info.prefix, out);
 }
 
