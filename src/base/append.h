@@ -25,14 +25,15 @@ template <class... Pieces>
 inline void append_all(std::string& out, const Pieces&... pieces) {
     const size_t before = out.size();
     const size_t after = (before + ... + detail::piece_of(pieces).size());
-    out.resize_and_overwrite(after, [&](char* bytes, size_t size) {
+    // libstdc++ 12 hands on the capacity that it made in place of the size asked for.
+    out.resize_and_overwrite(after, [&](char* bytes, size_t) {
         char* to = bytes + before;
         const auto put = [&to](std::string_view piece) {
             std::memcpy(to, piece.data(), piece.size());
             to += piece.size();
         };
         (put(detail::piece_of(pieces)), ...);
-        return size;
+        return after;
     });
 }
 

@@ -52,7 +52,7 @@ void Exchange::begin(Requester& client, const RoutedRequest& routed) {
     began_at_ = proxy_.precise_now();
     measure_ = route.measure;
     is_idempotent_ = is_idempotent(head.method);
-    is_head_ = head.method == "HEAD";
+    is_head_ = std::string_view(head.method) == "HEAD";
     has_body_ = framing.body != BodyKind::kNone;
     is_chunked_ = framing.body == BodyKind::kChunked;
     offers_upgrade_ = framing.upgrade;

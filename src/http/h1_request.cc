@@ -13,7 +13,8 @@ RequestParser::RequestParser(const ParserLimits& limits) : H1Parser(limits, true
 
 bool RequestParser::check_head() {
     head_.version = version_;
-    if (head_.method == "CONNECT") return fail(501, "CONNECT is not served here");
+    const std::string_view method = head_.method;
+    if (method == "CONNECT") return fail(501, "CONNECT is not served here");
     if (!check_transfer_encoding() || !check_host() || !check_target()) return false;
     framing_.body = seen_.is_chunked ? BodyKind::kChunked : length_body();
     framing_.expects_continue =

@@ -145,12 +145,12 @@ MonoTime Proxy::precise_now() const {
     return loop_.uv() != nullptr ? std::chrono::steady_clock::now() : loop_.now();
 }
 
+// The system's clock is asked once a second: each question costs more than the rest of this.
 std::string_view Proxy::date() {
-    const int64_t seconds = unix_seconds(loop_.wall());
-    if (seconds != date_seconds_) {
-        date_seconds_ = seconds;
-        date_ = format_http_date(seconds);
-    }
+    if (loop_.now() < date_good_until_ && !date_.empty()) return date_;
+    const int64_t millis = unix_millis(loop_.wall());
+    date_good_until_ = loop_.now() + std::chrono::milliseconds(1000 - millis % 1000);
+    date_ = format_http_date(millis / 1000);
     return date_;
 }
 

@@ -247,7 +247,7 @@ private:
     Headers request_fields_;
     std::string refusal_;  // its text
     std::string date_;
-    int64_t date_seconds_ = -1;
+    MonoTime date_good_until_{};
     bool draining_ = false;
     Duration idle_grace_{0};
     // What waits for a PROXY header: it outlives the listener.

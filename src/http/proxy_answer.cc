@@ -27,7 +27,8 @@ void ProxyConnection::send_head(const ResponseHead& head, const Framing& framing
                                 const AnswerEdits& edits) {
     const RequestHead& request = parser_->head();
     const bool is_http11 = request.version == Version::kHttp11;
-    if (framing.upgrade || request.method == "HEAD" || status_has_no_body(head.status)) {
+    if (framing.upgrade || std::string_view(request.method) == "HEAD" ||
+        status_has_no_body(head.status)) {
         answer_body_ = ClientBody::kNone;
     } else if (framing.body == BodyKind::kNone || framing.body == BodyKind::kLength) {
         answer_body_ = ClientBody::kLength;

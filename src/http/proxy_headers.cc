@@ -135,7 +135,7 @@ void append_forwarded(const Headers& headers, const ForwardedInfo& info, std::st
     const std::string_view proto = info.is_encrypted ? "https" : "http";
     const std::string_view peer = info.peer_ip.empty() ? "unknown" : info.peer_ip;
 
-    out += "X-Forwarded-For: ";
+    append_all(out, "X-Forwarded-For: ");
     continue_list(FieldId::kXForwardedFor);
     const std::string_view said_proto = believed(FieldId::kXForwardedProto);
     const std::string_view said_host = believed(FieldId::kXForwardedHost);
@@ -147,7 +147,7 @@ void append_forwarded(const Headers& headers, const ForwardedInfo& info, std::st
     else
         append_all(out, "for=", peer);
     if (!host.empty()) {
-        out += ";host=";
+        append_all(out, ";host=");
         append_forwarded_value(host, out);
     }
     append_all(out, ";proto=", proto, "\r\n");
@@ -330,7 +330,7 @@ void append_upstream_request(const RequestHead& head, const Framing& framing,
     }
     append_forwarded(head.headers, info, host, out);
     if (!info.traceparent.empty()) append_field("traceparent", info.traceparent, out);
-    out += "\r\n";
+    append_all(out, "\r\n");
 }
 
 void append_client_response(const ResponseHead& head, ClientBody body, ClientConnection connection,
@@ -360,7 +360,7 @@ void append_client_response(const ResponseHead& head, ClientBody body, ClientCon
             append_field("Upgrade", upgrade, out);
             break;
     }
-    out += "\r\n";
+    append_all(out, "\r\n");
 }
 
 }  // namespace candela::http

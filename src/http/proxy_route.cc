@@ -35,7 +35,8 @@ RoutedRequest Proxy::find_route(Requester& client) {
     request_fields_.clear();
     out.fields = &own_fields_;
     out.request_fields = &request_fields_;
-    if (head.method == "CONNECT" || head.method == "TRACE") {
+    const std::string_view method = head.method;
+    if (method == "CONNECT" || method == "TRACE") {
         refuse(out, 405, "this method is not for a gateway");
         return out;
     }

@@ -3,12 +3,15 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 #include <utility>
+
+#include "loop/thread_pool.h"
 
 namespace candela {
 
 LineWriter::LineWriter(int fd, DroppedLine dropped_line)
-    : dropped_line_(std::move(dropped_line)), fd_(fd), thread_([this] { run(); }) {}
+    : dropped_line_(std::move(dropped_line)), fd_(fd) {}
 
 LineWriter::~LineWriter() {
     {
@@ -16,7 +19,7 @@ LineWriter::~LineWriter() {
         stopping_ = true;
     }
     changed_.notify_all();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
 }
 
 void LineWriter::write(std::string_view lines) {
@@ -27,8 +30,20 @@ void LineWriter::write(std::string_view lines) {
             return;
         }
         queue_ += lines;
+        if (!running_) start_thread();
     }
     changed_.notify_all();
+}
+
+// One that has ended no longer wants the mutex.
+void LineWriter::start_thread() {
+    if (thread_.joinable()) thread_.join();
+    try {
+        thread_ = std::thread([this] { run(); });
+        running_ = true;
+    } catch (const std::system_error&) {
+        // The system has no thread to give. What is queued waits for the next line.
+    }
 }
 
 void LineWriter::set_fd(int fd) {
@@ -40,8 +55,12 @@ void LineWriter::set_fd(int fd) {
 void LineWriter::run() {
     std::unique_lock lock(mutex_);
     for (;;) {
-        changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-        if (queue_.empty()) return;
+        changed_.wait_for(lock, ThreadPool::kIdleMax,
+                          [this] { return stopping_ || !queue_.empty(); });
+        if (queue_.empty()) {
+            running_ = false;
+            return;
+        }
         std::string batch = std::exchange(queue_, {});
         if (dropped_ > 0) batch += dropped_line_(std::exchange(dropped_, 0));
         const int fd = fd_;

@@ -1,8 +1,8 @@
 #pragma once
 
-// Writes lines to a descriptor from a thread of its own, so that a slow terminal, journal or disk
-// never holds a loop. What does not fit in the bounded queue is dropped and counted. Any thread may
-// call it.
+// Writes lines to a descriptor from a thread of its own, which ends while there are none, so that a
+// slow terminal, journal or disk never holds a loop. What does not fit in the bounded queue is
+// dropped and counted. Any thread may call it.
 
 #include <condition_variable>
 #include <cstdint>
@@ -35,6 +35,7 @@ public:
 
 private:
     void run();
+    void start_thread();  // under mutex_
 
     const DroppedLine dropped_line_;
     std::mutex mutex_;
@@ -43,6 +44,7 @@ private:
     std::string queue_;      // under mutex_
     uint64_t dropped_ = 0;   // under mutex_
     bool writing_ = false;   // under mutex_
+    bool running_ = false;   // under mutex_
     bool stopping_ = false;  // under mutex_
     std::thread thread_;
 };

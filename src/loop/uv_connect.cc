@@ -1,6 +1,8 @@
 #include <netdb.h>
 
+#include <cerrno>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -16,9 +18,7 @@ struct ConnectState {
     UvLoop* loop = nullptr;
     Address address;
     Loop::ConnectHandler on_connect;  // empty once called or cancelled
-    uv_getaddrinfo_t resolve{};
     uv_connect_t request{};
-    bool resolving = false;
     std::vector<sockaddr_storage> candidates;
     size_t next = 0;
     UvStreamBlock* block = nullptr;
@@ -42,7 +42,8 @@ struct ConnectState {
     }
 
     void start();
-    void on_resolved(int status, addrinfo* found);
+    void resolve();
+    void on_resolved(const addrinfo* found);
     void try_next(int last_status);
     void on_result(int status);
     std::string what() const { return fmt::format("connecting to {}", address.to_string()); }
@@ -68,39 +69,47 @@ void ConnectState::start() {
         try_next(UV_EADDRNOTAVAIL);
         return;
     }
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV;
-    resolve.data = this;
-    resolving = true;
-    ++references;
-    const int status = uv_getaddrinfo(
-        loop->uv(), &resolve,
-        [](uv_getaddrinfo_t* done, int result, addrinfo* found) {
-            static_cast<ConnectState*>(done->data)->on_resolved(result, found);
-        },
-        address.host.c_str(), std::to_string(address.port).c_str(), &hints);
-    if (status == 0) return;
-    resolving = false;
-    release();
-    finish_later(uv_failure(what(), status));
+    resolve();
 }
 
-void ConnectState::on_resolved(int status, addrinfo* found) {
-    resolving = false;
+// Cancelled or not, the question is asked to its end: nothing can call getaddrinfo(3) back.
+void ConnectState::resolve() {
+    struct Answer {
+        int status = 0;
+        int system_error = 0;
+        addrinfo* found = nullptr;
+        ~Answer() {
+            if (found != nullptr) ::freeaddrinfo(found);
+        }
+    };
+    auto answer = std::make_shared<Answer>();
+    ++references;
+    loop->offload_slow(
+        [answer, host = address.host, port = std::to_string(address.port)] {
+            addrinfo hints{};
+            hints.ai_socktype = SOCK_STREAM;
+            hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV;
+            answer->status = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &answer->found);
+            answer->system_error = errno;
+        },
+        [this, answer] {
+            if (on_connect && answer->status == EAI_SYSTEM)
+                finish(fail(Error::system(what(), answer->system_error)));
+            else if (on_connect && answer->status != 0)
+                finish(fail(Code::kUnreachable, "{}: {}", what(), ::gai_strerror(answer->status)));
+            else if (on_connect)
+                on_resolved(answer->found);
+            release();
+        });
+}
+
+void ConnectState::on_resolved(const addrinfo* found) {
     for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
         sockaddr_storage storage{};
         std::memcpy(&storage, each->ai_addr, each->ai_addrlen);
         candidates.push_back(storage);
     }
-    uv_freeaddrinfo(found);
-    if (on_connect) {
-        if (status != 0)
-            finish(fail(uv_failure(what(), status)));
-        else
-            try_next(UV_EADDRNOTAVAIL);
-    }
-    release();
+    try_next(UV_EADDRNOTAVAIL);
 }
 
 void ConnectState::try_next(int last_status) {
@@ -138,7 +147,6 @@ public:
     explicit UvConnectAttempt(ConnectState* state) : state_(state) {}
     ~UvConnectAttempt() override {
         state_->on_connect = nullptr;
-        if (state_->resolving) uv_cancel(reinterpret_cast<uv_req_t*>(&state_->resolve));
         if (UvStreamBlock* block = std::exchange(state_->block, nullptr)) block->close();
         state_->release();
     }

@@ -3,10 +3,12 @@
 #include <uv.h>
 
 #include <array>
+#include <condition_variable>
 #include <mutex>
 #include <vector>
 
 #include "base/check.h"
+#include "loop/thread_pool.h"
 #include "loop/uv_stream.h"
 
 namespace candela {
@@ -30,6 +32,17 @@ struct UvLoop::Impl {
     bool watched = false;  // run_until() asks its condition after each round
     std::unique_ptr<char[]> read_buffer = std::make_unique<char[]>(kReadBufferSize);
 
+    // Work that another thread does for this loop.
+    struct Job {
+        Callback work;
+        Callback done;
+    };
+    size_t jobs = 0;                          // whose `done` has not been called
+    std::vector<std::unique_ptr<Job>> ended;  // under mutex
+    std::condition_variable has_ended;
+
+    void offload(Callback work, Callback done, bool is_slow);
+    void run_ended();
     void run_posted();
     void run_deferred();
     void arm_timer();
@@ -53,7 +66,35 @@ void UvLoop::Impl::run_deferred() {
     if (!deferred.empty()) uv_async_send(&wake);
 }
 
+// All that the work owns is destroyed on this loop's thread.
+void UvLoop::Impl::offload(Callback work, Callback done, bool is_slow) {
+    auto job = std::make_unique<Job>(std::move(work), std::move(done));
+    ++jobs;
+    const auto kind = is_slow ? ThreadPool::Kind::kSlow : ThreadPool::Kind::kQuick;
+    ThreadPool::shared().run(
+        [this, job = std::move(job)]() mutable {
+            job->work();
+            // The loop is destroyed by whoever has the mutex next and finds no other job.
+            const std::lock_guard lock(mutex);
+            if (ended.empty()) uv_async_send(&wake);
+            ended.push_back(std::move(job));
+            has_ended.notify_one();
+        },
+        kind);
+}
+
+void UvLoop::Impl::run_ended() {
+    std::vector<std::unique_ptr<Job>> batch;
+    {
+        const std::lock_guard lock(mutex);
+        batch.swap(ended);
+    }
+    jobs -= batch.size();
+    for (const std::unique_ptr<Job>& job : batch) job->done();
+}
+
 void UvLoop::Impl::run_posted() {
+    run_ended();
     std::vector<Callback> batch = std::move(posted_before);
     bool stop = false;
     {
@@ -105,6 +146,13 @@ UvLoop::UvLoop(InProcessHub& hub, ListenerBook* book)
 
 UvLoop::~UvLoop() {
     Impl& impl = *impl_;
+    while (impl.jobs > 0) {
+        {
+            std::unique_lock lock(impl.mutex);
+            impl.has_ended.wait(lock, [&impl] { return !impl.ended.empty(); });
+        }
+        impl.run_ended();
+    }
     // Callbacks that never ran may own streams; they go before the loop does.
     for (int round = 0; round < 64; ++round) {
         std::vector<Callback> posted;
@@ -181,23 +229,11 @@ void UvLoop::post(Callback callback) {
 void UvLoop::defer(Callback callback) { impl_->deferred.push_back(std::move(callback)); }
 
 void UvLoop::offload(Callback work, Callback done) {
-    struct Job {
-        uv_work_t request{};
-        Callback work;
-        Callback done;
-    };
-    auto* job = new Job;
-    job->work = std::move(work);
-    job->done = std::move(done);
-    job->request.data = job;
-    const int status = uv_queue_work(
-        &impl_->loop, &job->request,
-        [](uv_work_t* request) { static_cast<Job*>(request->data)->work(); },
-        [](uv_work_t* request, int) {
-            const std::unique_ptr<Job> owned(static_cast<Job*>(request->data));
-            owned->done();
-        });
-    CANDELA_CHECK(status == 0);
+    impl_->offload(std::move(work), std::move(done), false);
+}
+
+void UvLoop::offload_slow(Callback work, Callback done) {
+    impl_->offload(std::move(work), std::move(done), true);
 }
 
 Result<std::unique_ptr<Listener>> UvLoop::listen(const Address& address,

@@ -35,6 +35,8 @@ public:
     void post(Callback callback) override;
     void defer(Callback callback) override;
     void offload(Callback work, Callback done) override;
+    // What waits for others that may never answer: only some of the threads may be taken by it.
+    void offload_slow(Callback work, Callback done);
     Result<std::unique_ptr<Listener>> listen(const Address& address, const ListenOptions& options,
                                              AcceptHandler on_accept) override;
     std::unique_ptr<ConnectAttempt> connect(const Address& address,

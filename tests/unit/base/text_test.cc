@@ -2,6 +2,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "base/append.h"
+
 namespace candela {
 namespace {
 
@@ -30,6 +32,16 @@ TEST_CASE("texts_are_equal_but_for_the_case_of_ascii_letters") {
         }
     }
     CHECK(wrong == 0);
+}
+
+TEST_CASE("text_is_put_together_whatever_room_it_has") {
+    for (size_t room = 0; room < 64; ++room) {
+        std::string text = "ab";
+        text.reserve(room);
+        const std::string longer(room, 'x');
+        append_all(text, "", std::string_view("cd"), longer, ": ");
+        CHECK(text == "abcd" + longer + ": ");
+    }
 }
 
 }  // namespace
