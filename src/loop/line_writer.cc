@@ -6,12 +6,10 @@
 #include <system_error>
 #include <utility>
 
-#include "loop/thread_pool.h"
-
 namespace candela {
 
-LineWriter::LineWriter(int fd, DroppedLine dropped_line)
-    : dropped_line_(std::move(dropped_line)), fd_(fd) {}
+LineWriter::LineWriter(int fd, DroppedLine dropped_line, Duration idle_max)
+    : dropped_line_(std::move(dropped_line)), idle_max_(idle_max), fd_(fd) {}
 
 LineWriter::~LineWriter() {
     {
@@ -20,6 +18,7 @@ LineWriter::~LineWriter() {
     }
     changed_.notify_all();
     if (thread_.joinable()) thread_.join();
+    if (!queue_.empty()) run();  // there was no thread to be had
 }
 
 void LineWriter::write(std::string_view lines) {
@@ -52,11 +51,15 @@ void LineWriter::set_fd(int fd) {
     fd_ = fd;
 }
 
+bool LineWriter::has_thread() const {
+    const std::lock_guard lock(mutex_);
+    return running_;
+}
+
 void LineWriter::run() {
     std::unique_lock lock(mutex_);
     for (;;) {
-        changed_.wait_for(lock, ThreadPool::kIdleMax,
-                          [this] { return stopping_ || !queue_.empty(); });
+        changed_.wait_for(lock, idle_max_, [this] { return stopping_ || !queue_.empty(); });
         if (queue_.empty()) {
             running_ = false;
             return;

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <thread>
 
+#include "loop/thread_pool.h"
+
 namespace candela {
 
 class LineWriter final {
@@ -23,7 +25,7 @@ public:
     using DroppedLine = std::function<std::string(uint64_t)>;
 
     // The descriptor stays the caller's. It must not be a non-blocking one.
-    LineWriter(int fd, DroppedLine dropped_line);
+    LineWriter(int fd, DroppedLine dropped_line, Duration idle_max = ThreadPool::kIdleMax);
     ~LineWriter();  // writes what is queued
     LineWriter(const LineWriter&) = delete;
     LineWriter& operator=(const LineWriter&) = delete;
@@ -32,13 +34,15 @@ public:
     void write(std::string_view lines);
     // What comes from now on goes there. The old descriptor is no longer used when it returns.
     void set_fd(int fd);
+    bool has_thread() const;
 
 private:
     void run();
     void start_thread();  // under mutex_
 
     const DroppedLine dropped_line_;
-    std::mutex mutex_;
+    const Duration idle_max_;  // so long without a line its thread waits
+    mutable std::mutex mutex_;
     std::condition_variable changed_;
     int fd_;                 // under mutex_
     std::string queue_;      // under mutex_

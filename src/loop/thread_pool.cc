@@ -45,7 +45,7 @@ void ThreadPool::serve() {
     std::unique_lock lock(mutex_);
     for (;;) {
         ++idle_;
-        const bool has = changed_.wait_for(lock, kIdleMax, [this] { return has_work(); });
+        const bool has = changed_.wait_for(lock, idle_max_, [this] { return has_work(); });
         --idle_;
         if (!has) break;
         const bool is_slow = quick_.empty();

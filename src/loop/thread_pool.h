@@ -29,7 +29,7 @@ public:
     // Of the whole process; never destroyed.
     static ThreadPool& shared();
 
-    ThreadPool() = default;
+    explicit ThreadPool(Duration idle_max = kIdleMax) : idle_max_(idle_max) {}
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
@@ -44,6 +44,7 @@ private:
     void serve();
     bool has_work() const;
 
+    const Duration idle_max_;
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<Work> quick_;  // all under mutex_

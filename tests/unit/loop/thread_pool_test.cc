@@ -3,6 +3,7 @@
 #include <atomic>
 #include <future>
 #include <latch>
+#include <thread>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -13,7 +14,7 @@ using Kind = ThreadPool::Kind;
 
 // Its threads are detached: it outlives them.
 struct Pool {
-    ThreadPool pool;
+    ThreadPool pool{20ms};
     ~Pool() {
         while (pool.thread_count() > 0) std::this_thread::yield();
     }
@@ -21,15 +22,12 @@ struct Pool {
 
 TEST_CASE_METHOD(Pool, "threads_of_a_pool_begin_with_work_and_end_without") {
     CHECK(pool.thread_count() == 0);
-    std::promise<void> done;
-    pool.run([&] { done.set_value(); });
-    done.get_future().wait();
-    CHECK(pool.thread_count() == 1);
-    while (pool.thread_count() > 0) std::this_thread::yield();
-    std::promise<void> again;
-    pool.run([&] { again.set_value(); });
-    again.get_future().wait();
-    CHECK(pool.thread_count() == 1);
+    for (int round = 0; round < 2; ++round) {
+        std::promise<size_t> counted;
+        pool.run([&] { counted.set_value(pool.thread_count()); });
+        CHECK(counted.get_future().get() == 1);
+        while (pool.thread_count() > 0) std::this_thread::yield();
+    }
 }
 
 TEST_CASE_METHOD(Pool, "a_pool_does_at_most_so_much_at_once_and_all_of_it") {
