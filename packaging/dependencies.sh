@@ -13,7 +13,7 @@ TEST_PACKAGES=(
     curl openssl procps iproute2 libfaketime xz-utils zstd tzdata
     nginx haproxy pebble prometheus wrk nats-server libnats-dev nghttp2-client slowhttptest php-cli chromium
     golang-go golang-github-nats-io-go-nats-dev
-    docker.io busybox-static
+    docker.io podman busybox-static
     python3-flask python3-packaging default-jdk-headless cmake make
     dpkg-dev qemu-system-x86 mmdebstrap cpio
 )

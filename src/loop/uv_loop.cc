@@ -43,6 +43,7 @@ struct UvLoop::Impl {
 
     void offload(Callback work, Callback done, bool is_slow);
     void run_ended();
+    void wait_for_jobs();
     void run_posted();
     void run_deferred();
     void arm_timer();
@@ -74,7 +75,8 @@ void UvLoop::Impl::offload(Callback work, Callback done, bool is_slow) {
     ThreadPool::shared().run(
         [this, job = std::move(job)]() mutable {
             job->work();
-            // The loop is destroyed by whoever has the mutex next and finds no other job.
+            // Under the mutex, since the loop may be gone as soon as it is known that this has
+            // ended.
             const std::lock_guard lock(mutex);
             if (ended.empty()) uv_async_send(&wake);
             ended.push_back(std::move(job));
@@ -91,6 +93,16 @@ void UvLoop::Impl::run_ended() {
     }
     jobs -= batch.size();
     for (const std::unique_ptr<Job>& job : batch) job->done();
+}
+
+void UvLoop::Impl::wait_for_jobs() {
+    while (jobs > 0) {
+        {
+            std::unique_lock lock(mutex);
+            has_ended.wait(lock, [this] { return !ended.empty(); });
+        }
+        run_ended();
+    }
 }
 
 void UvLoop::Impl::run_posted() {
@@ -146,15 +158,10 @@ UvLoop::UvLoop(InProcessHub& hub, ListenerBook* book)
 
 UvLoop::~UvLoop() {
     Impl& impl = *impl_;
-    while (impl.jobs > 0) {
-        {
-            std::unique_lock lock(impl.mutex);
-            impl.has_ended.wait(lock, [&impl] { return !impl.ended.empty(); });
-        }
-        impl.run_ended();
-    }
-    // Callbacks that never ran may own streams; they go before the loop does.
+    // Callbacks that never ran may own streams, and begin work when they are destroyed; both go
+    // before the loop does.
     for (int round = 0; round < 64; ++round) {
+        impl.wait_for_jobs();
         std::vector<Callback> posted;
         {
             const std::lock_guard lock(impl.mutex);
@@ -164,6 +171,7 @@ UvLoop::~UvLoop() {
         deferred.swap(impl.deferred);
         if (posted.empty() && deferred.empty()) break;
     }
+    impl.wait_for_jobs();
     uv_close(reinterpret_cast<uv_handle_t*>(&impl.wake), nullptr);
     uv_close(reinterpret_cast<uv_handle_t*>(&impl.timer), nullptr);
     uv_close(reinterpret_cast<uv_handle_t*>(&impl.prepare), nullptr);

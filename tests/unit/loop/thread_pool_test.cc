@@ -1,11 +1,15 @@
 #include "loop/thread_pool.h"
 
 #include <atomic>
+#include <functional>
 #include <future>
 #include <latch>
+#include <memory>
 #include <thread>
 
 #include <catch2/catch_test_macros.hpp>
+
+#include "loop/uv_loop.h"
 
 namespace candela {
 namespace {
@@ -80,6 +84,23 @@ TEST_CASE_METHOD(Pool, "what_is_slow_leaves_threads_for_what_is_quick") {
     may_end.set_value();
     all_slow.wait();
     CHECK(slow == 10);
+}
+
+TEST_CASE("a_loop_that_goes_waits_for_its_work_and_for_what_its_callbacks_begin") {
+    InProcessHub hub;
+    auto loop = std::make_unique<UvLoop>(hub);
+    std::atomic<int> worked = 0;
+    int done = 0;
+    const auto begin = [&, at = loop.get()] { at->offload([&] { ++worked; }, [&] { ++done; }); };
+    struct Last {
+        std::function<void()> begin;
+        ~Last() { begin(); }
+    };
+    begin();
+    loop->defer([last = std::make_unique<Last>(begin)] {});
+    loop.reset();
+    CHECK(worked == 2);
+    CHECK(done == 2);
 }
 
 }  // namespace
