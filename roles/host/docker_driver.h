@@ -50,6 +50,7 @@ public:
     static constexpr Duration kNoteInterval = 1s;   // how far behind the note of a log may be
     static constexpr Duration kUsageInterval = 5s;  // how often an engine is asked
     static constexpr Duration kRetryPause = 250ms;  // after a request that failed
+    static constexpr int kDrainTries = 20;          // to read to the end of a log, in a row
     static constexpr Duration kReopenPause = 50ms;  // of a log that ended before its container
 
 private:

@@ -133,7 +133,8 @@ Task<void> DockerDriver::Kept::follow() {
     }
 }
 
-Task<void> DockerDriver::Kept::read_log(http::ClientResponse response) {
+// False: it breaks off, and who asks again may get more.
+Task<bool> DockerDriver::Kept::read_log(http::ClientResponse response) {
     DockerLog log(note_.log, [this](OutputKind kind, std::string_view bytes) {
         if (handler_ != nullptr) handler_->on_output(kind, bytes);
     });
@@ -142,10 +143,11 @@ Task<void> DockerDriver::Kept::read_log(http::ClientResponse response) {
         if (!chunk && chunk.error().code() == Code::kTimeout) {
             // It says nothing. An engine may have forgotten that we listen.
             auto state = co_await driver_.engine_.api().inspect(note_.id);
-            if (!state || !state->is_running()) co_return;
+            if (!state || !state->is_running()) co_return false;
             continue;
         }
-        if (!chunk || !*chunk) co_return;
+        if (!chunk) co_return false;
+        if (!*chunk) co_return true;
         const auto taken = log.feed(**chunk);
         if (note_.log != log.position()) {
             note_.log = log.position();
@@ -155,20 +157,29 @@ Task<void> DockerDriver::Kept::read_log(http::ClientResponse response) {
             driver_.log_.warn("container_log_malformed",
                               {{"instance", instance()}, {"error", taken.error()}});
             co_await sleep_for(driver_.loop_, kNoteInterval);
-            co_return;
+            co_return true;
         }
     }
 }
 
-// What the stream that was followed may have missed.
+// What the stream that was followed may have missed. The container goes afterwards, and what it
+// said with it: an engine that stumbles is asked again.
 Task<void> DockerDriver::Kept::drain_log() {
-    auto response = co_await driver_.engine_.api().logs(note_.id, note_.log.since_ns(), false);
-    if (!response) {
-        driver_.log_.warn("container_log_lost",
-                          {{"instance", instance()}, {"error", response.error()}});
-        co_return;
+    std::string problem = "its log breaks off";
+    for (int tries = 0; tries < kDrainTries; ++tries) {
+        const DockerLogPosition before = note_.log;
+        auto response = co_await driver_.engine_.api().logs(note_.id, note_.log.since_ns(), false);
+        if (response) {
+            const bool is_whole = co_await read_log(std::move(*response));
+            if (is_whole) co_return;
+        } else {
+            problem = response.error().message();
+            if (response.error().code() == Code::kNotFound) break;
+        }
+        if (note_.log != before) tries = 0;
+        co_await sleep_for(driver_.loop_, kRetryPause);
     }
-    co_await read_log(std::move(*response));
+    driver_.log_.warn("container_log_lost", {{"instance", instance()}, {"error", problem}});
 }
 
 ContainerNote::End DockerDriver::Kept::end_of(const ContainerState& state) const {

@@ -44,7 +44,7 @@ private:
     Task<void> go_on();
     Task<Result<>> make();
     Task<void> follow();
-    Task<void> read_log(http::ClientResponse response);
+    Task<bool> read_log(http::ClientResponse response);
     Task<void> drain_log();
     Task<void> take_end(ContainerNote::End end);
     Task<void> measure_forever();

@@ -353,6 +353,22 @@ TEST_CASE_METHOD(Contained, "a_log_that_is_no_log_does_not_hide_the_end") {
     CHECK(out.empty());
 }
 
+TEST_CASE_METHOD(Contained, "what_is_left_of_a_log_is_asked_for_until_it_is_there") {
+    come_up();
+    start();
+    REQUIRE(until([this] { return out == "hello\n"; }));
+    int refusals = 3;
+    fake->script("GET /containers/c1/logs", [&refusals] {
+        if (refusals-- > 0) return FakeEngine::Answer{500, R"({"message":"not now"})"};
+        return FakeEngine::Answer{200,
+                                  frame(1, kLine + "hello\n") + frame(1, kLine + "last words\n")};
+    });
+    end_container();
+    REQUIRE(until([this] { return status.has_value(); }));
+    CHECK(out == "hello\nlast words\n");
+    CHECK(refusals < 0);
+}
+
 TEST_CASE_METHOD(Contained, "without_an_engine_a_start_fails_and_says_why") {
     fake.reset();
     CHECK(come_up() == 0);
