@@ -26,8 +26,8 @@ std::string promotion_course(const Release& release) {
         return fmt::format("the rest follows when somebody says candela ctl promote {}",
                            release.manifest.name);
     }
-    const std::string well = fmt::format("the rest follows once all of that has been well for {}",
-                                         format_duration(update.promote_after));
+    std::string well = fmt::format("the rest follows once all of that has been well for {}",
+                                   format_duration(update.promote_after));
     if (!update.analysis) return well;
     return fmt::format("{}, and has answered {} requests", well, update.analysis->requests_min);
 }

@@ -54,6 +54,7 @@ std::vector<fs::path> by_age(const fs::path& folder, std::string_view file) {
     }
     std::ranges::sort(found);
     std::vector<fs::path> paths;
+    paths.reserve(found.size());
     for (auto& [time, path] : found) paths.push_back(std::move(path));
     return paths;
 }

@@ -144,7 +144,7 @@ Result<> JwtCheck::check(const Headers& request, WallTime now, Headers& added) c
     if (!known) return fail(known.error());
     known->digest = digest;
     known->generation = generation;
-    const Result<> applied = apply(*known, now, added);
+    Result<> applied = apply(*known, now, added);
     if (!applied) return applied;
     const std::unique_lock lock(mutex_, std::try_to_lock);
     if (lock.owns_lock()) {

@@ -19,11 +19,11 @@
 
 namespace candela::tls {
 
-template <auto Free>
+template <auto kFree>
 struct Freer {
     template <class T>
     void operator()(T* object) const {
-        Free(object);
+        kFree(object);
     }
 };
 

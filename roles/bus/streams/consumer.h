@@ -121,7 +121,7 @@ private:
     bool keeps_for_dead_letter() const;
     void move_floor();
     void redeliver(uint64_t sequence, int64_t delay);
-    void note_change(std::string change);
+    void note_change(std::string_view change);
     void flush_changes(StreamLog::Done done);
     void apply_change(std::string_view line);
     void load_state(std::string_view state);

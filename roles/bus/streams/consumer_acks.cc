@@ -58,7 +58,7 @@ void Consumer::acknowledge(uint64_t sequence, uint64_t delivery, std::string_vie
             js_.wake(stream_);
             return;
         }
-        note_change(std::move(change));
+        note_change(change);
         if (word == "+NXT") {
             request(reply, std::string(rest));
             return;

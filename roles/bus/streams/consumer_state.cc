@@ -113,7 +113,7 @@ void Consumer::apply_change(std::string_view line) {
     }
 }
 
-void Consumer::note_change(std::string change) {
+void Consumer::note_change(std::string_view change) {
     if (!is_durable()) return;
     if (!changes_.empty()) changes_ += '\n';
     changes_ += change;

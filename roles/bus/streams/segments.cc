@@ -328,7 +328,7 @@ Result<> remove_stream(Disk& disk, uint64_t stream) {
     // The state last: while it is there, what is left is known to belong to a stream that was
     // dropped.
     for (const std::string& name : *names) {
-        if (name != kStateName) CANDELA_TRY(disk.remove(folder + "/" + name));
+        if (name != kStateName) CANDELA_TRY(disk.remove(fmt::format("{}/{}", folder, name)));
     }
     CANDELA_TRY(disk.remove(folder + "/" + kStateName));
     CANDELA_TRY(disk.remove(folder));
