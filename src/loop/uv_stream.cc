@@ -76,9 +76,11 @@ static void reset_on_close(const UvStreamBlock& block) {
     ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
+// Sockets are read and written (send_now) by syscall(2): glibc's recv(2) and send(2) are points of
+// cancellation, which in a process with threads costs two atomic operations each, and nobody
+// cancels a thread of ours.
+
 // Into the loop's buffer: the number of bytes, zero at the end, or a negated errno.
-// Both by syscall(2): what glibc has for them are points of cancellation, which in a process with
-// threads costs two atomic operations each, and nobody cancels a thread of ours.
 static ssize_t receive_now(const UvStreamBlock& block, char* buffer) {
     uv_os_fd_t fd = -1;
     if (const int status = uv_fileno(&block.handle.any, &fd); status != 0) return status;
@@ -114,7 +116,7 @@ void UvStream::resume() {
     start_reading();
 }
 
-// Without a buffer libuv calls back instead of reading: a socket is read by recv(2), which costs
+// Without a buffer libuv calls back instead of reading: a socket is received from, which costs
 // less than the read(2) that libuv would do.
 void UvStream::start_reading() {
     const int status = uv_read_start(
